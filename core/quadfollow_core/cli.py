@@ -1,0 +1,103 @@
+"""The console command ``quadfollow``: a group whose sub-commands are found by entry point and loaded when used."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib.metadata import entry_points, version
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+from click.shell_completion import get_completion_class
+
+from quadfollow_core.errors import BadDataset, QuadfollowError, Unavailable
+
+COMMANDS = "quadfollow.commands"
+EXITS = """Exit codes: 0 done; 1 failed; 2 wrong usage or input; 3 data or model refused; 4 something missing on this
+machine (an extra, a provider, a free port); 5 the server does not answer."""
+
+
+class LazyGroup(click.Group):
+    """A click group that imports a sub-command's package only when that command is asked for."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """Name every sub-command."""
+        return sorted([*self.commands, *(point.name for point in entry_points(group=COMMANDS))])
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """Load one sub-command."""
+        if name in self.commands:
+            return self.commands[name]
+        for point in entry_points(group=COMMANDS, name=name):
+            command: click.Command = point.load()
+            return command
+        return None
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXITS)
+@click.version_option(version("quadfollow"), prog_name="quadfollow")
+def quadfollow() -> None:
+    """Real-time follow-me for a quadcopter: train, export, serve, fly.
+
+    Every option can be set by environment too: QUADFOLLOW_<COMMAND>_<OPTION>, such as QUADFOLLOW_SERVE_PORT.
+    """
+
+
+@quadfollow.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the tab-completion script for SHELL; for bash: eval "$(quadfollow completion bash)"."""
+    kind = get_completion_class(shell)
+    if kind is None:
+        raise Unavailable(f"no completion for {shell}")
+    click.echo(kind(quadfollow, {}, "quadfollow", "_QUADFOLLOW_COMPLETE").source())
+
+
+@click.command()
+@click.option("--predictions", required=True, type=click.Path(path_type=Path), help="Folder of <set>/*.png.")
+@click.option("--truth", required=True, type=click.Path(path_type=Path), help="Folder of <set>/masks/*.png.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+def score(predictions: Path, truth: Path, as_json: bool) -> None:
+    """Score folders of predicted masks with the official Follow-Me score."""
+    from quadfollow_core.scoring import score_folders
+
+    result = score_folders(predictions, truth, progress=lambda name: click.echo(f"scoring {name}", err=True)).as_dict()
+    click.echo(json.dumps(result) if as_json else score_table(result))
+
+
+def score_table(score: dict[str, Any]) -> str:
+    """Lay an official score out as text: the final number, then a row per set and per target size."""
+    lines = [
+        f"final score {score['final']:.4f} = weight {score['weight']:.4f} x IoU {score['final_iou']:.4f}"
+        f"   (TP {score['tp']}, FP {score['fp']}, FN {score['fn']})",
+        f"{'set':18}{'frames':>7}{'TP':>5}{'FP':>5}{'FN':>5}{'IoU target':>12}{'people':>8}{'ground':>8}",
+    ]
+    for name, part in score["sets"].items():
+        counts = "".join(f"{part[key]:>5}" for key in ("tp", "fp", "fn"))
+        ious = f"{part['iou_hero']:>12.4f}{part['iou_people']:>8.4f}{part['iou_bg']:>8.4f}"
+        lines.append(f"{name:18}{part['n']:>7}{counts}{ious}")
+    lines.append(f"{'target pixels':18}{'frames':>7}{'found':>7}{'IoU':>8}")
+    for name, part in score["sets"].items():
+        for size, row in part["by_size"].items():
+            share = row["detected"] / row["frames"]
+            lines.append(f"{f'{name[:10]} {size}':18}{row['frames']:>7}{share:>7.0%}{row['iou']:>8.3f}")
+    return "\n".join(lines)
+
+
+def main() -> NoReturn:
+    """Run the console command and turn deliberate errors into one line and an exit code."""
+    try:
+        code = quadfollow.main(prog_name="quadfollow", auto_envvar_prefix="QUADFOLLOW", standalone_mode=False)
+    except QuadfollowError as error:
+        click.echo(f"error: {error}", err=True)
+        if isinstance(error, BadDataset) and error.problems:
+            click.echo(f"{len(error.problems)} problem(s) in all", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,141 @@
+"""Pictures to bytes and back: one decoder for training, evaluation and serving.
+
+JPEG is decoded by libjpeg-turbo (through simplejpeg, in strict mode, so a truncated file is an error and not a
+grey stripe), PNG and WebP by Pillow. A picture's size is read from its header and checked before any pixel is
+decoded. EXIF orientation is ignored: pixels are those the camera stored.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Literal
+
+import cv2
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+from PIL import Image
+
+from quadfollow_core.errors import BadImage, LimitExceeded, UnsupportedEncoding
+
+MEDIA_TYPES = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
+Encoding = Literal["jpeg", "png", "webp"]
+MAX_PIXELS = 4096 * 4096
+
+
+def sniff(data: bytes | memoryview) -> Encoding:
+    """Name the encoding by the data's first bytes.
+
+    Raises:
+        BadImage: nothing there, or neither JPEG, PNG nor WebP.
+    """
+    head = bytes(data[:12])
+    if not head:
+        raise BadImage("the image is empty: send the bytes of a JPEG, PNG or WebP file")
+    if head.startswith(b"\xff\xd8\xff"):
+        return "jpeg"
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "png"
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return "webp"
+    raise BadImage(f"neither JPEG, PNG nor WebP: the data starts with {head[:4].hex(' ')}")
+
+
+def decode_image(
+    data: bytes | memoryview, encoding: str | None = None, *, max_pixels: int = MAX_PIXELS
+) -> NDArray[np.uint8]:
+    """Decode to ``(H, W, 3)`` uint8 RGB.
+
+    Args:
+        data: a whole JPEG, PNG or WebP file.
+        encoding: what the sender says it is (``jpeg``, ``png``, ``webp``); None to go by the bytes alone.
+        max_pixels: largest ``H * W`` accepted, checked from the header.
+
+    Raises:
+        UnsupportedEncoding: ``encoding`` is unknown or the bytes contradict it.
+        LimitExceeded: the header promises more than ``max_pixels``.
+        BadImage: damaged, truncated or empty data.
+    """
+    actual = sniff(data) if encoding is None or encoding in MEDIA_TYPES else None
+    if actual is None:
+        raise UnsupportedEncoding(f"encoding {encoding!r} is not taken: use jpeg, png or webp")
+    if encoding is not None and actual != encoding:
+        raise UnsupportedEncoding(f"declared as {encoding} but the bytes are {actual}")
+    return _decode_jpeg(data, max_pixels) if actual == "jpeg" else _decode_pillow(data, actual, max_pixels)
+
+
+def _decode_jpeg(data: bytes | memoryview, max_pixels: int) -> NDArray[np.uint8]:
+    try:
+        height, width, _, _ = simplejpeg.decode_jpeg_header(data)
+        _check_size(width, height, max_pixels)
+        image: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, "RGB")
+    except ValueError as error:
+        raise BadImage(f"damaged JPEG: {error}") from error
+    return image
+
+
+def _decode_pillow(data: bytes | memoryview, encoding: Encoding, max_pixels: int) -> NDArray[np.uint8]:
+    try:
+        with Image.open(io.BytesIO(data), formats=[encoding.upper()]) as picture:
+            _check_size(*picture.size, max_pixels)
+            return np.asarray(picture.convert("RGB"))
+    except LimitExceeded:
+        raise
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        raise BadImage(f"damaged {encoding.upper()}: {error}") from error
+
+
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise LimitExceeded("max_pixels", got=f"{width}x{height} = {width * height}", allowed=max_pixels)
+
+
+def encode_jpeg(image: NDArray[np.uint8], quality: int = 75) -> bytes:
+    """Encode ``(H, W, 3)`` uint8 RGB as JPEG 4:2:0, QuadSim's own quality by default."""
+    data: bytes = simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality, "RGB", "420")
+    return data
+
+
+def encode_png(image: NDArray[np.uint8]) -> bytes:
+    """Encode ``(H, W)`` uint8 or ``(H, W, 3)`` uint8 RGB as PNG."""
+    pixels = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
+    return bytes(cv2.imencode(".png", pixels)[1])
+
+
+def decode_depth(data: bytes | memoryview, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint16]:
+    """Decode a depth PNG (8 or 16 bit, grey or with equal colour channels) to its raw ``(H, W)`` values.
+
+    Raises:
+        BadImage: not a readable PNG.
+        LimitExceeded: the header promises more than ``max_pixels``.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
+            _check_size(*picture.size, max_pixels)
+            values = np.asarray(picture)
+    except LimitExceeded:
+        raise
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        raise BadImage(f"damaged depth PNG: {error}") from error
+    return (values if values.ndim == 2 else values[:, :, 0]).astype(np.uint16)
+
+
+def encode_rle(mask: NDArray[np.uint8]) -> list[int]:
+    """Run-length encode a ``(H, W)`` class mask, row by row: ``[class, run, class, run, …]``."""
+    flat = mask.ravel()
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(flat)) + 1])
+    runs = np.diff(np.concatenate([starts, [flat.size]]))
+    encoded: list[int] = np.column_stack([flat[starts], runs]).ravel().tolist()
+    return encoded
+
+
+def decode_rle(encoded: list[int], width: int, height: int) -> NDArray[np.uint8]:
+    """Invert :func:`encode_rle` to a ``(height, width)`` uint8 mask.
+
+    Raises:
+        BadImage: the runs do not fill the mask exactly.
+    """
+    pairs = np.asarray(encoded, dtype=np.int64)
+    if pairs.size % 2 or (pairs < 0).any() or pairs[1::2].sum() != width * height:
+        raise BadImage(f"the runs do not fill a {width}x{height} mask")
+    return np.repeat(pairs[0::2].astype(np.uint8), pairs[1::2]).reshape(height, width)

@@ -1,0 +1,94 @@
+"""What a model promises, written inside the model file and checked wherever it is used.
+
+Input ``image`` uint8 ``[N, H, W, 3]`` RGB at the model's size; outputs ``classes`` uint8 ``[N, H, W]`` and
+``target_probability`` uint8 ``[N, H, W]`` = floor(255·p). Normalisation lives inside the graph. The contract is
+JSON under one key of the ONNX ``metadata_props``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from quadfollow_core.errors import BadInput, BadModel
+from quadfollow_core.locate import Rule
+
+METADATA_KEY = "quadfollow"
+VERSION = 1
+CLASSES = ("background", "person", "target")
+INPUT = "image"
+CLASSES_OUTPUT = "classes"
+PROBABILITY_OUTPUT = "target_probability"
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """What the model is, how to feed it, how to read it, and what it was shown to do."""
+
+    name: str
+    width: int
+    height: int
+    rule: Rule = field(default_factory=Rule)
+    classes: tuple[str, ...] = CLASSES
+    colour_order: str = "rgb"
+    training: dict[str, Any] = field(default_factory=dict)
+    """Recipe, data fingerprint, runs held out, command."""
+    score: dict[str, Any] = field(default_factory=dict)
+    """The official score with the official threshold, and the tuned rule's beside it where there is one."""
+    checks: dict[str, Any] = field(default_factory=dict)
+    """What the export proved: parity figures, negative control, operation counts."""
+    commit: str = "unknown"
+    version: int = VERSION
+
+    def __post_init__(self) -> None:
+        if self.version != VERSION:
+            raise BadModel(f"the model speaks contract version {self.version}; this quadfollow speaks {VERSION}")
+        if tuple(self.classes) != CLASSES:
+            raise BadModel(f"the model's classes are {list(self.classes)}, expected {list(CLASSES)}")
+        if self.colour_order != "rgb":
+            raise BadModel(f"the model's colour order is {self.colour_order!r}, expected 'rgb'")
+        if not (self.name and isinstance(self.name, str)):
+            raise BadModel("the contract names no model")
+        for side in (self.width, self.height):
+            if not (isinstance(side, int) and 0 < side <= 4096):
+                raise BadModel(f"the model's size {self.width}x{self.height} is not a size in pixels")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Model input ``(width, height)``."""
+        return self.width, self.height
+
+    def to_json(self) -> str:
+        """Write the contract as one JSON object."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Contract:
+        """Read a contract.
+
+        Raises:
+            BadModel: not JSON, or a promise that is missing or not one this version can keep.
+        """
+        try:
+            data = json.loads(text)
+            known = {entry.name for entry in fields(cls)}
+            data = {key: value for key, value in data.items() if key in known}
+            rule = Rule(**data.pop("rule", {}))
+            return cls(**(data | {"rule": rule, "classes": tuple(data.get("classes", ()))}))
+        except (ValueError, TypeError, AttributeError, BadInput) as error:
+            raise BadModel(f"the model's contract cannot be read: {error}") from error
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> Contract:
+        """Read the contract from an ONNX file's ``metadata_props``.
+
+        Raises:
+            BadModel: there is none, or it cannot be read.
+        """
+        if METADATA_KEY not in metadata:
+            raise BadModel(
+                f"the model carries no contract (metadata key {METADATA_KEY!r}): write one with `quadfollow export`"
+            )
+        return cls.from_json(metadata[METADATA_KEY])

@@ -1,0 +1,125 @@
+"""Ask a quadfollow server over HTTP."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import httpx
+import numpy as np
+from numpy.typing import NDArray
+
+from quadfollow_core.codec import MEDIA_TYPES, encode_jpeg, sniff
+from quadfollow_core.errors import QuadfollowError, ServerGone
+from quadfollow_core.types import Sighting
+
+
+class RequestRefused(QuadfollowError):
+    """The server answered with a problem document; ``status`` and ``problem`` carry it."""
+
+    code = "refused"
+
+    def __init__(self, status: int, problem: dict[str, Any]) -> None:
+        super().__init__(f"HTTP {status}: {problem.get('detail') or problem.get('title') or 'no detail'}")
+        self.status = status
+        self.problem = problem
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer of ``POST /segment``: what was located, and the whole JSON ``body`` it came in."""
+
+    sighting: Sighting
+    body: dict[str, Any]
+
+
+class HttpClient:
+    """A client of one server's HTTP door; use it as a context manager.
+
+    Example::
+
+        with HttpClient("http://127.0.0.1:8000") as client:
+            target = client.segment(image).sighting.target
+    """
+
+    def __init__(self, url: str = "http://127.0.0.1:8000", *, timeout: float = 5.0) -> None:
+        self._http = httpx.Client(base_url=url, timeout=timeout)
+
+    def __enter__(self) -> HttpClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
+
+    def segment(
+        self,
+        image: NDArray[np.uint8] | bytes,
+        *,
+        camera: dict[str, Any] | None = None,
+        depth: bytes | None = None,
+        depth_header: dict[str, Any] | None = None,
+        **options: str | int | float,
+    ) -> Answer:
+        """Locate the target in one frame.
+
+        Args:
+            image: ``(H, W, 3)`` uint8 RGB, sent as JPEG of quality 90, or the bytes of a JPEG, PNG or WebP file.
+            camera: intrinsics and pose as in the wire's ``camera`` object.
+            depth: bytes of a depth picture, described by ``depth_header``.
+            depth_header: ``{"encoding": …, "scale": …}`` as in the wire's ``depth`` object.
+            options: query parameters of ``/segment``: ``model``, ``stream``, ``mask``, ``threshold``, ``min_area``.
+
+        Raises:
+            RequestRefused: the server refused the request; the message is its problem's detail.
+            ServerGone: no answer in time.
+        """
+        data = image if isinstance(image, bytes) else encode_jpeg(image, 90)
+        media_type = MEDIA_TYPES[sniff(data)]
+        if camera is None and depth is None:
+            return self._answer("/segment", options, content=data, headers={"content-type": media_type})
+        files: dict[str, Any] = {"file": ("frame", data, media_type)}
+        if camera is not None:
+            files["camera"] = (None, json.dumps(camera), "application/json")
+        if depth is not None:
+            files["depth"] = ("depth", depth, "application/octet-stream")
+            files["depth_header"] = (None, json.dumps(depth_header), "application/json")
+        return self._answer("/segment", options, files=files)
+
+    def info(self) -> dict[str, Any]:
+        """What the server is: models and their contracts, provider, limits."""
+        return self._json(self._request("GET", "/info"))
+
+    def is_ready(self) -> bool:
+        """Whether the server has run its warm-up inference and takes frames."""
+        try:
+            return self._http.get("/readyz").status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def _answer(self, path: str, options: dict[str, Any], **content: Any) -> Answer:
+        body = self._json(self._request("POST", path, params=options, **content))
+        return Answer(Sighting.from_dict(body), body)
+
+    def _request(self, method: str, path: str, **content: Any) -> httpx.Response:
+        try:
+            return self._http.request(method, path, **content)
+        except httpx.HTTPError as error:
+            raise ServerGone(f"no answer from {self._http.base_url}: {error!r}; is `quadfollow serve` up?") from error
+
+    @staticmethod
+    def _json(response: httpx.Response) -> dict[str, Any]:
+        try:
+            body = response.json()
+        except ValueError:
+            body = {"detail": response.text[:200]}
+        if response.is_error:
+            raise RequestRefused(response.status_code, body)
+        return dict(body)

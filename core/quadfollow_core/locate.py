@@ -1,0 +1,186 @@
+"""From a class mask to the target's place: pixel, bearing, distance, world position.
+
+The decision rule (threshold on the target's probability, smallest blob) stands in the model's contract and can be
+changed per request. The largest blob above it is the target.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from quadfollow_core.errors import BadGeometry, BadInput
+from quadfollow_core.geometry import Camera, Vector, bearing
+from quadfollow_core.resize import PERSON, Letterbox
+from quadfollow_core.types import Blob, DistanceSource, Sighting, Target
+
+TARGET_HEIGHT = 1.6
+"""Height of QuadSim's hero in metres, for the range estimate without depth."""
+MAX_PEOPLE = 64
+"""Most person blobs reported per frame, largest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """When a blob counts as the target: probability ≥ ``threshold``/255 on at least ``min_area`` mask pixels."""
+
+    threshold: int = 128
+    min_area: int = 4
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.threshold <= 255:
+            raise BadInput(f"threshold lies between 1 and 255 (probability times 255), got {self.threshold}")
+        if self.min_area < 1:
+            raise BadInput(f"min_area is at least 1 mask pixel, got {self.min_area}")
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """Planar depth along the optical axis, registered to the frame.
+
+    ``values`` is ``(H, W)`` of any size with the frame's proportions; metres = value · ``scale``. Zero, values of
+    ``max_value`` and above (sky) and values that are not finite carry no measurement.
+    """
+
+    values: NDArray[np.generic]
+    scale: float
+    max_value: float = float("inf")
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 2 or self.values.size == 0:
+            raise BadGeometry(f"depth must be a (height, width) picture, got shape {self.values.shape}")
+        if not (self.scale > 0 and np.isfinite(self.scale)):
+            raise BadGeometry(f"depth scale must be a positive number of metres per unit, got {self.scale}")
+
+
+@dataclass(frozen=True, slots=True)
+class Segmentation:
+    """The network's answer for one frame, at the model's size, and how the frame lies in it.
+
+    ``classes`` is ``(h, w)`` uint8 (0 background, 1 person, 2 target); ``target_probability`` is ``(h, w)`` uint8,
+    floor(255·p); ``frame_size`` is ``(width, height)`` of the frame as sent.
+    """
+
+    classes: NDArray[np.uint8]
+    target_probability: NDArray[np.uint8]
+    letterbox: Letterbox
+    frame_size: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Component:
+    """One connected component: its blob in frame pixels and its mask pixels ``(rows, columns)``."""
+
+    blob: Blob
+    rows: NDArray[np.intp]
+    columns: NDArray[np.intp]
+
+
+def locate(
+    segmentation: Segmentation, rule: Rule, camera: Camera | None = None, depth: Depth | None = None
+) -> Sighting:
+    """Find the target and the other people in a segmented frame.
+
+    Bearing needs ``camera``; distance needs ``depth``, or is estimated from the apparent height; the world position
+    needs the camera's pose as well.
+    """
+    chosen = segmentation.target_probability >= rule.threshold
+    components = _components(chosen, rule.min_area, segmentation, most=1)
+    others = (segmentation.classes == PERSON) & ~chosen
+    people = tuple(part.blob for part in _components(others, rule.min_area, segmentation, most=MAX_PEOPLE))
+    if not components:
+        return Sighting(None, people)
+    target = _with_confidence(components[0], segmentation)
+    if camera is not None:
+        target = _with_place(target, components[0], segmentation, camera, depth)
+    return Sighting(target, people)
+
+
+def _components(mask: NDArray[np.bool_], min_area: int, segmentation: Segmentation, most: int) -> list[_Component]:
+    """Return the largest ``most`` 8-connected components of at least ``min_area`` pixels, largest first."""
+    if not mask.any():
+        return []
+    _, labels, stats, centroids = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    order = [index + 1 for index in np.argsort(-areas, kind="stable")[:most] if areas[index] >= min_area]
+    return [_component(labels, stats[index], centroids[index], index, segmentation.letterbox) for index in order]
+
+
+def _component(
+    labels: NDArray[np.int32],
+    stats: NDArray[np.int32],
+    centroid: NDArray[np.float64],
+    index: int,
+    box: Letterbox,
+) -> _Component:
+    left, top, width, height, area = (int(value) for value in stats)
+    rows, columns = np.nonzero(labels[top : top + height, left : left + width] == index)
+    # connectedComponents puts pixel centres at integers; ours are at half integers.
+    blob = Blob(
+        centroid=box.to_frame(centroid[0] + 0.5, centroid[1] + 0.5),
+        box=(*box.to_frame(left, top), *box.to_frame(left + width, top + height)),
+        area=area / (box.scale_u * box.scale_v),
+    )
+    return _Component(blob, rows + top, columns + left)
+
+
+def _with_confidence(component: _Component, segmentation: Segmentation) -> Target:
+    probability = segmentation.target_probability[component.rows, component.columns]
+    blob = component.blob
+    centroid = (float(blob.centroid[0]), float(blob.centroid[1]))
+    return Target(centroid, blob.box, blob.area, confidence=float(probability.mean()) / 255)
+
+
+def _with_place(
+    target: Target, component: _Component, segmentation: Segmentation, camera: Camera, depth: Depth | None
+) -> Target:
+    ray = camera.intrinsics.unproject(*target.centroid)
+    azimuth, elevation = bearing(ray)
+    target = replace(target, azimuth=azimuth, elevation=elevation)
+    along_axis = _measured_depth(component, segmentation, depth) if depth is not None else None
+    source: DistanceSource = "depth" if along_axis is not None else "height"
+    if along_axis is None:
+        along_axis = _depth_from_height(target, segmentation.frame_size, camera)
+    if along_axis is None:
+        return target
+    point = ray * along_axis
+    world = None if camera.pose is None else _triple(camera.pose.world_from_camera(point))
+    return replace(target, distance=float(np.linalg.norm(point)), distance_source=source, world=world)
+
+
+def _measured_depth(component: _Component, segmentation: Segmentation, depth: Depth) -> float | None:
+    """Median planar depth in metres over the blob's pixels, or None where nothing was measured."""
+    height, width = depth.values.shape
+    frame_width, frame_height = segmentation.frame_size
+    u, v = segmentation.letterbox.to_frame(component.columns + 0.5, component.rows + 0.5)  # type: ignore[arg-type]
+    columns = np.clip(np.asarray(u) * width / frame_width, 0, width - 1).astype(np.intp)
+    rows = np.clip(np.asarray(v) * height / frame_height, 0, height - 1).astype(np.intp)
+    values = depth.values[rows, columns].astype(np.float64)
+    values = values[np.isfinite(values) & (values > 0) & (values < depth.max_value)]
+    return float(np.median(values)) * depth.scale if values.size else None
+
+
+def _depth_from_height(target: Target, frame_size: tuple[int, int], camera: Camera) -> float | None:
+    """Planar depth in metres of an upright person of TARGET_HEIGHT that fills the target's box.
+
+    The rays through the middle of the box's lower and upper edge must meet the feet and, TARGET_HEIGHT above them,
+    the head: two unknown ranges, three equations, solved by least squares. Up is the world's when the pose is
+    known, the picture's otherwise. None when the frame's edge cuts the person.
+    """
+    left, top, right, bottom = target.box
+    if top <= 0.5 or bottom >= frame_size[1] - 0.5:
+        return None
+    middle = (left + right) / 2
+    head, feet = camera.intrinsics.unproject(middle, top), camera.intrinsics.unproject(middle, bottom)
+    up = np.array([0.0, -1.0, 0.0]) if camera.pose is None else camera.pose.rotation.T @ np.array([0.0, 0.0, 1.0])
+    ranges, *_ = np.linalg.lstsq(np.column_stack([head, -feet]), up * TARGET_HEIGHT, rcond=None)
+    along_axis = float(ranges.mean())
+    return along_axis if along_axis > 0 else None
+
+
+def _triple(vector: Vector) -> tuple[float, float, float]:
+    x, y, z = (float(value) for value in vector)
+    return x, y, z

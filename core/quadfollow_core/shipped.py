@@ -1,0 +1,30 @@
+"""Where the models that come with quadfollow lie, and which one is the default."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from quadfollow_core.errors import NotFound
+
+DEFAULT_MODEL = "follow-256"
+
+
+def models_folder() -> Path:
+    """The folder of shipped models: inside the installed package, or ``models/`` of a checkout."""
+    package = Path(__file__).resolve().parent
+    installed = package / "models"
+    return installed if installed.is_dir() else package.parents[1] / "models"
+
+
+def find_model(name: str | None = None) -> Path:
+    """Find an ONNX file by path, or a shipped model by its bare name; the default where no name is given.
+
+    Raises:
+        NotFound: there is no such file; the message lists the shipped models.
+    """
+    name = name or DEFAULT_MODEL
+    for candidate in (Path(name), models_folder() / f"{name}.onnx"):
+        if candidate.is_file():
+            return candidate
+    shipped = ", ".join(sorted(path.stem for path in models_folder().glob("*.onnx"))) or "none"
+    raise NotFound(f"no model {name!r}: give the path of an .onnx file or a shipped model's name ({shipped})")

@@ -1,0 +1,197 @@
+"""Stream frames to a quadfollow server over ZeroMQ, always the newest one.
+
+The client keeps a count of credits, its own requests allowed in flight. It holds only its newest frame and sends it
+when it has a credit, so a slow server sees fewer frames and never old ones. Every offered frame meets exactly one
+fate, reported by :meth:`StreamClient.poll`: an answer, or a reason why there is none.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Literal
+
+import numpy as np
+import zmq
+from numpy.typing import NDArray
+
+from quadfollow_core import wire
+from quadfollow_core.codec import encode_jpeg, sniff
+from quadfollow_core.errors import BadMessage
+from quadfollow_core.request import Bytes, Result
+from quadfollow_core.types import Sighting
+
+Outcome = Literal["result", "dropped", "error", "unsent", "lost"]
+BACKOFF = (0.1, 2.0)
+"""Seconds until the next attempt after a time-out: the first, and the most it doubles up to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of one offered frame.
+
+    ``outcome`` is ``result``; ``dropped`` (by the server, ``body["reason"]`` says why) or ``error`` (``body`` has
+    ``code`` and ``detail``); ``unsent`` when a newer frame replaced it here; ``lost`` when no answer came in time.
+    """
+
+    id: int
+    outcome: Outcome
+    age: float
+    """Seconds from capture to now, both by this client's clock."""
+    body: dict[str, Any] = field(default_factory=dict)
+    mask_png: bytes | None = field(default=None, repr=False)
+
+    @property
+    def sighting(self) -> Sighting | None:
+        """What was located; None where the outcome is not ``result``."""
+        return Sighting.from_dict(self.body) if self.outcome == "result" else None
+
+
+@dataclass(slots=True)
+class _Pending:
+    id: int
+    captured: float
+    parts: list[Bytes]
+    sent: float = 0.0
+
+
+class StreamClient:
+    """One stream of frames to one server; use it as a context manager, from one thread.
+
+    Args:
+        address: the server's ROUTER, ``tcp://HOST:5555``.
+        stream: the stream's name; a track belongs to (client, stream).
+        credit: requests in flight at most: 1, or 2 when the round trip is as long as the service time.
+        timeout: seconds until an unanswered request counts as lost; then the client reconnects with back-off.
+    """
+
+    def __init__(
+        self, address: str = "tcp://127.0.0.1:5555", *, stream: str = "", credit: int = 1, timeout: float = 1.0
+    ) -> None:
+        self.address = address
+        self.stream = stream
+        self._credit = credit
+        self._timeout = timeout
+        self._ids = itertools.count(1)
+        self._newest: _Pending | None = None
+        self._in_flight: dict[int, _Pending] = {}
+        self._fates: list[Fate] = []
+        self._wait = BACKOFF[0]
+        self._not_before = 0.0
+        self._context = zmq.Context()
+        self._socket = self._connect()
+
+    def __enter__(self) -> StreamClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; frames in flight are given up."""
+        self._socket.close(0)
+        self._context.term()
+
+    @property
+    def idle(self) -> bool:
+        """Whether no frame waits and none is in flight."""
+        return self._newest is None and not self._in_flight
+
+    def offer(
+        self,
+        image: NDArray[np.uint8] | bytes,
+        *,
+        captured: float | None = None,
+        depth: bytes | None = None,
+        **header: Any,
+    ) -> int:
+        """Offer the newest frame; it goes out at once if there is a credit, else it waits for one.
+
+        Args:
+            image: ``(H, W, 3)`` uint8 RGB, sent as JPEG of quality 90, or the bytes of a JPEG, PNG or WebP file.
+            captured: ``time.monotonic()`` at capture; now if None.
+            depth: bytes of a depth picture; then ``header`` needs ``depth``.
+            header: further keys of the wire's header, such as ``camera``, ``want``, ``model``, ``deadline_ms``.
+
+        Returns:
+            The frame's id, which its :class:`Fate` repeats.
+        """
+        captured = time.monotonic() if captured is None else captured
+        data = image if isinstance(image, bytes) else encode_jpeg(image, 90)
+        number = next(self._ids)
+        wall_clock = time.time() - (time.monotonic() - captured)
+        fields = {"id": number, "stream": self.stream, "captured_at": wall_clock, "encoding": sniff(data)} | header
+        if self._newest is not None:
+            self._settle(self._newest, "unsent")
+        self._newest = _Pending(number, captured, wire.encode_request(fields, data, depth))
+        self._pump()
+        return number
+
+    def poll(self, timeout: float = 0.0) -> list[Fate]:
+        """Return the fates that are known, waiting at most ``timeout`` seconds for the first one."""
+        end = time.monotonic() + timeout
+        self._receive()
+        while not self._fates and (left := end - time.monotonic()) > 0:
+            self._socket.poll(max(1, int(1000 * min(left, 0.05))))
+            self._receive()
+        fates, self._fates = self._fates, []
+        return fates
+
+    def ping(self, timeout: float = 1.0) -> bool:
+        """Ask whether a server answers, on a connection of its own; tells *server gone* from *nothing seen*."""
+        with self._connect() as socket:
+            socket.send_multipart(wire.encode_ping())
+            if not socket.poll(int(timeout * 1000)):
+                return False
+            return bool(wire.decode_reply(socket.recv_multipart()).body["type"] == "pong")
+
+    def _connect(self) -> zmq.Socket[bytes]:
+        socket = self._context.socket(zmq.DEALER)
+        socket.linger = 0
+        socket.sndhwm = socket.rcvhwm = 2 * self._credit + 2
+        socket.connect(self.address)
+        return socket
+
+    def _receive(self) -> None:
+        while self._socket.poll(0):
+            self._accept(wire.decode_reply(self._socket.recv_multipart()))
+        self._expire()
+        self._pump()
+
+    def _accept(self, reply: Result) -> None:
+        pending = self._in_flight.pop(reply.body.get("id", 0), None)
+        if pending is None:
+            raise BadMessage(f"the server answered a frame that was never sent: {reply.body.get('id')!r}")
+        self._wait = BACKOFF[0]
+        self._settle(pending, reply.body["type"], reply)
+
+    def _expire(self) -> None:
+        now = time.monotonic()
+        if all(now - pending.sent < self._timeout for pending in self._in_flight.values()):
+            return
+        # A late answer must not be taken for a new frame's, so the connection is made anew.
+        for pending in self._in_flight.values():
+            self._settle(pending, "lost")
+        self._in_flight.clear()
+        self._socket.close(0)
+        self._socket = self._connect()
+        self._not_before = now + self._wait
+        self._wait = min(2 * self._wait, BACKOFF[1])
+
+    def _pump(self) -> None:
+        now = time.monotonic()
+        if self._newest is None or len(self._in_flight) >= self._credit or now < self._not_before:
+            return
+        pending, self._newest = self._newest, None
+        pending.sent = now
+        self._in_flight[pending.id] = pending
+        self._socket.send_multipart(pending.parts)
+
+    def _settle(self, pending: _Pending, outcome: Outcome, reply: Result | None = None) -> None:
+        age = time.monotonic() - pending.captured
+        body, mask = ({}, None) if reply is None else (reply.body, reply.mask_png)
+        self._fates.append(Fate(pending.id, outcome, age, body, mask))

@@ -1,0 +1,124 @@
+"""The ZeroMQ wire, version 1: how requests and replies lie in message parts.
+
+Request (DEALER to ROUTER): ``b"qf1"``, JSON header, image bytes, optional depth bytes; a ping is ``b"qf1"`` and
+``{"type": "ping"}``. Reply: ``b"qf1"``, JSON with ``type`` ``result | dropped | error | pong``, optional mask PNG.
+Publication (PUB): ``stream + NUL``, JSON. ``docs/wire.md`` has the whole format and test vectors.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from quadfollow_core.errors import BadMessage, LimitExceeded
+from quadfollow_core.request import Bytes, FrameRequest, Result, parse_request
+
+MAGIC = b"qf1"
+MAX_HEADER = 64 * 1024
+"""Largest JSON header in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """A request that only asks whether somebody is there; ``id`` is repeated in the ``pong``."""
+
+    id: str | int | None = None
+
+
+def encode_request(header: dict[str, Any], image: Bytes, depth: Bytes | None = None) -> list[Bytes]:
+    """Lay a request out as message parts."""
+    parts: list[Bytes] = [MAGIC, _dump(header), image]
+    return parts if depth is None else [*parts, depth]
+
+
+def encode_ping(frame_id: str | int | None = None) -> list[Bytes]:
+    """Lay a ping out as message parts."""
+    return [MAGIC, _dump({"type": "ping", "id": frame_id})]
+
+
+def decode_request(parts: Sequence[Bytes]) -> FrameRequest | Ping:
+    """Read a request's parts (without the ROUTER's identity).
+
+    Raises:
+        BadMessage, and what :func:`quadfollow_core.request.parse_request` raises.
+    """
+    header = decode_header(parts)
+    kind = header.get("type", "frame")
+    if kind == "ping":
+        return Ping(header.get("id") if isinstance(header.get("id"), str | int) else None)
+    if kind != "frame":
+        raise BadMessage(f"type {kind!r} is not a request: use frame (the default) or ping")
+    if not 3 <= len(parts) <= 4:
+        raise BadMessage(f"a request has 3 or 4 parts (qf1, header, image[, depth]), got {len(parts)}")
+    return parse_request(header, parts[2], parts[3] if len(parts) == 4 else None)
+
+
+def decode_header(parts: Sequence[Bytes]) -> dict[str, Any]:
+    """Read the JSON object in part 1 of a message that starts with the magic part.
+
+    Raises:
+        BadMessage: the magic part is missing, or part 1 is not a JSON object.
+        LimitExceeded: the header is larger than MAX_HEADER.
+    """
+    if not parts or bytes(parts[0]) != MAGIC:
+        got = bytes(parts[0][:8]) if parts else b""
+        raise BadMessage(f"part 0 must be {MAGIC!r}, the wire's version, got {got!r}")
+    if len(parts) < 2:
+        raise BadMessage("part 1, the JSON header, is missing")
+    if len(parts[1]) > MAX_HEADER:
+        raise LimitExceeded("max_header_bytes", got=len(parts[1]), allowed=MAX_HEADER)
+    try:
+        header = json.loads(bytes(parts[1]))
+    except (ValueError, RecursionError) as error:
+        raise BadMessage(f"part 1 is not JSON: {error}") from error
+    if not isinstance(header, dict):
+        raise BadMessage(f"part 1 must be a JSON object, got {type(header).__name__}")
+    return header
+
+
+def encode_reply(result: Result) -> list[bytes]:
+    """Lay a reply out as message parts."""
+    parts = [MAGIC, _dump(result.body)]
+    return parts if result.mask_png is None else [*parts, result.mask_png]
+
+
+def decode_reply(parts: Sequence[Bytes]) -> Result:
+    """Read a reply's parts.
+
+    Raises:
+        BadMessage: not a reply of this wire.
+    """
+    body = decode_header(parts)
+    if body.get("type") not in ("result", "dropped", "error", "pong"):
+        raise BadMessage(f"type {body.get('type')!r} is not a reply")
+    return Result(body, bytes(parts[2]) if len(parts) > 2 else None)
+
+
+def topic(stream: str) -> bytes:
+    """Return the PUB topic of a stream: its name and a NUL, so that subscribing to it matches it alone."""
+    return stream.encode() + b"\0"
+
+
+def encode_publication(stream: str, body: dict[str, Any]) -> list[bytes]:
+    """Lay a published result out as message parts."""
+    return [topic(stream), _dump(body)]
+
+
+def decode_publication(parts: Sequence[Bytes]) -> tuple[str, dict[str, Any]]:
+    """Read a publication as (stream, JSON body).
+
+    Raises:
+        BadMessage: not a publication of this wire.
+    """
+    if len(parts) < 2 or bytes(parts[0][-1:]) != b"\0":
+        raise BadMessage("a publication has a topic that ends in NUL, and a JSON body")
+    return bytes(parts[0][:-1]).decode(), decode_header([MAGIC, parts[1]])
+
+
+def _dump(value: dict[str, Any]) -> bytes:
+    try:
+        return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+    except ValueError as error:
+        raise BadMessage(f"a header holds finite numbers only: {error}") from error

@@ -1,0 +1,1 @@
+"""The real-time server: one inference engine behind HTTP and ZeroMQ."""

@@ -1,0 +1,1 @@
+"""From labelled frames to a trained network: data sets, the FCN, recipes, training, evaluation."""

@@ -1,0 +1,126 @@
+"""Augmentation as small named steps that compose.
+
+A step is a pure function of image, mask and random generator. ``STEPS`` is the registry that recipes name them
+from. Steps of ``FRAME_STEPS`` change the frame's size and therefore run on the whole frame, before a crop is cut
+from it or it is brought to the model's size; the others run on what comes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from quadfollow_core.codec import decode_image, encode_jpeg
+from quadfollow_core.errors import BadInput
+from quadfollow_core.resize import channels_from_classes, classes_from_channels, fit_channels
+
+Image = NDArray[np.uint8]
+Mask = NDArray[np.uint8]
+Step = Callable[[Image, Mask, Generator], tuple[Image, Mask]]
+
+STEPS: dict[str, Step] = {}
+FRAME_STEPS = frozenset({"scale"})
+
+
+def step(function: Step) -> Step:
+    """Register an augmentation step under its function's name."""
+    STEPS[function.__name__] = function
+    return function
+
+
+def compose(names: Iterable[str]) -> Step:
+    """Chain registered steps in the order given.
+
+    Raises:
+        BadInput: a name that is not registered.
+    """
+    chosen = [_lookup(name) for name in names]
+
+    def chain(image: Image, mask: Mask, rng: Generator) -> tuple[Image, Mask]:
+        for function in chosen:
+            image, mask = function(image, mask, rng)
+        return image, mask
+
+    return chain
+
+
+def _lookup(name: str) -> Step:
+    if name not in STEPS:
+        raise BadInput(f"no augmentation named {name!r}: there are {', '.join(sorted(STEPS))}")
+    return STEPS[name]
+
+
+@step
+def flip(image: Image, mask: Mask, rng: Generator) -> tuple[Image, Mask]:
+    """Mirror left and right, every second time."""
+    if rng.random() < 0.5:
+        return image, mask
+    return image[:, ::-1], mask[:, ::-1]
+
+
+@step
+def scale(image: Image, mask: Mask, rng: Generator) -> tuple[Image, Mask]:
+    """Resize the whole frame by 0.6 to 1.4, the mask as the official scorer would."""
+    factor = rng.uniform(0.6, 1.4)
+    size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
+    method = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+    resized = np.asarray(cv2.resize(image, size, interpolation=method), dtype=np.uint8)
+    return resized, classes_from_channels(fit_channels(channels_from_classes(mask), size))
+
+
+@step
+def brightness(image: Image, mask: Mask, rng: Generator) -> tuple[Image, Mask]:
+    """Shift all values by up to 30 of 255."""
+    return _clip(image.astype(np.float32) + rng.uniform(-30, 30)), mask
+
+
+@step
+def contrast(image: Image, mask: Mask, rng: Generator) -> tuple[Image, Mask]:
+    """Stretch or squeeze the values around the picture's mean by up to a quarter."""
+    mean = float(image.mean())
+    return _clip((image.astype(np.float32) - mean) * np.float32(rng.uniform(0.75, 1.25)) + mean), mask
+
+
+@step
+def tint(image: Image, mask: Mask, rng: Generator) -> tuple[Image, Mask]:
+    """Scale the colour channels apart by up to 8 %, as another light would; red stays red."""
+    return _clip(image * rng.uniform(0.92, 1.08, 3).astype(np.float32)), mask
+
+
+@step
+def saturation(image: Image, mask: Mask, rng: Generator) -> tuple[Image, Mask]:
+    """Pull the colours up to 30 % towards grey or away from it."""
+    grey = image.mean(axis=2, keepdims=True, dtype=np.float32)
+    return _clip(grey + (image - grey) * np.float32(rng.uniform(0.7, 1.3))), mask
+
+
+@step
+def jpeg(image: Image, mask: Mask, rng: Generator) -> tuple[Image, Mask]:
+    """Compress once more at quality 40 to 90, one time in four."""
+    if rng.random() >= 0.25:
+        return image, mask
+    return decode_image(encode_jpeg(image, int(rng.integers(40, 91)))), mask
+
+
+@step
+def blur(image: Image, mask: Mask, rng: Generator) -> tuple[Image, Mask]:
+    """Blur slightly (Gaussian, up to 1 px), one time in five."""
+    if rng.random() >= 0.2:
+        return image, mask
+    return np.asarray(cv2.GaussianBlur(image, (5, 5), rng.uniform(0.3, 1.0)), dtype=np.uint8), mask
+
+
+@step
+def noise(image: Image, mask: Mask, rng: Generator) -> tuple[Image, Mask]:
+    """Add grain (Gaussian, up to 6 of 255), one time in five."""
+    if rng.random() >= 0.2:
+        return image, mask
+    return _clip(image + rng.normal(0, rng.uniform(1, 6), image.shape).astype(np.float32)), mask
+
+
+def _clip(values: NDArray[np.floating]) -> Image:
+    return np.clip(values, 0, 255).astype(np.uint8)

@@ -1,0 +1,142 @@
+"""Batches for training, decoded on the fly by worker threads and the same whatever those threads do.
+
+Every batch draws from its own generator, seeded by (seed, epoch, index of the batch). So the order in which workers
+finish does not matter, and a resumed run sees exactly what an uninterrupted one would have seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from quadfollow_core.errors import BadDataset
+from quadfollow_core.resize import (
+    PERSON,
+    TARGET,
+    channels_from_classes,
+    classes_from_channels,
+    fit_channels,
+    fit_frame,
+    plan_fit,
+)
+from quadfollow_training.augment import FRAME_STEPS, compose
+from quadfollow_training.frames import Frames, read_frame
+
+Sample = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Which share of the crops is cut around a target, around other people, and anywhere in any frame."""
+
+    target: float = 0.5
+    person: float = 0.3
+    anywhere: float = 0.2
+
+
+class Sampler:
+    """Draws one labelled picture: a whole frame at the model's size, or a crop at native resolution."""
+
+    def __init__(self, frames: Frames, augmentations: tuple[str, ...]) -> None:
+        if not len(frames):
+            raise BadDataset("no frames to draw from")
+        self.frames = frames
+        self.on_frame = compose(name for name in augmentations if name in FRAME_STEPS)
+        self.on_picture = compose(name for name in augmentations if name not in FRAME_STEPS)
+
+    def read(self, index: int, rng: Generator) -> Sample:
+        """Decode one frame and apply the steps meant for whole frames."""
+        return self.on_frame(*read_frame(self.frames.items[index]), rng)
+
+    def draw(self, rng: Generator) -> Sample:
+        """Draw one ``(H, W, 3)`` image with its ``(H, W)`` class mask."""
+        raise NotImplementedError
+
+
+class WholeFrames(Sampler):
+    """Whole frames brought to ``size`` = ``(width, height)``, every frame as likely as the next."""
+
+    def __init__(self, frames: Frames, size: tuple[int, int], augmentations: tuple[str, ...] = ()) -> None:
+        super().__init__(frames, augmentations)
+        self.size = size
+
+    def draw(self, rng: Generator) -> Sample:
+        """Draw one frame."""
+        image, mask = self.read(int(rng.integers(len(self.frames))), rng)
+        return self.on_picture(*fit_sample(image, mask, self.size), rng)
+
+
+class Crops(Sampler):
+    """Square crops of ``side`` pixels; small targets are rare, so most crops are cut around somebody."""
+
+    def __init__(self, frames: Frames, side: int, shares: Shares, augmentations: tuple[str, ...] = ()) -> None:
+        super().__init__(frames, augmentations)
+        self.side = side
+        everything = np.arange(len(frames))
+        self.pools: list[tuple[int | None, NDArray[np.intp]]] = [
+            (TARGET, np.flatnonzero(frames.target)),
+            (PERSON, np.flatnonzero(frames.people)),
+            (None, everything),
+        ]
+        weights = [shares.target, shares.person, shares.anywhere]
+        present = [w if pool.size else 0.0 for w, (_, pool) in zip(weights, self.pools, strict=True)]
+        self.chances = np.array(present) / sum(present)
+
+    def draw(self, rng: Generator) -> Sample:
+        """Draw one crop."""
+        wanted, pool = self.pools[rng.choice(len(self.pools), p=self.chances)]
+        image, mask = self.read(int(rng.choice(pool)), rng)
+        left, top = self._corner(mask, wanted, rng)
+        window = np.s_[top : top + self.side, left : left + self.side]
+        return self.on_picture(*_pad(image[window], mask[window], self.side), rng)
+
+    def _corner(self, mask: NDArray[np.uint8], wanted: int | None, rng: Generator) -> tuple[int, int]:
+        room = np.maximum(np.array(mask.shape) - self.side, 0)
+        places = np.flatnonzero(mask == wanted) if wanted is not None else np.empty(0, dtype=np.intp)
+        if not places.size:
+            top, left = rng.integers(0, room + 1)
+            return int(left), int(top)
+        pixel = np.array(np.unravel_index(rng.choice(places), mask.shape))
+        top, left = np.clip(pixel - rng.integers(0, self.side, 2), 0, room)
+        return int(left), int(top)
+
+
+class Batches(keras.utils.PyDataset):  # type: ignore[misc]
+    """One epoch of ``steps`` batches: uint8 images ``[N, H, W, 3]`` and uint8 class masks ``[N, H, W]``."""
+
+    def __init__(self, sampler: Sampler, *, batch: int, steps: int, seed: int, epoch: int, workers: int) -> None:
+        super().__init__(workers=workers, max_queue_size=2 * workers)
+        self.sampler, self.batch, self.steps, self.seed, self.epoch = sampler, batch, steps, seed, epoch
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, index: int) -> Sample:
+        rng = np.random.default_rng([self.seed, self.epoch, index])
+        samples = [self.sampler.draw(rng) for _ in range(self.batch)]
+        images, masks = zip(*samples, strict=True)
+        return np.stack(images), np.stack(masks)
+
+
+def fit_sample(image: NDArray[np.uint8], mask: NDArray[np.uint8], size: tuple[int, int]) -> Sample:
+    """Bring an image and its class mask to ``(width, height)``: as a frame is fitted, as the scorer resizes masks."""
+    fitted, _ = fit_frame(image, size)
+    _, (left, top, width, height) = plan_fit((image.shape[1], image.shape[0]), size)
+    inner = classes_from_channels(fit_channels(channels_from_classes(mask), (width, height)))
+    classes = np.zeros((size[1], size[0]), dtype=np.uint8)
+    classes[top : top + height, left : left + width] = inner
+    return fitted, classes
+
+
+def _pad(image: NDArray[np.uint8], mask: NDArray[np.uint8], side: int) -> Sample:
+    """Fill a crop of a frame smaller than the crop with black background, at the bottom right."""
+    down, right = side - mask.shape[0], side - mask.shape[1]
+    if not down and not right:
+        return image, mask
+    return np.pad(image, ((0, down), (0, right), (0, 0))), np.pad(mask, ((0, down), (0, right)))
+
+

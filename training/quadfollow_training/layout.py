@@ -1,0 +1,128 @@
+"""Finding data sets on disk and pairing their files, before anything is decoded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from quadfollow_core.errors import BadDataset
+from quadfollow_core.scoring import SETS
+from quadfollow_training.recordings import LABEL_CAMERAS, camera_files
+
+EVALUATION = "sample_evaluation_data"
+IMAGE_SUFFIXES = {".jpeg", ".jpg", ".png"}
+_MARK = re.compile(r"_?(?:cam1|mask)_?")
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One labelled frame: its image, its label files (one mask, or three cameras), run and data set."""
+
+    image: Path
+    labels: tuple[Path, ...]
+    run: str
+    folder: str
+
+
+def find_frames(roots: Sequence[Path], folders: Sequence[str] | None = None) -> tuple[list[Frame], list[str]]:
+    """Find and pair the frames of every data set at or below ``roots``; return them and the files left over.
+
+    Raises:
+        BadDataset: no data set there, or one that is meant for evaluation only.
+    """
+    frames: list[Frame] = []
+    problems: list[str] = []
+    for folder in (folder for root in roots for folder in find_sets(root, folders)):
+        found, left = pair_recording(folder) if is_recording(folder) else pair_processed(folder)
+        frames += found
+        problems += left
+    if not frames and not problems:
+        raise BadDataset(f"no frames in {', '.join(map(str, roots))}")
+    return frames, problems
+
+
+def find_sets(root: Path, folders: Sequence[str] | None = None) -> list[Path]:
+    """List the data sets at ``root``: itself, or its sub-folders (those named ``folders``, if given).
+
+    The evaluation sets beside them are left alone; asked for by name they are refused.
+
+    Raises:
+        BadDataset: evaluation data, or nothing that looks like a data set.
+    """
+    _refuse_evaluation(root)
+    if is_processed(root) or is_recording(root):
+        return [root]
+    below = sorted(path for path in root.glob("*") if is_processed(path) or is_recording(path))
+    missing = sorted(set(folders or ()) - {path.name for path in below})
+    if missing or not below:
+        wanted = f" named {', '.join(missing)}" if missing else ""
+        raise BadDataset(f"no data set{wanted} in {root}: it needs images/ and masks/, or IMG/ of a recording")
+    return [path for path in below if folders is None or path.name in folders]
+
+
+def is_processed(folder: Path) -> bool:
+    """Tell whether ``folder`` has QuadSim's processed layout."""
+    return (folder / "images").is_dir() and (folder / "masks").is_dir()
+
+
+def is_recording(folder: Path) -> bool:
+    """Tell whether ``folder`` is a raw DL-Training recording."""
+    return (folder / "IMG").is_dir()
+
+
+def _refuse_evaluation(root: Path) -> None:
+    path = root.resolve()
+    if EVALUATION in path.parts or path.name in SETS or any((path / name).is_dir() for name in SETS):
+        raise BadDataset(f"{root} is evaluation data: it scores networks and never trains them")
+
+
+def pair_processed(folder: Path) -> tuple[list[Frame], list[str]]:
+    """Pair ``images/`` with ``masks/``: by name where the names allow it, else by sorted order.
+
+    Returns the frames and a line for every file without a partner.
+    """
+    images, masks = (_pictures(folder / name) for name in ("images", "masks"))
+    image_of, mask_of = ({pair_key(path): path for path in paths} for paths in (images, masks))
+    shared = image_of.keys() & mask_of.keys()
+    if shared:
+        pairs = [(image_of[key], mask_of[key]) for key in sorted(shared)]
+        alone = [image_of[key] for key in image_of.keys() - shared] + [mask_of[key] for key in mask_of.keys() - shared]
+        problems = [f"{path}: has no partner" for path in sorted(alone)]
+    elif len(images) == len(masks):
+        pairs, problems = list(zip(images, masks, strict=True)), []
+    else:
+        pairs, problems = [], [f"{folder}: {len(images)} images but {len(masks)} masks, and names that do not match"]
+    frames = [Frame(image, (mask,), run_of(image), folder.name) for image, mask in pairs]
+    return frames, problems
+
+
+def pair_recording(folder: Path) -> tuple[list[Frame], list[str]]:
+    """Pair ``cam1_*`` with ``cam2_*`` to ``cam4_*`` of a raw recording by their numbers; its name is the run's."""
+    cameras = camera_files(folder / "IMG")
+    numbers = set().union(*cameras.values())
+    frames, problems = [], []
+    for number in sorted(numbers):
+        missing = [name for name, files in cameras.items() if number not in files]
+        if missing:
+            problems.append(f"{folder / 'IMG'}: frame {number} lacks {', '.join(missing)}")
+            continue
+        labels = tuple(cameras[name][number] for name in LABEL_CAMERAS)
+        frames.append(Frame(cameras["cam1"][number], labels, folder.name, folder.name))
+    return frames, problems
+
+
+def pair_key(path: Path) -> str:
+    """Reduce ``8_run5cam1_00603.jpeg`` and ``8_run5_mask_00603.png`` to what they share."""
+    return _MARK.sub("|", path.stem)
+
+
+def run_of(image: Path) -> str:
+    """Name the run of a processed image: what precedes ``cam1``, or the folder where nothing does."""
+    run = _MARK.split(image.stem)[0]
+    return run if run and run != image.stem else image.parent.parent.name
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
