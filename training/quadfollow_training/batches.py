@@ -138,5 +138,3 @@ def _pad(image: NDArray[np.uint8], mask: NDArray[np.uint8], side: int) -> Sample
     if not down and not right:
         return image, mask
     return np.pad(image, ((0, down), (0, right), (0, 0))), np.pad(mask, ((0, down), (0, right)))
-
-

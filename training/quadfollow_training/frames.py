@@ -105,9 +105,7 @@ def decode_frame(files: Sequence[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.
     return image, classes_from_cameras(*labels)
 
 
-def open_frames(
-    roots: Sequence[Path], folders: Sequence[str] | None = None, *, workers: int = 4
-) -> Frames:
+def open_frames(roots: Sequence[Path], folders: Sequence[str] | None = None, *, workers: int = 4) -> Frames:
     """Find, pair and decode every frame below ``roots``.
 
     Args:

@@ -87,7 +87,7 @@ FOLLOW_256 = Recipe(
     schedule="cosine",
     warmup=200,
     batch=32,
-    epochs=40,
+    epochs=32,
     validation_steps=10,
     score_every=4,
 )

@@ -1,0 +1,64 @@
+"""The held-out score: the official score's formula, on runs that training never sees.
+
+The held-out frames are sorted into stand-ins for the three official sets by how much target they show. The number
+serves to choose between epochs; it is not the official score, whose frames choose nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quadfollow_core.resize import channels_from_classes, fit_frame
+from quadfollow_core.scoring import (
+    FOLLOWING,
+    MIN_TARGET_PIXELS,
+    PATROL_EMPTY,
+    PATROL_TARGET,
+    SETS,
+    Score,
+    SetScore,
+    combine,
+    threshold_channels,
+)
+from quadfollow_training.frames import Frames, read_frame
+
+NEAR_PIXELS = 200
+"""From so many target pixels on a frame stands in for ``following_images``, below for ``patrol_with_targ``."""
+
+Probabilities = Callable[[NDArray[np.uint8]], Any]
+
+
+def stand_in(target_pixels: int) -> str:
+    """Name the official set that a held-out frame stands in for."""
+    if target_pixels <= MIN_TARGET_PIXELS:
+        return PATROL_EMPTY
+    return FOLLOWING if target_pixels >= NEAR_PIXELS else PATROL_TARGET
+
+
+def held_out_score(predict: Probabilities, frames: Frames, size: tuple[int, int], batch: int = 16) -> Score:
+    """Score held-out frames.
+
+    Args:
+        predict: uint8 ``[N, H, W, 3]`` to probabilities ``[N, H, W, 3]``.
+        frames: the held-out frames.
+        size: the model's ``(width, height)``.
+        batch: frames predicted at once.
+    """
+    sets = {name: SetScore() for name in SETS}
+    for start in range(0, len(frames), batch):
+        samples = [read_frame(frame) for frame in frames.items[start : start + batch]]
+        inputs = np.stack([fit_frame(image, size)[0] for image, _ in samples])
+        for offset, prediction in enumerate(quantise(predict(inputs))):
+            truth = channels_from_classes(samples[offset][1])
+            score = sets[stand_in(int(frames.target[start + offset]))]
+            score.add(truth, threshold_channels(prediction))
+    return combine(sets)
+
+
+def quantise(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Turn probabilities into the 0 to 255 of the model contract, floor(255 p)."""
+    return np.floor(np.asarray(probabilities) * 255).astype(np.uint8)

@@ -1,0 +1,126 @@
+"""A run's folder: its configuration, its history, and files that are either whole or not there.
+
+``last.keras`` (network and optimiser) is the only state a resumed run starts from: the optimiser's step count says
+which epoch it stands at, and rows of ``history.csv`` beyond that epoch are dropped.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from quadfollow_core.errors import BadInput
+
+PACKAGES = ("keras", "tensorflow", "numpy", "opencv-python", "pillow", "simplejpeg", "quadfollow")
+COLUMNS = (
+    "epoch",
+    "loss",
+    "val_loss",
+    "learning_rate",
+    "seconds",
+    "held_out_final",
+    "held_out_iou_near",
+    "held_out_iou_far",
+    "held_out_fp",
+    "held_out_fn",
+)
+Row = dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """Where a run keeps its files."""
+
+    path: Path
+
+    @property
+    def best(self) -> Path:
+        """The network with the best held-out score, without optimiser, at the recipe's input size."""
+        return self.path / "best.keras"
+
+    @property
+    def last(self) -> Path:
+        """Network and optimiser after the last finished epoch."""
+        return self.path / "last.keras"
+
+    @property
+    def config(self) -> Path:
+        """What was run: recipe, versions, commit, data, command."""
+        return self.path / "config.json"
+
+    @property
+    def history(self) -> Path:
+        """One row per finished epoch."""
+        return self.path / "history.csv"
+
+    def prepare(self, *, resume: bool) -> None:
+        """Make the folder.
+
+        Raises:
+            BadInput: it holds a run already and this is not a resumption.
+        """
+        if self.last.exists() and not resume:
+            raise BadInput(f"{self.path} holds a run already: add --resume, or choose another --out")
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        """Save the configuration."""
+        text = json.dumps(config, indent=2) + "\n"
+        save_whole(self.config, lambda path: path.write_text(text, encoding="utf-8"))
+
+    def read_history(self, epochs: int) -> list[Row]:
+        """Read the rows of the first ``epochs`` epochs."""
+        if not self.history.exists():
+            return []
+        with self.history.open(newline="", encoding="utf-8") as file:
+            rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+        return [row for row in rows if row["epoch"] <= epochs]
+
+    def write_history(self, rows: Sequence[Row]) -> None:
+        """Save all rows."""
+
+        def write(path: Path) -> None:
+            with path.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, COLUMNS)
+                writer.writeheader()
+                writer.writerows(rows)
+
+        save_whole(self.history, write)
+
+
+def save_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill a file beside ``path`` and move it there in one step, so no half file is ever seen."""
+    part = path.with_name(f".part-{path.name}")
+    write(part)
+    part.replace(path)
+
+
+def environment() -> dict[str, Any]:
+    """Describe what a run runs on: command, package versions, git commit."""
+    return {
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "python": sys.version.split()[0],
+        "packages": {name: installed for name in PACKAGES if (installed := _version(name))},
+        "git_commit": git_commit(),
+    }
+
+
+def git_commit() -> str | None:
+    """Name the commit of the source tree this package is loaded from, or None where it is not one."""
+    here = Path(__file__).parent
+    found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
+    return found.stdout.strip() if found.returncode == 0 else None
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
