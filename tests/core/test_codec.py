@@ -1,0 +1,144 @@
+"""Pictures survive the codec, and what is no picture is refused by name."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+
+from quadfollow_core.codec import (
+    decode_depth,
+    decode_image,
+    decode_rle,
+    encode_jpeg,
+    encode_png,
+    encode_rle,
+    sniff,
+)
+from quadfollow_core.errors import BadImage, BadInput, LimitExceeded, UnsupportedEncoding
+
+
+def gradient(height: int = 40, width: int = 60) -> np.ndarray:
+    """A smooth picture whose three channels differ, so that a swap of channels shows."""
+    v, u = np.mgrid[0:height, 0:width]
+    return np.stack([u * 255 // width, v * 255 // height, np.full_like(u, 30)], axis=2).astype(np.uint8)
+
+
+def saved(image: np.ndarray, encoding: str, **options: object) -> bytes:
+    """The picture as Pillow writes it: an encoder that is not ours."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, encoding, **options)
+    return buffer.getvalue()
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that promises a size and holds no pixels."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("encoding", ["jpeg", "png", "webp"])
+def test_decodes_what_another_library_wrote(encoding: str) -> None:
+    """A JPEG, PNG or WebP by Pillow comes back as RGB of the same shape and nearly the same values."""
+    image = gradient()
+    decoded = decode_image(saved(image, encoding), encoding)
+    assert decoded.shape == image.shape
+    assert decoded.dtype == np.uint8
+    assert np.abs(decoded.astype(int) - image).mean() < 4
+
+
+def test_jpeg_keeps_the_colour_order() -> None:
+    """A red picture is red after a round trip through our own encoder."""
+    red = np.zeros((32, 32, 3), np.uint8)
+    red[:, :, 0] = 200
+    decoded = decode_image(encode_jpeg(red))
+    assert decoded[:, :, 0].mean() > 190
+    assert decoded[:, :, 2].mean() < 10
+
+
+def test_grey_and_palette_pictures_become_rgb() -> None:
+    """Pictures of other colour modes decode to three channels."""
+    grey = np.full((8, 9), 77, np.uint8)
+    assert decode_image(saved(grey, "png")).shape == (8, 9, 3)
+    assert decode_image(saved(grey, "jpeg"))[4, 4].tolist() == [77, 77, 77]
+
+
+@pytest.mark.parametrize("encoding", ["jpeg", "png", "webp"])
+@pytest.mark.parametrize("share", [0.3, 0.7, 0.95])
+def test_truncated_pictures_are_refused(encoding: str, share: float) -> None:
+    """A file cut short is an error, not a picture with a grey stripe."""
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    data = saved(noise, encoding)
+    with pytest.raises(BadImage):
+        decode_image(data[: int(len(data) * share)])
+
+
+@pytest.mark.parametrize("data", [b"", b"GIF89a....", b"hello", b"\xff\xd8\xff", b"RIFF0000WEBP", b"\x89PNG\r\n\x1a\n"])
+def test_non_pictures_are_refused(data: bytes) -> None:
+    """Bytes that are no picture raise BadImage."""
+    with pytest.raises(BadImage):
+        decode_image(data)
+
+
+def test_a_huge_header_is_refused_before_decoding() -> None:
+    """A PNG header of 50,000 x 50,000 names the limit it broke."""
+    with pytest.raises(LimitExceeded, match=r"max_pixels.*16777216.*50000x50000"):
+        decode_image(png_header(50_000, 50_000))
+
+
+def test_the_declared_encoding_must_be_the_real_one() -> None:
+    """JPEG bytes declared as PNG are refused, and so is an unknown encoding."""
+    data = encode_jpeg(gradient())
+    with pytest.raises(UnsupportedEncoding, match="declared as png but the bytes are jpeg"):
+        decode_image(data, "png")
+    with pytest.raises(UnsupportedEncoding, match="bmp"):
+        decode_image(data, "bmp")
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_decode_or_raise_our_own_error(data: bytes) -> None:
+    """Whatever the bytes, the codec answers with a picture or one of its own errors."""
+    for prefix in (b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\x20\x00\x00\x00WEBPVP8 "):
+        try:
+            assert decode_image(prefix + data).ndim == 3
+        except (BadInput, LimitExceeded):
+            continue
+
+
+def test_png_of_a_mask_is_exact() -> None:
+    """A single-channel class mask survives PNG bit for bit."""
+    mask = np.random.default_rng(1).integers(0, 3, (33, 47), dtype=np.uint8)
+    assert sniff(encode_png(mask)) == "png"
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(encode_png(mask)))), mask)
+
+
+def test_depth_png_keeps_sixteen_bits_and_takes_colour() -> None:
+    """A 16-bit depth PNG keeps its values, and an RGBA one (QuadSim's) gives its first channel."""
+    deep = np.arange(64, dtype=np.uint16).reshape(8, 8) * 1000
+    assert np.array_equal(decode_depth(saved(deep, "png")), deep)
+    rgba = np.dstack([np.full((8, 8), 37, np.uint8)] * 3 + [np.full((8, 8), 255, np.uint8)])
+    assert decode_depth(saved(rgba, "png")).tolist() == [[37] * 8] * 8
+
+
+@given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40), elements=st.integers(0, 2)))
+def test_rle_round_trips(mask: np.ndarray) -> None:
+    """Run lengths decode to the mask they came from."""
+    assert np.array_equal(decode_rle(encode_rle(mask), mask.shape[1], mask.shape[0]), mask)
+
+
+@pytest.mark.parametrize("runs", [[1, 3], [1], [0, -4], [0, 5, 1, 10]])
+def test_rle_that_does_not_fill_the_mask_is_refused(runs: list[int]) -> None:
+    """Run lengths that miss the mask's size are an error."""
+    with pytest.raises(BadImage):
+        decode_rle(runs, 4, 3)

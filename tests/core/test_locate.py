@@ -1,0 +1,181 @@
+"""From mask to target: pixels, bearings, distances and world positions are those of the scene drawn."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quadfollow_core.errors import BadGeometry, BadInput
+from quadfollow_core.geometry import Camera, Intrinsics, Pose
+from quadfollow_core.locate import TARGET_HEIGHT, Depth, Rule, Segmentation, locate
+from quadfollow_core.resize import PERSON, TARGET, plan_fit
+from quadfollow_core.types import Blob, Sighting, Target
+
+RULE = Rule()
+
+
+def segmentation(
+    boxes: list[tuple[int, int, int, int, int]], size: int = 256, frame: tuple[int, int] = (256, 256), p: int = 250
+) -> Segmentation:
+    """A mask of filled boxes ``(class, left, top, right, bottom)`` at the model's size."""
+    classes = np.zeros((size, size), np.uint8)
+    for kind, left, top, right, bottom in boxes:
+        classes[top:bottom, left:right] = kind
+    probability = np.where(classes == TARGET, p, 3).astype(np.uint8)
+    return Segmentation(classes, probability, plan_fit(frame, (size, size))[0], frame)
+
+
+def found(sighting: Sighting) -> Target:
+    """The target of a sighting that must have one."""
+    assert sighting.target is not None
+    return sighting.target
+
+
+def test_no_target_is_none() -> None:
+    """An empty mask has no target, and people do not count as one."""
+    assert locate(segmentation([]), RULE) == Sighting(None)
+    sighting = locate(segmentation([(PERSON, 10, 10, 14, 30)]), RULE)
+    assert sighting.target is None
+    assert sighting.people[0].box == (10, 10, 14, 30)
+
+
+def test_the_largest_blob_is_the_target() -> None:
+    """Of two target blobs the larger one counts; its numbers are exact."""
+    target = found(locate(segmentation([(TARGET, 5, 5, 8, 8), (TARGET, 100, 50, 110, 90)]), RULE))
+    assert target.centroid == (105, 70)
+    assert target.box == (100, 50, 110, 90)
+    assert target.area == 400
+    assert target.confidence == pytest.approx(250 / 255)
+
+
+@given(st.integers(0, 200), st.integers(0, 200), st.integers(1, 50), st.integers(2, 50), st.integers(0, 5))
+def test_shifting_the_mask_shifts_the_centroid(left: int, top: int, width: int, height: int, step: int) -> None:
+    """The centroid moves by exactly as much as the mask."""
+    here = found(locate(segmentation([(TARGET, left, top, left + width, top + height)]), Rule(min_area=1)))
+    box = (TARGET, left + step, top + step, left + step + width, top + step + height)
+    there = found(locate(segmentation([box]), Rule(min_area=1)))
+    if max(left + step + width, top + step + height) <= 256:
+        assert np.subtract(there.centroid, here.centroid) == pytest.approx([step, step])
+
+
+def test_pixels_are_those_of_the_frame_as_sent() -> None:
+    """A blob in a 160-pixel mask of a 640 x 480 frame is reported in the frame's pixels, padding removed."""
+    letterboxed = segmentation([(TARGET, 80, 80, 90, 100)], size=160, frame=(640, 480))
+    target = found(locate(letterboxed, RULE))
+    assert target.centroid == pytest.approx((340, 280))
+    assert target.box == pytest.approx((320, 240, 360, 320))
+    assert target.area == pytest.approx(40 * 80)
+
+
+def test_the_rule_decides() -> None:
+    """A faint target needs a lower threshold; a small one needs a smaller least area."""
+    faint = segmentation([(TARGET, 10, 10, 20, 20)], p=100)
+    assert locate(faint, RULE).target is None
+    assert locate(faint, Rule(threshold=90)).target is not None
+    small = segmentation([(TARGET, 10, 10, 11, 13)])
+    assert locate(small, RULE).target is None
+    assert locate(small, Rule(min_area=3)).target is not None
+
+
+@pytest.mark.parametrize("make", [lambda: Rule(0), lambda: Rule(256), lambda: Rule(128, 0)])
+def test_nonsense_rules_are_refused(make: object) -> None:
+    """A rule outside its range raises at construction."""
+    with pytest.raises(BadInput):
+        make()  # type: ignore[operator]
+
+
+def scene(distance: float, pitch: float, across: float = 0.0) -> tuple[Segmentation, Camera, np.ndarray, Depth]:
+    """A person of TARGET_HEIGHT standing ``distance`` east of a camera 3 m up that looks down by ``pitch``."""
+    camera = Camera(Intrinsics.from_fov(256, 256, math.radians(60)), Pose.from_rpy((0, 0, 3), 0, pitch, 0))
+    assert camera.pose is not None
+    feet = np.array([distance, -across, 0.0])
+    corners = [
+        camera.intrinsics.project(camera.pose.camera_from_world(feet + [0, 0, height])) for height in (0, TARGET_HEIGHT)
+    ]
+    middle = round(corners[0][0])
+    box = (TARGET, middle - 5, round(corners[1][1]), middle + 5, round(corners[0][1]))
+    chest = camera.pose.camera_from_world(feet + [0, 0, TARGET_HEIGHT / 2])
+    depth = Depth(np.full((256, 256), chest[2], np.float32), 1.0)
+    return segmentation([box]), camera, feet + [0, 0, TARGET_HEIGHT / 2], depth
+
+
+@pytest.mark.parametrize("distance", [4.0, 8.0])
+@pytest.mark.parametrize("across", [-1.0, 0.0, 1.5])
+def test_depth_and_pose_give_the_world_position(distance: float, across: float) -> None:
+    """With depth the point lies where the person stands, to a few centimetres of pixel rounding."""
+    mask, camera, chest, depth = scene(distance, 0.4, across)
+    target = found(locate(mask, RULE, camera, depth))
+    assert target.distance_source == "depth"
+    assert target.world == pytest.approx(chest, abs=0.15)
+    assert target.azimuth is not None
+    assert np.sign(target.azimuth) == np.sign(across)
+
+
+@pytest.mark.parametrize("distance", [4.0, 8.0, 12.0])
+def test_without_depth_the_height_gives_the_range(distance: float) -> None:
+    """The apparent height of a standing person estimates the range, tilt of the camera included, and is marked so."""
+    mask, camera, chest, _ = scene(distance, 0.3)
+    target = found(locate(mask, RULE, camera))
+    assert target.distance_source == "height"
+    assert target.world == pytest.approx(chest, abs=0.06 * distance)
+
+
+def test_a_person_cut_by_the_frame_has_no_height_estimate() -> None:
+    """When the frame's edge cuts the person, the height says nothing about the range."""
+    camera = Camera(Intrinsics.from_fov(256, 256, 1.0))
+    target = found(locate(segmentation([(TARGET, 100, 200, 120, 256)]), RULE, camera))
+    assert target.distance is None
+    assert target.azimuth is not None
+
+
+def test_without_a_camera_there_is_no_bearing() -> None:
+    """Bearing, distance and world position stay empty when no intrinsics were given."""
+    target = found(locate(segmentation([(TARGET, 100, 100, 120, 150)]), RULE))
+    assert (target.azimuth, target.distance, target.world) == (None, None, None)
+
+
+def test_depth_that_measured_nothing_falls_back_to_the_height() -> None:
+    """Zeros, sky and infinities are no measurement."""
+    mask, camera, _, _ = scene(6, 0.3)
+    for value in (0.0, 100.0, float("inf"), float("nan")):
+        depth = Depth(np.full((64, 64), value, np.float32), 1.0, max_value=100.0)
+        assert found(locate(mask, RULE, camera, depth)).distance_source == "height"
+
+
+def test_depth_of_another_resolution_is_read_at_the_right_place() -> None:
+    """A depth picture of half the size is sampled at the target, not elsewhere."""
+    mask, camera, _, _ = scene(6, 0.3)
+    values = np.full((128, 128), 50.0, np.float32)
+    left, top, right, bottom = (int(edge) // 2 for edge in found(locate(mask, RULE)).box)
+    values[top : bottom + 1, left : right + 1] = 5.0
+    target = found(locate(mask, RULE, camera, Depth(values, 1.0)))
+    assert target.distance == pytest.approx(5, abs=1)
+
+
+def test_depth_must_make_sense() -> None:
+    """A depth of the wrong shape or scale raises at construction."""
+    with pytest.raises(BadGeometry):
+        Depth(np.zeros((2, 2, 3)), 1.0)
+    with pytest.raises(BadGeometry):
+        Depth(np.zeros((2, 2)), 0.0)
+
+
+def test_a_sighting_survives_json() -> None:
+    """What the client reads is what the server found."""
+    mask, camera, _, depth = scene(6, 0.3)
+    sighting = locate(mask, RULE, camera, depth)
+    again = Sighting.from_dict(sighting.as_dict() | {"unknown": 1})
+    assert found(again).world == pytest.approx(found(sighting).world, abs=1e-4)
+    assert Sighting.from_dict({"target": None}) == Sighting(None)
+
+
+def test_blobs_are_checked() -> None:
+    """A blob without extent cannot be made."""
+    with pytest.raises(BadInput):
+        Blob((1, 1), (2, 2, 2, 3), 1)
+    with pytest.raises(BadInput):
+        Target((1, 1), (0, 0, 2, 3), 1, confidence=2)

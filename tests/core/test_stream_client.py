@@ -1,0 +1,191 @@
+"""The stream client keeps its promises against a peer that misbehaves: one fate per frame, never stuck, never old."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+import zmq
+
+from quadfollow_core import wire
+from quadfollow_core.codec import encode_jpeg
+from quadfollow_core.stream_client import Fate, StreamClient
+
+IMAGE = encode_jpeg(np.zeros((8, 8, 3), np.uint8))
+
+
+class Peer:
+    """A ROUTER whose every answer the test writes itself."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], address: str = "tcp://127.0.0.1:*") -> None:
+        self.socket = context.socket(zmq.ROUTER)
+        self.socket.linger = 0
+        self.socket.bind(address)
+        self.address = self.socket.last_endpoint.decode()
+
+    def take(self) -> tuple[bytes, dict[str, object]]:
+        """The next request's sender and header."""
+        assert self.socket.poll(3000), "the client sent nothing"
+        sender, _, header, *_ = self.socket.recv_multipart()
+        return sender, json.loads(header)
+
+    def waiting(self) -> bool:
+        """Whether one more request has arrived."""
+        return bool(self.socket.poll(100))
+
+    def answer(self, sender: bytes, header: dict[str, object], kind: str = "result", **body: object) -> None:
+        """Answer a request."""
+        reply = {"type": kind, "id": header["id"], "target": None} | body
+        self.socket.send_multipart([sender, wire.MAGIC, json.dumps(reply).encode()])
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Peer]]:
+    """Start peers; all are closed at the end."""
+    with zmq.Context() as context, contextlib.ExitStack() as stack:
+
+        def make(address: str = "tcp://127.0.0.1:*") -> Peer:
+            peer = Peer(context, address)
+            stack.callback(peer.socket.close, 0)
+            return peer
+
+        yield make
+
+
+def fates(client: StreamClient, count: int, seconds: float = 5.0) -> list[Fate]:
+    """The next ``count`` fates, however long the peer takes within reason."""
+    got: list[Fate] = []
+    end = time.monotonic() + seconds
+    while len(got) < count and time.monotonic() < end:
+        got += client.poll(0.1)
+    return got
+
+
+def test_an_answer_comes_back_with_its_id_and_age(start: Callable[..., Peer]) -> None:
+    """A frame offered is answered under the id that offer returned, with its age since capture."""
+    peer = start()
+    with StreamClient(peer.address, stream="cam") as client:
+        number = client.offer(IMAGE, captured=time.monotonic() - 1.0)
+        sender, header = peer.take()
+        assert (header["stream"], header["encoding"]) == ("cam", "jpeg")
+        peer.answer(sender, header)
+        (fate,) = fates(client, 1)
+    assert (fate.id, fate.outcome) == (number, "result")
+    assert fate.age > 1.0
+    assert fate.sighting is not None
+    assert fate.sighting.target is None
+
+
+def test_only_the_newest_frame_waits_for_the_credit(start: Callable[..., Peer]) -> None:
+    """While one request is in flight later frames replace each other, and the newest goes out next."""
+    peer = start()
+    with StreamClient(peer.address) as client:
+        numbers = [client.offer(IMAGE) for _ in range(5)]
+        sender, header = peer.take()
+        assert header["id"] == numbers[0]
+        assert not peer.waiting()
+        peer.answer(sender, header)
+        got = fates(client, 4)
+        sender, header = peer.take()
+        assert header["id"] == numbers[-1]
+        peer.answer(sender, header)
+        got += fates(client, 1)
+    outcomes = {fate.id: fate.outcome for fate in got}
+    assert outcomes == dict(zip(numbers, ["result", "unsent", "unsent", "unsent", "result"], strict=True))
+
+
+def test_two_credits_allow_two_in_flight(start: Callable[..., Peer]) -> None:
+    """With two credits a second request leaves before the first is answered."""
+    peer = start()
+    with StreamClient(peer.address, credit=2) as client:
+        client.offer(IMAGE)
+        client.offer(IMAGE)
+        peer.take()
+        peer.take()
+        client.offer(IMAGE)
+        assert not peer.waiting()
+
+
+@pytest.mark.parametrize("kind", ["dropped", "error"])
+def test_drops_and_errors_return_the_credit(start: Callable[..., Peer], kind: str) -> None:
+    """A dropped or refused frame frees the way for the next."""
+    peer = start()
+    with StreamClient(peer.address) as client:
+        client.offer(IMAGE)
+        peer.answer(*peer.take(), kind=kind, reason="superseded", code="bad-image")
+        (fate,) = fates(client, 1)
+        assert fate.outcome == kind
+        assert fate.sighting is None
+        client.offer(IMAGE)
+        peer.take()
+
+
+def test_a_silent_server_costs_the_frame_not_the_client(start: Callable[..., Peer]) -> None:
+    """Without an answer the frame is lost, and the next one is sent on a fresh connection."""
+    peer = start()
+    with StreamClient(peer.address, timeout=0.2) as client:
+        first = client.offer(IMAGE)
+        old_sender, old_header = peer.take()
+        (fate,) = fates(client, 1)
+        assert (fate.id, fate.outcome) == (first, "lost")
+        second = client.offer(IMAGE)
+        assert fates(client, 0, 0.3) == []
+        client.poll(0.2)
+        peer.answer(old_sender, old_header)
+        sender, header = peer.take()
+        assert header["id"] == second
+        assert sender != old_sender
+
+
+def test_it_goes_on_after_the_server_comes_back(start: Callable[..., Peer]) -> None:
+    """A server that dies and returns on the same port is found again, without help."""
+    peer = start()
+    with StreamClient(peer.address, timeout=0.2) as client:
+        client.offer(IMAGE)
+        peer.answer(*peer.take())
+        assert fates(client, 1)[0].outcome == "result"
+        peer.socket.close(0)
+        client.offer(IMAGE)
+        assert fates(client, 1)[0].outcome == "lost"
+        peer = start(peer.address)
+        outcome = None
+        for _ in range(20):
+            client.offer(IMAGE)
+            client.poll(0.1)
+            if peer.waiting():
+                peer.answer(*peer.take())
+                outcome = next((fate.outcome for fate in client.poll(1.0) if fate.outcome == "result"), None)
+            if outcome:
+                break
+    assert outcome == "result"
+
+
+def test_nothing_grows_while_no_server_is_there() -> None:
+    """A thousand frames offered to nobody leave one waiting, one in flight at most, and a fate for every other."""
+    with StreamClient("tcp://127.0.0.1:9", timeout=0.05) as client:
+        settled = []
+        for _ in range(1000):
+            client.offer(IMAGE)
+            settled += client.poll()
+        assert len(settled) >= 998
+        assert {fate.outcome for fate in settled} <= {"unsent", "lost"}
+        assert len({fate.id for fate in settled}) == len(settled)
+
+
+def test_ping_tells_a_living_server_from_none(start: Callable[..., Peer]) -> None:
+    """A ping to nobody is False within its time."""
+    with StreamClient("tcp://127.0.0.1:9") as client:
+        assert not client.ping(0.1)
+
+
+def test_closing_with_frames_in_flight_does_not_hang() -> None:
+    """A client that is closed while frames wait is gone at once."""
+    client = StreamClient("tcp://127.0.0.1:9")
+    client.offer(IMAGE)
+    client.offer(IMAGE)
+    client.close()
+    assert client._context.closed
