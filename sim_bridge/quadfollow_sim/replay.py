@@ -119,14 +119,26 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
 
 
 def _faults(frame: Recorded) -> list[str]:
-    problems = []
+    sizes, problems = [], []
     for path in (frame.image, frame.mask):
         try:
             if path is not None:
-                decode_image(path.read_bytes())
+                pixels = decode_image(path.read_bytes())
+                sizes.append(pixels.shape[:2])
         except (QuadfollowError, OSError) as error:
             problems.append(f"{path}: {error}")
+    if frame.mask is not None and not problems:
+        problems += _mask_faults(frame.mask, threshold_channels(pixels), sizes)
     return problems
+
+
+def _mask_faults(path: Path, channels: NDArray[np.bool_], sizes: list[tuple[int, int]]) -> list[str]:
+    (height, width), (mask_height, mask_width) = sizes
+    if height * mask_width != width * mask_height:
+        return [f"{path}: a mask of {mask_width}x{mask_height} does not fit a picture of {width}x{height}"]
+    if channels.any(axis=2).mean() < 0.5:
+        return [f"{path}: not a mask of three channels: most pixels have neither red, green nor blue set"]
+    return []
 
 
 def _pictures(folder: Path) -> list[Path]:
