@@ -18,6 +18,7 @@ class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Open the epoch's bar."""
+        self.epoch = epoch
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),

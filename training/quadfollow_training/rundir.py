@@ -70,9 +70,20 @@ class RunFolder:
             raise BadInput(f"{self.path} holds a run already: add --resume, or choose another --out")
         self.path.mkdir(parents=True, exist_ok=True)
 
-    def write_config(self, config: Mapping[str, Any]) -> None:
-        """Save the configuration."""
-        text = json.dumps(config, indent=2) + "\n"
+    def write_config(self, facts: Mapping[str, Any], surroundings: Mapping[str, Any]) -> None:
+        """Save what decides the run's outcome, and the surroundings it runs in.
+
+        Raises:
+            BadInput: a run begun here was decided by other facts.
+        """
+        new = json.loads(json.dumps(facts))
+        old = json.loads(self.config.read_text(encoding="utf-8")) if self.last.exists() else new
+        changed = [
+            f"{name} ({_difference(old.get(name), value)})" for name, value in new.items() if old.get(name) != value
+        ]
+        if changed:
+            raise BadInput(f"{self.path} was begun otherwise and cannot be resumed with another {', '.join(changed)}")
+        text = json.dumps(new | surroundings, indent=2) + "\n"
         save_whole(self.config, lambda path: path.write_text(text, encoding="utf-8"))
 
     def read_history(self, epochs: int) -> list[Row]:
@@ -93,6 +104,13 @@ class RunFolder:
                 writer.writerows(rows)
 
         save_whole(self.history, write)
+
+
+def _difference(old: Any, new: Any) -> str:
+    """Say what differs, key by key where there are keys."""
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return f"{old}, now {new}"
+    return ", ".join(f"{key} {old.get(key)}, now {new.get(key)}" for key in new if old.get(key) != new.get(key))
 
 
 def save_whole(path: Path, write: Callable[[Path], object]) -> None:
