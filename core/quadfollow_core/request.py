@@ -191,6 +191,8 @@ def _want(value: object) -> frozenset[str]:
     unknown = [item for item in value if item not in WANTS]
     if unknown:
         raise BadMessage(f"want does not know {_shown(unknown[0])}: use {', '.join(WANTS)}")
+    if "mask:png" in value and "mask:rle" in value:
+        raise BadMessage("want takes mask:png or mask:rle, not both")
     return frozenset(value)
 
 
