@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import time
-from dataclasses import asdict, astuple
+from dataclasses import asdict
 from typing import Any
 
 from quadfollow_core.codec import encode_png, encode_rle
-from quadfollow_core.errors import BadGeometry
 from quadfollow_core.locate import Segmentation, locate
 from quadfollow_core.overlay import draw_overlay
 from quadfollow_core.request import FrameRequest, Result
 from quadfollow_core.resize import fit_frame
-from quadfollow_core.types import Sighting, Target
+from quadfollow_core.types import Sighting
 from quadfollow_server.segmenter import Segmenter
 
 
@@ -35,7 +33,6 @@ def process(request: FrameRequest, segmenter: Segmenter, *, max_pixels: int, ove
     watch.lap("infer_ms")
     seen = Segmentation(classes, probability, letterbox, (frame.shape[1], frame.shape[0]))
     sighting = locate(seen, request.rule(segmenter.contract.rule), request.camera, depth)
-    _require_finite(sighting.target)
     watch.lap("locate_ms")
     mask, picture = _mask(request, seen)
     if overlay:
@@ -86,19 +83,3 @@ def _mask(request: FrameRequest, seen: Segmentation) -> tuple[dict[str, Any] | N
 def _described(seen: Segmentation, encoding: str) -> dict[str, Any]:
     height, width = seen.classes.shape
     return {"encoding": encoding, "width": width, "height": height, "mask_from_frame": asdict(seen.letterbox)}
-
-
-def _require_finite(target: Target | None) -> None:
-    """Refuse what JSON cannot carry: a camera of absurd numbers can send the target to infinity."""
-    if target is not None and not all(math.isfinite(value) for value in _numbers(astuple(target))):
-        raise BadGeometry("camera and depth put the target nowhere: check intrinsics, pose and depth scale")
-
-
-def _numbers(values: tuple[Any, ...]) -> list[float]:
-    flat: list[float] = []
-    for value in values:
-        if isinstance(value, tuple):
-            flat += _numbers(value)
-        elif isinstance(value, float):
-            flat.append(value)
-    return flat
