@@ -7,10 +7,11 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from quadfollow_core.errors import BadDataset
+from quadfollow_core.errors import BadDataset, BadInput
 from quadfollow_training.batches import Batches, Crops, Shares, WholeFrames, fit_sample
-from quadfollow_training.frames import Frames, open_frames
+from quadfollow_training.frames import Frames, open_frames, read_frame
 
+MIXED = Shares(0.5, 0.25, 0.25)
 ALL_STEPS = ("flip", "scale", "brightness", "contrast", "tint", "saturation", "jpeg", "blur", "noise")
 
 
@@ -26,7 +27,7 @@ def _batches(sampler, *, seed=1, epoch=0, workers=1):
 
 def test_a_batch_has_images_and_class_masks(frames):
     """Batches are uint8 images and class masks of the sizes asked for."""
-    images, masks = _batches(WholeFrames(frames, (64, 32)))[0]
+    images, masks = _batches(WholeFrames(frames, (64, 32), Shares()))[0]
     assert (images.shape, images.dtype) == ((4, 32, 64, 3), np.uint8)
     assert (masks.shape, masks.dtype) == ((4, 32, 64), np.uint8)
     images, masks = _batches(Crops(frames, 32, Shares()))[0]
@@ -35,7 +36,7 @@ def test_a_batch_has_images_and_class_masks(frames):
 
 def test_a_batch_follows_from_seed_epoch_and_index_alone(frames):
     """Asking in another order, or from another object, gives the same batches; other seeds and epochs give others."""
-    sampler = Crops(frames, 32, Shares(), ALL_STEPS)
+    sampler = Crops(frames, 32, MIXED, ALL_STEPS)
     forwards = [_batches(sampler)[index] for index in range(6)]
     again = _batches(sampler)
     backwards = [again[index] for index in reversed(range(6))][::-1]
@@ -48,10 +49,10 @@ def test_a_batch_follows_from_seed_epoch_and_index_alone(frames):
 def test_shares_decide_what_crops_are_cut_around(frames):
     """Crops cut around a target hold one, those around people hold people, and the shares are those asked for."""
     rng = np.random.default_rng(0)
-    only_target = Crops(frames, 16, Shares(1, 0, 0))
-    assert all((only_target.draw(rng)[1] == 2).any() for _ in range(30))
-    only_person = Crops(frames, 16, Shares(0, 1, 0))
-    assert all((only_person.draw(rng)[1] == 1).any() for _ in range(30))
+    for sampler, size in ((Crops, 16), (WholeFrames, (32, 32))):
+        targets, people = (sampler(frames, size, shares) for shares in (Shares(1, 0, 1e-9), Shares(0, 1, 1e-9)))
+        assert all((targets.draw(rng)[1] == 2).any() for _ in range(30))
+        assert all((people.draw(rng)[1] == 1).any() for _ in range(30))
     anywhere = Crops(frames, 16, Shares(0, 0, 1))
     assert Counter(bool((anywhere.draw(rng)[1] == 2).any()) for _ in range(60))[False] > 20
 
@@ -60,7 +61,7 @@ def test_crops_are_native_pixels(data):
     """Without augmentation a crop is a window of the frame, pixel for pixel."""
     frames = open_frames([data / "validation"])
     sampler = Crops(frames, 48, Shares())
-    originals = [sampler.read(index, np.random.default_rng(0))[0] for index in range(len(frames))]
+    originals = [read_frame(frame)[0] for frame in frames.items]
     crop, _ = sampler.draw(np.random.default_rng(4))
     windows = [image[y : y + 48, x : x + 48] for image in originals for y in range(17) for x in range(17)]
     assert any(np.array_equal(crop, window) for window in windows)
@@ -70,8 +71,15 @@ def test_a_pool_without_frames_is_never_drawn_from(tmp_path, write_run):
     """Data without any target still gives crops, of the other kinds."""
     write_run(tmp_path / "set", "1_run1", 4, seed=1, target=0)
     frames = open_frames([tmp_path / "set"])
-    masks = _batches(Crops(frames, 32, Shares()))[0][1]
+    masks = _batches(Crops(frames, 32, MIXED))[0][1]
     assert set(np.unique(masks)) <= {0, 1}
+
+
+@pytest.mark.parametrize("shares", [(-0.1, 0.5, 0.6), (0.5, 0.5, 0.0)])
+def test_impossible_shares_are_refused(shares):
+    """Shares are not negative, and something is left for frames with nobody in them."""
+    with pytest.raises(BadInput, match="shares"):
+        Shares(*shares)
 
 
 def test_a_crop_larger_than_the_frame_is_filled_with_black(frames):
@@ -85,7 +93,7 @@ def test_a_crop_larger_than_the_frame_is_filled_with_black(frames):
 def test_no_frames_are_an_error():
     """There is nothing to draw from an empty index."""
     with pytest.raises(BadDataset, match="no frames"):
-        WholeFrames(Frames((), ()), (32, 32))
+        WholeFrames(Frames((), ()), (32, 32), Shares())
 
 
 def test_a_frame_of_another_shape_is_letterboxed_with_its_mask():

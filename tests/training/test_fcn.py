@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import replace
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
+import quadfollow_training
 from quadfollow_core.errors import BadInput
 from quadfollow_training.fcn import Spec, build, check_size
 
@@ -120,6 +123,18 @@ def test_the_refusal_of_a_size_names_the_divisor():
     """The message says which multiple is needed and what came."""
     with pytest.raises(BadInput, match=r"multiples of 32 .* got \(100, 64\)"):
         check_size((100, 64), 32)
+
+
+def test_the_package_names_no_backend():
+    """Training is written against Keras alone: no module imports TensorFlow, JAX or PyTorch."""
+    for path in Path(quadfollow_training.__file__).parent.glob("*.py"):
+        imports = [
+            node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Import | ast.ImportFrom)
+        ]
+        names = {alias.name for node in imports for alias in node.names} | {
+            getattr(node, "module", "") for node in imports
+        }
+        assert not {(name or "").split(".")[0] for name in names} & {"tensorflow", "jax", "torch"}, path.name
 
 
 def test_other_filters_are_mirrored_as_in_the_seed():

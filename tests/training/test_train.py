@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import subprocess
+import sys
+import time
 from dataclasses import replace
 
 import keras
@@ -13,6 +16,7 @@ import pytest
 
 from quadfollow_core.errors import BadInput, BadModel, Unavailable
 from quadfollow_training import train as train_module
+from quadfollow_training.batches import Shares
 from quadfollow_training.fcn import Spec
 from quadfollow_training.progress import ProgressBar
 from quadfollow_training.train import train
@@ -110,6 +114,28 @@ def test_a_killed_run_goes_on_to_the_same_weights(data, recipe, tmp_path, monkey
     assert _rows(tmp_path / "whole") == _rows(tmp_path / "killed")
 
 
+@pytest.mark.slow
+def test_a_run_killed_outright_goes_on_to_the_same_weights(data, tmp_path):
+    """SIGKILL at any moment loses at most an epoch, and the resumed command ends as if nothing had happened."""
+    options = ["--data", str(data), "--hold-out", "3_run1", "--filters", "2,2,2,2,2", "--batch", "2", "--workers", "1"]
+    options += ["--epochs", "4", "--steps", "4", "--validation-steps", "1"]
+    program = "from quadfollow_training.cli import train; train()"
+
+    def start(out, *more):
+        return subprocess.Popen([sys.executable, "-c", program, *options, "--out", str(tmp_path / out), *more])
+
+    assert start("whole").wait() == 0
+    killed = start("killed")
+    while not (tmp_path / "killed" / "last.keras").exists():
+        assert killed.poll() is None
+        time.sleep(0.01)
+    killed.kill()
+    killed.wait()
+    assert start("killed", "--resume").wait() == 0
+    pairs = zip(_weights(tmp_path / "whole"), _weights(tmp_path / "killed"), strict=True)
+    assert all(np.array_equal(one, other) for one, other in pairs)
+
+
 def test_a_row_without_its_weights_is_dropped_on_resumption(data, recipe, tmp_path, monkeypatch):
     """Killed between writing the history and the weights, the epoch is trained again and its row written once."""
     recipe = replace(recipe, epochs=2, score_every=1)
@@ -133,7 +159,16 @@ def test_a_row_without_its_weights_is_dropped_on_resumption(data, recipe, tmp_pa
 def test_training_learns(data, tiny_recipe, tmp_path):
     """On blobs of plain colours the loss falls well and the target's IoU on the held-out run rises."""
     recipe = replace(
-        tiny_recipe, epochs=6, steps=25, batch=8, crop=32, class_weights=(1, 2, 4), dice=1.0, score_every=6
+        tiny_recipe,
+        epochs=4,
+        steps=25,
+        batch=8,
+        crop=32,
+        shares=Shares(0.6, 0.2, 0.2),
+        learning_rate=0.02,
+        class_weights=(1, 2, 4),
+        dice=1.0,
+        score_every=4,
     )
     train(recipe, [data], tmp_path / "run")
     rows = _rows(tmp_path / "run")

@@ -98,6 +98,7 @@ def _draw_box(axes: Any, box: Box, x: float, y: float) -> None:
 def _draw_arrows(axes: Any, box: Box, home: dict[str, str], places: dict[str, tuple[float, float]]) -> None:
     end = places[box.layer.name]
     for number, name in enumerate(box.layer.inputs):
-        skip = number > 0
-        style = {"arrowstyle": "->", "linestyle": "--" if skip else "-", "color": "#b04040" if skip else "#555555"}
+        style = {"arrowstyle": "->", "color": "#555555"}
+        if number > 0:  # a skip, over the boxes in between
+            style |= {"linestyle": "--", "color": "#b04040", "connectionstyle": "arc3,rad=-0.06"}
         axes.annotate("", end, places[home[name]], arrowprops=style | {"shrinkA": 30, "shrinkB": 36}, zorder=1)

@@ -83,7 +83,7 @@ def sampler(recipe: Recipe, frames: Frames, *, augment: bool) -> Sampler:
     """Make what draws the recipe's samples: crops or whole frames, augmented or plain."""
     augmentations = recipe.augmentations if augment else ()
     if recipe.crop is None:
-        return WholeFrames(frames, recipe.spec.input_size, augmentations)
+        return WholeFrames(frames, recipe.spec.input_size, recipe.shares, augmentations)
     return Crops(frames, recipe.crop, recipe.shares, augmentations)
 
 
@@ -171,8 +171,9 @@ def _facts(recipe: Recipe, frames: Frames, held_out: Frames) -> dict[str, Any]:
 def _line(row: Row, recipe: Recipe) -> str:
     parts = [f"epoch {row['epoch']:.0f}/{recipe.epochs}", f"loss {row['loss']:.4f}"]
     parts += [f"{name} {row[name]:.4f}" for name in ("val_loss", "held_out_final") if name in row]
-    parts += [f"near {row['held_out_iou_near']:.3f} far {row['held_out_iou_far']:.3f}"] if "held_out_fp" in row else []
-    parts += [f"fp {row['held_out_fp']:.0f} fn {row['held_out_fn']:.0f}"] if "held_out_fp" in row else []
+    if "held_out_final" in row:
+        parts.append(f"near {row['held_out_iou_near']:.3f} far {row['held_out_iou_far']:.3f}")
+        parts.append(f"fp {row['held_out_fp']:.0f} fn {row['held_out_fn']:.0f}")
     return "  ".join([*parts, f"{row['seconds']:.0f} s"])
 
 
