@@ -10,9 +10,11 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from quadfollow_core.errors import BadDataset, LimitExceeded, NotFound
 from quadfollow_training.archives import place, unpack
+from quadfollow_training.cli import data
 from quadfollow_training.download import Patience
 from quadfollow_training.fetch import ARCHIVES, fetch
 from quadfollow_training.manifest import (
@@ -137,6 +139,14 @@ def test_a_damaged_archive_is_named_and_dropped(mirror, tmp_path):
     with pytest.raises(BadDataset, match=r"train.zip is not a whole zip archive"):
         fetch(tmp_path / "out", base_url=url, expected=manifest)
     assert fetch(tmp_path / "out", base_url=url, expected=manifest)["verified"]
+
+
+def test_the_command_takes_a_mirror_and_checks_against_the_official_frames(mirror, tmp_path):
+    """`data fetch` downloads from --base-url, and frames that are not Udacity's are refused by name."""
+    url, _ = mirror
+    with pytest.raises(BadDataset, match="^8264 file") as caught:
+        CliRunner().invoke(data, ["fetch", "-o", str(tmp_path), "--base-url", url], catch_exceptions=False)
+    assert "train/images/a.jpeg: not an official file" in caught.value.problems
 
 
 def test_the_shipped_manifest_lists_the_official_frames():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,7 @@ from typing import Any
 
 from quadfollow_core.errors import BadInput
 
-PACKAGES = ("keras", "tensorflow", "numpy", "opencv-python", "pillow", "simplejpeg", "quadfollow")
+PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "numpy", "opencv-python", "pillow", "simplejpeg", "quadfollow")
 COLUMNS = (
     "epoch",
     "loss",
@@ -131,9 +132,16 @@ def environment() -> dict[str, Any]:
 
 
 def git_commit() -> str | None:
-    """Name the commit of the source tree this package is loaded from, or None where it is not one."""
-    here = Path(__file__).parent
-    found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
+    """Name the commit this package's source is at, with ``-dirty`` behind it if changed; None if it is not in git."""
+    if shutil.which("git") is None or _git("ls-files", "--error-unmatch", Path(__file__).name) is None:
+        return None
+    return _git("describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
+
+
+def _git(*arguments: str) -> str | None:
+    """What git answers about the folder this module lies in, or None where it refuses."""
+    command = ["git", *arguments]
+    found = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
     return found.stdout.strip() if found.returncode == 0 else None
 
 
