@@ -54,6 +54,8 @@ def _run(frames: Frames, run: str) -> dict[str, Any]:
 def convert(frames: Frames, out: Path) -> int:
     """Write frames as ``images/*.jpeg`` and ``masks/*.png`` below ``out``; return their number.
 
+    What is JPEG already is copied, not compressed once more.
+
     Raises:
         BadInput: two frames would get the same name.
     """
@@ -65,7 +67,8 @@ def convert(frames: Frames, out: Path) -> int:
         (out / folder).mkdir(parents=True, exist_ok=True)
     for frame, name in zip(frames.items, names, strict=True):
         image, mask = read_frame(frame)
-        (out / "images" / f"{name}.jpeg").write_bytes(encode_jpeg(image))
+        jpeg = frame.image.read_bytes() if frame.image.suffix in {".jpeg", ".jpg"} else encode_jpeg(image)
+        (out / "images" / f"{name}.jpeg").write_bytes(jpeg)
         picture = channels_from_classes(mask).astype(np.uint8) * np.uint8(255)
         (out / "masks" / f"{name.replace('_cam1_', '_mask_')}.png").write_bytes(encode_png(picture))
     return len(names)

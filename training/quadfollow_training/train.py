@@ -71,11 +71,12 @@ def train(
     network, finished = start(recipe, folder)
     draw_network(recipe.spec, folder.path / "network.png")
     rows = folder.read_history(finished)
-    callbacks = [ProgressBar(console), *_tensorboard(tensorboard, folder)]
-    for epoch in range(finished, recipe.epochs):
-        rows.append(_epoch(network, recipe, epoch, learn, held_out, callbacks))
-        _keep(network, recipe, folder, rows)
-        console.print(_line(rows[-1], recipe))
+    events = _tensorboard(tensorboard, folder)
+    with ProgressBar(console) as bar:
+        for epoch in range(finished, recipe.epochs):
+            rows.append(_epoch(network, recipe, epoch, learn, held_out, [bar, *events]))
+            _keep(network, recipe, folder, rows)
+            console.print(_line(rows[-1], recipe))
     return _report(recipe, folder, rows)
 
 
