@@ -148,7 +148,7 @@ def _name(header: Mapping[str, Any], key: str) -> str | None:
     if not isinstance(value, str) or "\0" in value:
         raise BadMessage(f"{key} must be a string without NUL, got {_shown(value)}")
     if len(value) > MAX_NAME:
-        raise LimitExceeded(f"length of {key}", got=len(value), allowed=MAX_NAME)
+        raise LimitExceeded("max_name_length", got=f"{len(value)} characters of {key}", allowed=MAX_NAME)
     try:
         value.encode()
     except UnicodeEncodeError as error:
