@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import io
+import re
 import sys
 from pathlib import Path
 
@@ -72,7 +73,9 @@ def require_accelerator(device: str) -> None:
         )
     missing = _preload()
     if missing:
-        raise Unavailable(f"device {device}: {missing}; install them with `pip install 'quadfollow[cuda]'`")
+        raise Unavailable(
+            f"device {device}: cannot load {', '.join(missing)}; install them with `pip install 'quadfollow[cuda]'`"
+        )
     if device == "tensorrt" and not _loads(TENSORRT):
         raise Unavailable(f"device tensorrt: {TENSORRT} is not found; install it with `pip install 'tensorrt-cu13<11'`")
 
@@ -102,15 +105,14 @@ def _loads(library: str) -> bool:
     return True
 
 
-def _preload() -> str:
-    """Load the CUDA and cuDNN libraries installed as wheels; return what onnxruntime prints of missing ones."""
+def _preload() -> list[str]:
+    """Load the CUDA and cuDNN libraries that were installed as wheels; return those that cannot be found."""
     if not hasattr(onnxruntime, "preload_dlls"):
-        return ""
+        return []
     printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
+    with contextlib.redirect_stdout(printed):  # it prints what is missing instead of raising
         onnxruntime.preload_dlls()
-    failures = [line.strip() for line in printed.getvalue().splitlines() if line.startswith("Failed to load")]
-    return "; ".join(failures)
+    return re.findall(r"^Failed to load ([^\s:]+)", printed.getvalue(), re.MULTILINE)
 
 
 def usable_devices() -> dict[str, str]:

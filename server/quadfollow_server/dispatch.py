@@ -114,7 +114,7 @@ class Dispatcher:
             result = process(job.request, segmenter, max_pixels=self._settings.max_pixels, overlay=job.overlay)
         except Exception as error:  # noqa: BLE001  a frame that cannot be answered must not end the worker
             return as_known(error, f"frame {job.request.id!r} from {job.door}")
-        result.body["timings"]["queue_ms"] = queued_ms
+        result.body["timings"] = {"queue_ms": queued_ms} | result.body["timings"]
         return result
 
     def _on_loop(self, function: Callable[..., None], *arguments: object) -> None:

@@ -59,10 +59,16 @@ def load_model(path: Path, device: str = "auto", threads: int = 0) -> OnnxSegmen
     if device != "auto":
         return _start(path, contract, Device(device, PROVIDERS[device][0], "asked for"), device, threads)
     try:
-        return _start(path, contract, Device(device, PROVIDERS["cuda"][0], "CUDA works here"), "cuda", threads)
+        return _start(
+            path,
+            contract,
+            Device(device, PROVIDERS["cuda"][0], "auto took CUDA because it works here"),
+            "cuda",
+            threads,
+        )
     except Unavailable as error:
-        log.info("auto chose the CPU: %s", error)
-        return _start(path, contract, Device(device, PROVIDERS["cpu"][0], f"no CUDA: {error}"), "cpu", threads)
+        reason = f"auto took the CPU because CUDA is not usable: {error}"
+        return _start(path, contract, Device(device, PROVIDERS["cpu"][0], reason), "cpu", threads)
 
 
 def read_contract(path: Path) -> Contract:

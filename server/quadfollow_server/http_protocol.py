@@ -14,7 +14,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from quadfollow_server.problems import document
 
 MAX_HEAD = 64 * 1024
-GRACE_SECONDS = 2
+GRACE_SECONDS = 1
+"""Time that requests under way get to end once the server stops."""
 
 
 class BoundedHead(HttpToolsProtocol):
@@ -22,22 +23,24 @@ class BoundedHead(HttpToolsProtocol):
 
     _head = 0
     _in_head = True
+    _moved_on = False
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser, then look how much of a head it has without an end."""
+        """Feed the parser, then look how much of a head it has collected without finding its end."""
+        self._moved_on = False
         super().data_received(data)
-        self._head = self._head + len(data) if self._in_head else 0
+        self._head = self._head + len(data) if self._in_head and not self._moved_on else 0
         if self._head > MAX_HEAD and not self.transport.is_closing():
             self._refuse_head()
 
     def on_headers_complete(self) -> None:
         """Note that the head has ended."""
-        self._in_head = False
+        self._in_head, self._moved_on = False, True
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """Note that the next head may begin."""
-        self._in_head, self._head = True, 0
+        self._in_head, self._moved_on = True, True
         super().on_message_complete()
 
     def _refuse_head(self) -> None:
@@ -61,6 +64,7 @@ class HttpServer(uvicorn.Server):
                 ws="none",
                 lifespan="off",
                 log_config=None,
+                log_level="warning",
                 access_log=False,
                 server_header=False,
                 timeout_graceful_shutdown=GRACE_SECONDS,

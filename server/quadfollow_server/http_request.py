@@ -96,10 +96,13 @@ async def _from_parts(request: Request, header: dict[str, Any], body: AsyncGener
         form = await _InMemory(request.headers, body, max_files=8, max_fields=8, max_part_size=MAX_HEADER).parse()
     except MultiPartException as error:
         raise BadMessage(f"the multipart body cannot be read: {error.message}") from error
-    image, depth = await _file(form, "file"), await _file(form, "depth")
+    try:
+        image, depth = await _file(form, "file"), await _file(form, "depth")
+        header |= {"camera": await _object(form, "camera"), "depth": await _object(form, "depth_header")}
+    finally:
+        await form.close()
     if image is None:
         raise BadMessage("the multipart body has no part 'file' with the image")
-    header |= {"camera": await _object(form, "camera"), "depth": await _object(form, "depth_header")}
     return parse_request(header, _not_empty(image), depth)
 
 

@@ -97,7 +97,7 @@ class Server:
     def _take(self, service: Service, segmenters: Sequence[Segmenter]) -> None:
         service.models.install(segmenters)
         service.metrics.announce(service.models.all)
-        log.info("ready %s", json.dumps(service.info()["models"]))
+        log.info("ready %s", json.dumps({model.contract.name: model.device.provider for model in segmenters}))
         self._watch(service)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -113,6 +115,19 @@ def server(settings: Settings) -> Iterator[RunningServer]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def huge_png() -> bytes:
+    """A tiny PNG file whose header promises 50,000 x 50,000 pixels."""
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(bytes(100))),
+    ]
+    packed = [
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+
+
 class Gate:
     """A pause that says when it is reached and ends when it is opened."""
 
@@ -168,11 +183,9 @@ class Dealer:
         self.socket.connect(address)
         self._image = image
 
-    def send(
-        self, number: object = 0, *, image: bytes | None = None, depth: bytes | None = None, **header: Any
-    ) -> None:
+    def send(self, number: object = 0, *, data: bytes = b"", depth_data: bytes | None = None, **header: Any) -> None:
         """Send one frame."""
-        self.raw(*wire.encode_request({"id": number, **header}, self._image if image is None else image, depth))
+        self.raw(*wire.encode_request({"id": number} | header, data or self._image, depth_data))
 
     def raw(self, *parts: Any) -> None:
         """Send any parts at all."""

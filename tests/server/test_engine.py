@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,15 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from quadfollow_core.contract import METADATA_KEY, Contract
 from quadfollow_core.errors import BadModel, NotFound, Unavailable
-from quadfollow_server.device import usable_devices
+from quadfollow_server import device
 from quadfollow_server.engine import load_model, read_contract
 
 CONTRACT = Contract("colours", 64, 48)
-WITH_GPU = usable_devices()["cuda"] == "usable"
+WITH_GPU = device.usable_devices()["cuda"] == "usable"
 
 
 def test_a_model_answers_class_and_probability_per_pixel(models: tuple[Path, Path]) -> None:
@@ -40,33 +41,54 @@ def test_the_contract_and_the_device_can_be_read_off_a_loaded_model(models: tupl
 
 
 @pytest.mark.skipif(WITH_GPU, reason="this machine has a usable GPU")
-@pytest.mark.parametrize("device", ["cuda", "tensorrt"])
-def test_an_accelerator_that_is_not_there_fails_with_reason_and_remedy(models: tuple[Path, Path], device: str) -> None:
+@pytest.mark.parametrize("asked", ["cuda", "tensorrt"])
+def test_an_accelerator_that_is_not_there_fails_with_reason_and_remedy(models: tuple[Path, Path], asked: str) -> None:
     """Asked for an accelerator that cannot be used, loading fails and never falls back."""
-    with pytest.raises(Unavailable, match=rf"device {device}: .*(install|--device cpu)"):
-        load_model(models[0], device)
+    with pytest.raises(Unavailable, match=rf"device {asked}: .*(install|--device cpu)"):
+        load_model(models[0], asked)
+
+
+@pytest.mark.skipif(WITH_GPU, reason="this machine has a usable GPU")
+@pytest.mark.skipif(sys.platform != "linux", reason="borrows a library of Linux")
+def test_each_thing_an_accelerator_lacks_is_told(models: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a driver the missing CUDA libraries are named; past that, onnxruntime itself may not fall back."""
+    monkeypatch.setattr(device, "DRIVER", "libc.so.6")
+    with pytest.raises(Unavailable, match=r"libcublas.*quadfollow\[cuda\]"):
+        load_model(models[0], "cuda")
+    monkeypatch.setattr(device, "require_accelerator", lambda _: None)
+    for name in ("cuda", "tensorrt"):
+        with pytest.raises(Unavailable, match=f"device {name}: onnxruntime refuses"):
+            load_model(models[0], name)
+
+
+def test_a_session_on_another_device_than_asked_for_is_refused(models: tuple[Path, Path]) -> None:
+    """A session that runs on the CPU does not pass for one on CUDA."""
+    session = device.open_session(models[0], "cpu")
+    assert device.require_in_use(session, "cpu") == "CPUExecutionProvider"
+    with pytest.raises(Unavailable, match="runs the model on CPUExecutionProvider instead"):
+        device.require_in_use(session, "cuda")
 
 
 @pytest.mark.skipif(WITH_GPU, reason="this machine has a usable GPU")
 def test_auto_takes_the_cpu_and_says_why(models: tuple[Path, Path], caplog: pytest.LogCaptureFixture) -> None:
     """Without CUDA `auto` runs on the CPU, with the reason in the device and in the log."""
     with caplog.at_level("INFO"):
-        device = load_model(models[0], "auto").device
-    assert (device.asked, device.provider) == ("auto", "CPUExecutionProvider")
-    assert "no CUDA" in device.reason
-    assert "auto chose the CPU" in caplog.text
+        used = load_model(models[0], "auto").device
+    assert (used.asked, used.provider) == ("auto", "CPUExecutionProvider")
+    assert "CUDA is not usable" in used.reason
+    assert used.reason in caplog.text
 
 
 @pytest.mark.skipif(not WITH_GPU, reason="needs a usable NVIDIA GPU")
-@pytest.mark.parametrize("device", ["cuda", "auto"])
-def test_cuda_is_really_in_use_where_it_works(models: tuple[Path, Path], device: str) -> None:
+@pytest.mark.parametrize("asked", ["cuda", "auto"])
+def test_cuda_is_really_in_use_where_it_works(models: tuple[Path, Path], asked: str) -> None:
     """Where CUDA works, `cuda` and `auto` run on it."""
-    assert load_model(models[0], device).device.provider == "CUDAExecutionProvider"
+    assert load_model(models[0], asked).device.provider == "CUDAExecutionProvider"
 
 
 def test_every_device_is_usable_or_says_why_not() -> None:
     """The CPU is always usable; each other device is, or names its remedy."""
-    devices = usable_devices()
+    devices = device.usable_devices()
     assert list(devices) == ["cpu", "cuda", "tensorrt"]
     assert devices["cpu"] == "usable"
     assert all(word == "usable" or "install" in word for word in devices.values())
@@ -155,11 +177,35 @@ def test_an_output_of_another_size_than_it_says_is_found_by_the_warm_up(
 ) -> None:
     """A graph that leaves its output's size open and then answers another one is refused."""
     model = make_model(CONTRACT)
-    model.graph.node[-1].output[0] = "upright"
-    model.graph.node.append(helper.make_node("Transpose", ["upright"], ["target_probability"], perm=[0, 2, 1]))
-    for index in (1, 2):
-        model.graph.output[1].type.tensor_type.shape.dim[index].dim_param = f"unknown_{index}"
-    assert "answers uint8 (64, 48)" in _refused(model, tmp_path)
+    model.graph.node[-1].output[0] = "whole"
+    model.graph.node.extend(
+        [
+            helper.make_node("ReduceMax", ["much_red_number"], ["brightest"], keepdims=0),
+            helper.make_node("Reshape", ["brightest", "one_number"], ["rows"]),
+            helper.make_node("Slice", ["whole", "from", "rows", "axis"], ["target_probability"]),
+        ]
+    )
+    for name, value in (("one_number", np.int64([1])), ("from", np.int32([0])), ("axis", np.int32([1]))):
+        model.graph.initializer.append(numpy_helper.from_array(value, name))
+    model.graph.output[1].type.tensor_type.shape.dim[1].dim_param = "as many as bright"
+    assert "answers uint8 (0, 64)" in _refused(model, tmp_path)
+
+
+def test_a_graph_that_fails_when_it_runs_is_found_by_the_warm_up(
+    tmp_path: Path, make_model: Callable[..., Any]
+) -> None:
+    """A graph that loads but cannot run, here for a reshape that never fits, is refused on the CPU as a bad model."""
+    model = make_model(CONTRACT)
+    model.graph.node[-1].output[0] = "unused"
+    model.graph.node.extend(
+        [
+            helper.make_node("NonZero", ["much_red_number"], ["bright"]),
+            helper.make_node("Reshape", ["bright", "whole"], ["numbers"]),
+            helper.make_node("Cast", ["numbers"], ["target_probability"], to=TensorProto.UINT8),
+        ]
+    )
+    model.graph.initializer.append(numpy_helper.from_array(np.int64([1, 48, 64]), "whole"))
+    assert "wrong.onnx does not run: inference failed on CPUExecutionProvider" in _refused(model, tmp_path)
 
 
 def test_reading_a_contract_needs_no_device(models: tuple[Path, Path]) -> None:
