@@ -14,7 +14,7 @@ from typing import Any
 from quadfollow_core.errors import ServerGone
 from quadfollow_core.stream_client import Fate, StreamClient
 from quadfollow_sim.judge import Row, judge
-from quadfollow_sim.world import FrameSource, Observation, wire_fields
+from quadfollow_sim.world import FrameSource, Observation, known_fields
 
 DRAIN = 3.0
 """Seconds that the last frames are given to be answered."""
@@ -82,15 +82,11 @@ def fly(
         observation = source.read(skip)
         if observation is None:
             break
-        log.offered(_offer(client, observation, ask(observation)), observation)
+        request = ask(observation) | known_fields(observation)
+        log.offered(client.offer(observation.image, captured=observation.captured, **request), observation)
     log.flight.interrupted = stop()
     log.drain(client)
     return log.flight
-
-
-def _offer(client: StreamClient, observation: Observation, asked: dict[str, Any]) -> int:
-    known, depth = wire_fields(observation)
-    return client.offer(observation.image, captured=observation.captured, depth=depth, **(asked | known))
 
 
 class _Clock:

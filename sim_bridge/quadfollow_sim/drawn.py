@@ -64,7 +64,7 @@ class Drawing:
     """``(H, W, 3)`` uint8 RGB, before JPEG."""
     mask: NDArray[np.uint8]
     """``(H, W)`` class mask."""
-    depth: Depth
+    depth: Depth | None
     camera: Camera
     target: Point
     """The middle of the target's body in the world frame."""
@@ -97,7 +97,7 @@ class DrawnStreet:
         self._props = _props(rng)
         self._walkers = _walkers(rng)
 
-    def draw(self, seconds: float) -> Drawing:
+    def draw(self, seconds: float, *, with_depth: bool = True) -> Drawing:
         """Draw the street at a time of the walk."""
         camera = camera_at(seconds)
         view = View(camera, SIZE, SIZE)
@@ -106,7 +106,7 @@ class DrawnStreet:
         x, y, heading = target_at(seconds)
         target = self._target.solid(x, y, heading, 2 * math.pi * PACE * seconds / STRIDE)
         canvas.paint([*self._props, *(walker.solid(seconds) for walker in self._walkers), target])
-        depth = Depth(canvas.depth(), DEPTH_SCALE)
+        depth = Depth(canvas.depth(), DEPTH_SCALE) if with_depth else None
         return Drawing(canvas.image(), canvas.mask(), depth, camera, (x, y, MIDDLE))
 
 
@@ -120,7 +120,7 @@ class DrawnSource:
         with_depth: whether the camera measures depth too.
     """
 
-    def __init__(self, seconds: float = LENGTH, *, rate: float = 20.0, seed: int = 0, with_depth: bool = True) -> None:
+    def __init__(self, seconds: float = LENGTH, *, rate: float = 20.0, seed: int = 0, with_depth: bool = False) -> None:
         if not (seconds > 0 and rate > 0):
             raise BadInput(f"seconds and rate must be above zero, got {seconds} and {rate}")
         self._street = DrawnStreet(seed)
@@ -140,13 +140,13 @@ class DrawnSource:
         self._next = number + 1
         if number >= self._count:
             return None
-        drawing = self._street.draw(number / self._rate % LENGTH)
+        drawing = self._street.draw(number / self._rate % LENGTH, with_depth=self._with_depth)
         return Observation(
             encode_jpeg(drawing.image, QUALITY),
             f"drawn_{number:05d}",
             time.monotonic(),
             drawing.camera,
-            drawing.depth if self._with_depth else None,
+            drawing.depth,
             drawing.mask,
             drawing.target,
         )

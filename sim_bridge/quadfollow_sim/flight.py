@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
 import click
-import zmq
 
 from quadfollow_core.errors import BadInput
 from quadfollow_core.stream_client import Fate, StreamClient
@@ -41,7 +41,7 @@ class FlightPlan:
     loop: bool = False
     """Whether a recording starts over at its end."""
     seed: int = 0
-    depth: bool = True
+    depth: bool = False
     """Whether the drawn street's camera measures depth."""
     server: str = "tcp://127.0.0.1:5555"
     stream: str = ""
@@ -59,6 +59,10 @@ class FlightPlan:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise BadInput(f"--{name} must be above zero, got {value}")
+        if not re.fullmatch(r"tcp://[^/\s]+:\d+|(ipc|inproc)://.+", self.server):
+            raise BadInput(
+                f"--server is the address of a ZeroMQ door, such as tcp://127.0.0.1:5555, got {self.server!r}"
+            )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -84,7 +88,7 @@ def carry_out(plan: FlightPlan) -> dict[str, Any]:
         BadDataset: see :func:`open_world`.
     """
     with contextlib.ExitStack() as stack:
-        client = stack.enter_context(_connect(plan))
+        client = stack.enter_context(StreamClient(plan.server, stream=plan.stream))
         require_server(client)
         source = stack.enter_context(contextlib.closing(open_world(plan)))
         witnesses = _witnesses(plan, stack)
@@ -94,13 +98,6 @@ def carry_out(plan: FlightPlan) -> dict[str, Any]:
     plan.out.mkdir(parents=True, exist_ok=True)
     _write_whole(plan.out / REPORT, json.dumps(report, indent=1))
     return report
-
-
-def _connect(plan: FlightPlan) -> StreamClient:
-    try:
-        return StreamClient(plan.server, stream=plan.stream)
-    except zmq.ZMQError as error:
-        raise BadInput(f"{plan.server!r} is no address of a server, such as tcp://127.0.0.1:5555: {error}") from error
 
 
 def _asker(plan: FlightPlan) -> Asker:

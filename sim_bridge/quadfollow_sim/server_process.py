@@ -15,6 +15,7 @@ from types import TracebackType
 
 from quadfollow_core.errors import Unavailable
 from quadfollow_core.http_client import HttpClient
+from quadfollow_sim.signals import stopping
 
 READY_SECONDS = 90.0
 """Longest time until the server has loaded its model and run its warm-up."""
@@ -86,7 +87,8 @@ class ServerProcess:
 
     def _start(self) -> None:
         self._log.parent.mkdir(parents=True, exist_ok=True)
-        with self._log.open("wb") as log:
+        # A KeyboardInterrupt raised while the process forks is swallowed, so a signal waits until that is done.
+        with self._log.open("wb") as log, stopping() as stop:
             # A session of its own: Ctrl-C reaches us, and we end the server when the flight has ended.
             self._process = subprocess.Popen(
                 self._command(),
@@ -96,6 +98,8 @@ class ServerProcess:
                 start_new_session=True,
                 preexec_fn=_die_with_parent if sys.platform == "linux" else None,
             )
+        if stop():
+            raise KeyboardInterrupt
 
     def _command(self) -> list[str]:
         ports = ("--port", self.port, "--zmq-port", self.zmq_port, "--pub-port", self.pub_port)

@@ -89,15 +89,14 @@ class ScriptedSource:
         """Nothing to give back."""
 
 
-def wire_fields(observation: Observation) -> tuple[dict[str, Any], bytes | None]:
-    """Say what is known of an observation in the wire's words: header keys ``camera`` and ``depth``, depth bytes."""
-    fields: dict[str, Any] = {}
+def known_fields(observation: Observation) -> dict[str, Any]:
+    """Say what is known of an observation's place, as keywords of :meth:`StreamClient.offer`."""
+    known: dict[str, Any] = {}
     if observation.camera is not None:
-        fields["camera"] = _camera_header(observation.camera)
-    if observation.depth is None:
-        return fields, None
-    fields["depth"], data = _depth_message(observation.depth)
-    return fields, data
+        known["camera"] = _camera_header(observation.camera)
+    if observation.depth is not None:
+        known["depth_header"], known["depth"] = _depth_message(observation.depth)
+    return known
 
 
 def _camera_header(camera: Camera) -> dict[str, Any]:

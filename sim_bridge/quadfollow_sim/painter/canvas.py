@@ -87,9 +87,9 @@ class Canvas:
 
     def __init__(self, view: View, backdrop: NDArray[np.uint8]) -> None:
         self._view = view
-        width, height = view.size
-        self._pixels = np.zeros((height * FINE, width * FINE, 4), dtype=np.uint8)
-        self._pixels[:, :, :3] = backdrop.repeat(FINE, axis=0).repeat(FINE, axis=1)
+        numbered = np.dstack([backdrop, np.zeros(backdrop.shape[:2], dtype=np.uint8)])
+        size = (view.size[0] * FINE, view.size[1] * FINE)
+        self._pixels = np.asarray(cv2.resize(numbered, size, interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
         ground = view.inverse_depth(np.array([0.0, 0.0, 1.0]), np.zeros(3))
         self._labels, self._planes = [BACKGROUND], [ground]
 
@@ -114,8 +114,7 @@ class Canvas:
         """Which faces lie in front of the lens, look this way and touch the picture."""
         keep = corners[:, :, 2].min(axis=1) > NEAR
         if not solid.two_sided:
-            normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 3] - corners[:, 0])
-            keep &= (normals * corners[:, 0]).sum(axis=1) < 0
+            keep &= np.einsum("ij,ij->i", _normals(corners), corners[:, 0]) < 0
         if keep.any():
             pixels = self._view.to_pixels(corners[keep])
             inside = (pixels.max(axis=1) > 0).all(axis=1) & (pixels.min(axis=1) < self._view.size).all(axis=1)
@@ -159,7 +158,13 @@ class Canvas:
 
 def shade(faces: Floats, colours: Floats) -> Floats:
     """Light coloured faces ``(F, 4, 3)``: full colour towards the sun, AMBIENT of it turned away."""
-    normals = np.cross(faces[:, 1] - faces[:, 0], faces[:, 3] - faces[:, 0])
+    normals = _normals(faces)
     length = np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
     lit = AMBIENT + (1 - AMBIENT) * np.clip(normals / length @ SUN, 0, 1)
     return np.asarray(np.clip(colours * lit[:, None], 0, 255))
+
+
+def _normals(faces: Floats) -> Floats:
+    """Outward normals of faces ``(F, 4, 3)``, as long as their area; np.cross takes four times as long."""
+    a, b = (faces[:, 1] - faces[:, 0]).T, (faces[:, 3] - faces[:, 0]).T
+    return np.stack([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]], axis=1)

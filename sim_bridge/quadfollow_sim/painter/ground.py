@@ -19,7 +19,7 @@ KERBS = (-10.0, -3.0)
 """The road lies between these y, metres."""
 PAVED = 5.0
 """From the road to this y lie slabs, then grass."""
-GRASS, ASPHALT, PAVING, MORTAR = (67, 120, 3), (87, 86, 84), (186, 184, 180), (128, 126, 124)
+GRASS, ASPHALT, PAVING, MORTAR = (67, 120, 3), (87, 86, 84), (186, 184, 180), (146, 144, 141)
 YELLOW, WHITE, KERB = (176, 150, 60), (205, 203, 190), (70, 70, 72)
 SKY_LOW, SKY_HIGH, CLOUD = (176, 190, 212), (92, 118, 168), (225, 228, 234)
 LEVELS = 4

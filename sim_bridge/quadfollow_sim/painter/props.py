@@ -9,9 +9,9 @@ import numpy as np
 from quadfollow_sim.painter.canvas import Colour, Floats, Solid, shade
 
 BRICK, STUCCO, PLINTH, SLATE = (104, 74, 66), (128, 142, 148), (74, 74, 82), (96, 98, 104)
-FRAME, GLASS, TRUNK, IRON = (196, 190, 178), (34, 36, 42), (62, 54, 47), (47, 45, 44)
+FRAME, GLASS, TRUNK, IRON = (196, 190, 178), (34, 36, 42), (72, 64, 56), (92, 94, 92)
 LEAVES: tuple[Colour, ...] = ((51, 80, 13), (66, 104, 18), (150, 110, 22), (120, 28, 84), (60, 92, 16))
-RED, WHITE, SOIL = (150, 36, 36), (176, 172, 166), (58, 66, 30)
+RED, WHITE, SOIL = (150, 44, 48), (176, 172, 166), (58, 66, 30)
 
 
 def house(x: float, y: float, width: float, depth: float, height: float, wall: Colour) -> list[Solid]:
@@ -96,7 +96,7 @@ def kerb_ring(x: float, y: float, radius: float, rng: np.random.Generator) -> li
     tops = [_flat(outer[i], outer[i + 1], inner[i + 1], inner[i]) for i in range(count)]
     middle = np.array([x, y])
     soil = [_flat(inner[i], inner[i + 1], middle, middle) for i in range(count)]
-    stones = [RED if i % 4 == 0 else WHITE for i in range(count)]
+    stones = [RED if i % 2 else WHITE for i in range(count)]
     colours = np.array([*stones, *stones, *[SOIL] * count], dtype=np.float64)
     faces = np.array(sides + tops + soil)
     bush = _leaves(np.array([x, y, 0.7]), np.array([1, 1, 0.7]) * radius * 0.7, 120, 0.4, LEAVES[0], rng)
