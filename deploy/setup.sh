@@ -17,7 +17,7 @@ command -v "$python" >/dev/null || fail "there is no $python: install Python 3.1
 new_enough "$python" || fail "quadfollow needs Python 3.11 or newer, and $python is $("$python" -c 'import platform; print(platform.python_version())'):" \
     "install one, or name one that is there: make setup PYTHON=python3.12"
 
-has_library() { { ldconfig -p 2>/dev/null || /sbin/ldconfig -p; } | grep -qF "$1 "; }
+has_library() { [[ $(uname) != Linux ]] || { ldconfig -p 2>/dev/null || /sbin/ldconfig -p; } | grep -F "$1 " >/dev/null; }
 
 # What opencv-python's wheel expects of the system, and what Debian leaves out of its python3.
 missing=()

@@ -71,14 +71,14 @@ def _training(training: dict[str, Any]) -> str:
     recipe, data = training.get("recipe", {}), training.get("data", {})
     facts = [
         ("recipe", recipe.get("name", "unknown")),
-        ("steps", f"{recipe.get('epochs')} epochs of {recipe.get('steps')} batches of {recipe.get('batch')}"),
-        ("learning rate", f"{recipe.get('learning_rate')}, {recipe.get('schedule')}"),
+        ("steps", "{epochs} epochs of {steps} batches of {batch}".format_map(_Unknown(recipe))),
+        ("learning rate", "{learning_rate}, {schedule}".format_map(_Unknown(recipe))),
         ("augmentations", ", ".join(recipe.get("augmentations", ())) or "none"),
         ("data sets", ", ".join(recipe.get("folders") or ()) or "all that were given"),
         ("frames", data.get("frames", "unknown")),
         ("data fingerprint", f"`{str(data.get('fingerprint', 'unknown'))[:16]}`"),
         ("runs held out", ", ".join(training.get("held_out_runs", ())) or "none"),
-        ("trained at commit", f"`{str(training.get('git_commit'))[:12]}`"),
+        ("trained at commit", f"`{(training.get('git_commit') or 'unknown')[:12]}`"),
     ]
     command = f"\n\n```sh\n{training['command']}\n```" if "command" in training else ""
     private = (
@@ -88,6 +88,13 @@ def _training(training: dict[str, Any]) -> str:
         else ""
     )
     return f"## Training\n\n{_table(('', ''), facts)}{command}{private}"
+
+
+class _Unknown(dict[str, Any]):
+    """Says so where a run's configuration lacks a value."""
+
+    def __missing__(self, key: str) -> str:
+        return "unknown"
 
 
 def _score(score: dict[str, Any]) -> str:

@@ -80,6 +80,8 @@ def export_network(
     options = options or Options()
     if out.suffix != ".onnx":
         raise BadInput(f"the model is written as an .onnx file, got {out.name!r}")
+    if options.float_path is not None and options.float_path.resolve() == out.resolve():
+        raise BadInput(f"the float variant would overwrite the model at {out}")
     source = find_source(path)
     given_score = _read_score(options.score)
     progress(f"loading {source.path}")

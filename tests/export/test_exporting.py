@@ -156,6 +156,8 @@ def test_the_file_must_be_an_onnx_file(run_folder: Path, tmp_path: Path) -> None
     """A card would overwrite a model written as .md."""
     with pytest.raises(BadInput, match=r"\.onnx"):
         export_network(run_folder, tmp_path / "x.md")
+    with pytest.raises(BadInput, match="would overwrite the model"):
+        export_network(run_folder, tmp_path / "x.onnx", Options(float_path=tmp_path / "x.onnx"))
 
 
 def test_unreadable_frames_are_named(run_folder: Path, evaluation: Path, tmp_path: Path) -> None:
