@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from quadfollow_core.errors import NotFound, Overloaded, QuadfollowError, Unavailable
@@ -331,6 +332,7 @@ def test_drops_are_remembered_for_a_limited_number_of_streams(constant: Any, mon
 frames = st.tuples(st.sampled_from(["a", "b", None]), st.booleans(), st.sampled_from([None, 0.01, 1e6]))
 
 
+@hypothesis_settings(deadline=None)  # it waits for a thread
 @given(st.lists(st.lists(frames, min_size=1, max_size=8), max_size=4))
 def test_every_frame_meets_exactly_one_outcome(bursts: list[list[tuple[str | None, bool, float | None]]]) -> None:
     """Whatever is handed in, in bursts, over streams and with deadlines: each frame has one fate, the newest too."""

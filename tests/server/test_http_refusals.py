@@ -211,6 +211,18 @@ def test_a_body_that_never_ends(constant: Callable[..., Any], monkeypatch: pytes
     assert answer.startswith(b"HTTP/1.1 408")
 
 
+def test_bodies_being_received_are_limited_too(png: bytes, constant: Callable[..., Any]) -> None:
+    """While as many bodies arrive as may wait, a further one is refused; it is taken once there is room."""
+    settings = Settings(port=0, zmq_port=0, pub_port=0, max_waiting=1)
+    with RunningServer(settings, [constant()]) as server, httpx.Client(base_url=server.url) as http:
+        with socket.create_connection(("127.0.0.1", server.service.ports.http)) as raw:
+            raw.sendall(b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf")
+            while http.post("/segment", content=png).status_code != 503:
+                pass
+        while http.post("/segment", content=png).status_code != 200:
+            pass
+
+
 def test_overload_and_a_missed_deadline_say_when_to_come_back(
     png: bytes, constant: Callable[..., Any], gate: Any
 ) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -174,6 +175,7 @@ cameras = st.fixed_dictionaries(
 depths = st.fixed_dictionaries({"scale": above_zero}, optional={"max_value": above_zero})
 
 
+@hypothesis_settings(deadline=None)  # the machine may be busy
 @given(camera=cameras, depth=depths, value=st.integers(0, 65535))
 def test_whatever_the_camera_says_the_answer_is_json_or_a_deliberate_error(
     camera: dict[str, Any], depth: dict[str, Any], value: int
@@ -191,6 +193,7 @@ def test_whatever_the_camera_says_the_answer_is_json_or_a_deliberate_error(
     json.dumps(body, allow_nan=False)
 
 
+@hypothesis_settings(deadline=None)
 @given(width=st.integers(1, 700), height=st.integers(1, 700), filling=st.integers(0, 255))
 def test_frames_of_any_size_are_answered(width: int, height: int, filling: int) -> None:
     """From one pixel to a thin strip, every frame has an answer whose target lies where the mask says."""
