@@ -48,7 +48,6 @@ def fly(world: str | None, save_frames: Path | None, as_json: bool, **options: A
     with terminable():
         if save_frames is not None:
             return _save(plan, save_frames, as_json)
-        click.echo(f"flying {json.dumps(plan.as_dict())}", err=True)
         report = carry_out(plan)
     code = _show(report, as_json)
     if report["server_gone"]:

@@ -14,12 +14,13 @@ import click
 from quadfollow_core.errors import BadInput
 from quadfollow_core.stream_client import Fate, StreamClient
 from quadfollow_sim.bridge import Asker, Witness, fly, require_server
-from quadfollow_sim.drawn import LENGTH, DrawnSource
+from quadfollow_sim.drawn import DrawnSource
 from quadfollow_sim.judge import Row
 from quadfollow_sim.replay import RATE, ReplaySource
 from quadfollow_sim.report import summarise
 from quadfollow_sim.signals import stopping
 from quadfollow_sim.video import VideoWriter
+from quadfollow_sim.walk import LENGTH
 from quadfollow_sim.world import FrameSource, Observation
 
 World = Literal["replay", "drawn"]
@@ -87,15 +88,17 @@ def carry_out(plan: FlightPlan) -> dict[str, Any]:
         ServerGone: no server answers at the plan's address; nothing was flown then.
         BadDataset: see :func:`open_world`.
     """
+    click.echo(f"flying {json.dumps(plan.as_dict())}", err=True)
     with contextlib.ExitStack() as stack:
         client = stack.enter_context(StreamClient(plan.server, stream=plan.stream))
         require_server(client)
         source = stack.enter_context(contextlib.closing(open_world(plan)))
-        witnesses = _witnesses(plan, stack)
+        plan.out.mkdir(parents=True, exist_ok=True)
+        film = stack.enter_context(VideoWriter(plan.out / VIDEO, plan.rate))
+        witnesses = _witnesses(plan, film, stack)
         stop = stack.enter_context(stopping())
         flight = fly(source, client, seconds=plan.seconds, ask=_asker(plan), witnesses=witnesses, stop=stop)
-    report = {"plan": plan.as_dict()} | summarise(flight) | {"files": _files(plan)}
-    plan.out.mkdir(parents=True, exist_ok=True)
+    report = {"plan": plan.as_dict()} | summarise(flight) | {"files": _files(plan, film)}
     _write_whole(plan.out / REPORT, json.dumps(report, indent=1))
     return report
 
@@ -111,14 +114,11 @@ def _asker(plan: FlightPlan) -> Asker:
     return ask
 
 
-def _witnesses(plan: FlightPlan, stack: contextlib.ExitStack) -> tuple[Witness, ...]:
-    witnesses: list[Witness] = []
-    if plan.video:
-        witnesses.append(stack.enter_context(VideoWriter(plan.out / VIDEO, plan.rate)))
-    if plan.log:
-        plan.out.mkdir(parents=True, exist_ok=True)
-        witnesses.append(_row_writer(stack.enter_context((plan.out / ROWS).open("w"))))
-    return tuple(witnesses)
+def _witnesses(plan: FlightPlan, film: VideoWriter, stack: contextlib.ExitStack) -> tuple[Witness, ...]:
+    film_it: tuple[Witness, ...] = (film,) if plan.video else ()
+    if not plan.log:
+        return film_it
+    return (*film_it, _row_writer(stack.enter_context((plan.out / ROWS).open("w"))))
 
 
 def _row_writer(file: TextIO) -> Witness:
@@ -128,9 +128,9 @@ def _row_writer(file: TextIO) -> Witness:
     return write
 
 
-def _files(plan: FlightPlan) -> dict[str, str]:
+def _files(plan: FlightPlan, film: VideoWriter) -> dict[str, str]:
     made = {"report": plan.out / REPORT}
-    made |= {"video": plan.out / VIDEO} if plan.video and (plan.out / VIDEO).exists() else {}
+    made |= {"video": film.path} if film.frames else {}
     made |= {"rows": plan.out / ROWS} if plan.log else {}
     return {name: str(path) for name, path in made.items()}
 

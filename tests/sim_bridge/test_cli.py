@@ -81,6 +81,17 @@ def test_fly_prints_a_table(
     assert not (tmp_path / "out" / "flight.mp4").exists()
 
 
+def test_an_old_film_is_not_passed_off_as_new(run: Run, tmp_path: Path, start_peer: Any, capsys: Any) -> None:
+    """A flight without answers names no video, though an earlier one's lies there; its frames count."""
+    (tmp_path / "flight.mp4").write_bytes(b"old")
+    peer = start_peer(lambda request: None)
+    assert run("fly", "--server", peer.address, "--out", tmp_path, "--seconds", 0.3, "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert set(report["files"]) == {"report"}
+    assert report["answers"] == 0
+    assert report["frames"] == report["outcomes"]["lost"] + report["outcomes"]["unsent"] > 0
+
+
 def test_faulty_recordings_end_with_3(run: Run, tmp_path: Path, start_peer: Any, write_set: Any, capsys: Any) -> None:
     """The faulty files are named and no frame goes out."""
     peer = start_peer()

@@ -13,7 +13,8 @@ from quadfollow_core.codec import decode_image
 from quadfollow_core.errors import BadInput
 from quadfollow_core.geometry import BODY_FROM_OPTICAL
 from quadfollow_core.resize import BACKGROUND, PERSON, TARGET
-from quadfollow_sim.drawn import LENGTH, SIZE, Drawing, DrawnSource, DrawnStreet, camera_at
+from quadfollow_sim.drawn import Drawing, DrawnSource, DrawnStreet
+from quadfollow_sim.walk import LENGTH, SIZE, camera_at
 from quadfollow_sim.world import Observation
 
 STEP = 0.5
