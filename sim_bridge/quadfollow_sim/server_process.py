@@ -89,7 +89,7 @@ class ServerProcess:
         self._log.parent.mkdir(parents=True, exist_ok=True)
         # A KeyboardInterrupt raised while the process forks is swallowed, so a signal waits until that is done.
         with self._log.open("wb") as log, stopping() as stop:
-            # A session of its own: Ctrl-C reaches us, and we end the server when the flight has ended.
+            # A process group of its own: Ctrl-C reaches us, and we end the server when the flight has ended.
             self._process = subprocess.Popen(
                 self._command(),
                 stdin=subprocess.DEVNULL,
