@@ -118,6 +118,13 @@ refuses_without_gpu refused quadfollow-cpu
 if [[ -n ${CUDA:-} ]]; then
     (($(df --output=avail -BG "$work" | tail -1 | tr -dc 0-9) >= 25)) || fail "the CUDA image needs 25 GB of free disk while it is built"
     build quadfollow
+    "${podman[@]}" run --rm --pull never --no-healthcheck --entrypoint python3 localhost/quadfollow -c '
+import onnxruntime, sys
+onnxruntime.preload_dlls()
+loaded = open("/proc/self/maps").read()
+names = ("libcudart.so.13", "libcublas.so.13", "libcublasLt.so.13", "libcufft.so.12", "libcurand.so.10", "libcudnn.so.9")
+sys.exit(" ".join(name for name in names if name not in loaded) or 0)' || fail "the CUDA image lacks these libraries"
+    say "the image holds every library of CUDA and cuDNN that onnxruntime loads; the driver comes from the host"
     refuses_without_gpu refused-cuda quadfollow
 fi
 say "all passed; not shown: --gpus all, which needs a host with a GPU"
