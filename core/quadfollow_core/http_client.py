@@ -15,6 +15,8 @@ from quadfollow_core.codec import MEDIA_TYPES, encode_jpeg, sniff
 from quadfollow_core.errors import QuadfollowError, ServerGone
 from quadfollow_core.types import Sighting
 
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
 
 class RequestRefused(QuadfollowError):
     """The server answered with a problem document; ``status`` and ``problem`` carry it."""
@@ -45,7 +47,8 @@ class HttpClient:
     """
 
     def __init__(self, url: str = "http://127.0.0.1:8000", *, timeout: float = 5.0) -> None:
-        self._http = httpx.Client(base_url=url, timeout=timeout)
+        # A proxy named in the environment is not for this machine's own addresses.
+        self._http = httpx.Client(base_url=url, timeout=timeout, trust_env=httpx.URL(url).host not in LOOPBACK)
 
     def __enter__(self) -> HttpClient:
         return self

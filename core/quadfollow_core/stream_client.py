@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from quadfollow_core import wire
 from quadfollow_core.codec import encode_jpeg, sniff
-from quadfollow_core.errors import BadMessage
+from quadfollow_core.errors import BadInput, BadMessage
 from quadfollow_core.request import Bytes, Result
 from quadfollow_core.types import Sighting
 
@@ -65,6 +65,9 @@ class StreamClient:
         stream: the stream's name; a track belongs to (client, stream).
         credit: requests in flight at most: 1, or 2 when the round trip is as long as the service time.
         timeout: seconds until an unanswered request counts as lost; then the client reconnects with back-off.
+
+    Raises:
+        BadInput: ``address`` is not a ZeroMQ address.
     """
 
     def __init__(
@@ -81,7 +84,11 @@ class StreamClient:
         self._wait = BACKOFF[0]
         self._not_before = 0.0
         self._context = zmq.Context()
-        self._socket = self._connect()
+        try:
+            self._socket = self._connect()
+        except zmq.ZMQError as error:
+            self._context.destroy(0)
+            raise BadInput(f"{address!r} is not a ZeroMQ address such as tcp://127.0.0.1:5555: {error}") from error
 
     def __enter__(self) -> StreamClient:
         return self
@@ -107,6 +114,7 @@ class StreamClient:
         *,
         captured: float | None = None,
         depth: bytes | None = None,
+        depth_header: dict[str, Any] | None = None,
         **header: Any,
     ) -> int:
         """Offer the newest frame; it goes out at once if there is a credit, else it waits for one.
@@ -114,7 +122,8 @@ class StreamClient:
         Args:
             image: ``(H, W, 3)`` uint8 RGB, sent as JPEG of quality 90, or the bytes of a JPEG, PNG or WebP file.
             captured: ``time.monotonic()`` at capture; now if None.
-            depth: bytes of a depth picture; then ``header`` needs ``depth``.
+            depth: bytes of a depth picture, described by ``depth_header``.
+            depth_header: ``{"encoding": …, "scale": …}`` as in the wire's ``depth`` object.
             header: further keys of the wire's header, such as ``camera``, ``want``, ``model``, ``deadline_ms``.
 
         Returns:
@@ -125,6 +134,8 @@ class StreamClient:
         number = next(self._ids)
         wall_clock = time.time() - (time.monotonic() - captured)
         fields = {"id": number, "stream": self.stream, "captured_at": wall_clock, "encoding": sniff(data)} | header
+        if depth_header is not None:
+            fields["depth"] = depth_header
         if self._newest is not None:
             self._settle(self._newest, "unsent")
         self._newest = _Pending(number, captured, wire.encode_request(fields, data, depth))

@@ -12,6 +12,7 @@ import keras
 
 from quadfollow_core.contract import CLASSES
 from quadfollow_core.errors import BadModel, NotFound, Unavailable
+from quadfollow_core.runs import run_network
 
 KEPT = ("recipe", "data", "held_out_runs", "packages", "git_commit")
 """What of a run's configuration goes into the contract, besides its command."""
@@ -35,14 +36,14 @@ class Source:
 
 
 def find_source(path: Path) -> Source:
-    """Find the network in a run's folder (the best one), or take a ``.keras`` file.
+    """Find the network in a run's folder (see :func:`quadfollow_core.runs.run_network`), or take a ``.keras`` file.
 
     Raises:
         NotFound: nothing there, or a folder that holds no network.
         BadModel: the run's configuration cannot be read.
     """
     folder = path if path.is_dir() else path.parent
-    file = path / "best.keras" if path.is_dir() else path
+    file = run_network(path) if path.is_dir() else path
     if not file.is_file():
         raise NotFound(f"no network at {file}: give a run's folder or a .keras file")
     config = folder / "config.json"

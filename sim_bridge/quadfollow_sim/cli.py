@@ -19,7 +19,7 @@ def flight_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table."),
         click.option("--log", is_flag=True, help="Keep a row per frame as JSON lines."),
         click.option("--video/--no-video", default=True, show_default=True, help="Write an MP4 with overlay."),
-        click.option("--depth/--no-depth", default=False, show_default=True, help="Drawn street: send depth too."),
+        click.option("--depth/--no-depth", default=True, show_default=True, help="Drawn street: send depth too."),
         click.option("--seed", default=0, show_default=True, help="Drawn street: slabs, clothes, passers-by."),
         click.option("--loop", is_flag=True, help="Replay: start over at the end."),
         click.option("--rate", default=20.0, show_default=True, help="Frames per second."),

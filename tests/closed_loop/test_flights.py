@@ -70,7 +70,6 @@ def test_a_model_that_knows_her_colours_finds_her(colour_server: RunningServer, 
     assert set(truth["distance_source"]) == {"height"}
 
 
-@pytest.mark.xfail(strict=True, reason="core's StreamClient.offer cannot send the depth header yet")
 def test_depth_places_her_better_than_her_height(colour_server: RunningServer, walk: list[Observation]) -> None:
     """With measured depth the median error over ground is below 15 cm."""
     truth = walked(colour_server, walk, depth=True)["truth"]

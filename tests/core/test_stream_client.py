@@ -13,6 +13,7 @@ import zmq
 
 from quadfollow_core import wire
 from quadfollow_core.codec import encode_jpeg
+from quadfollow_core.errors import BadInput
 from quadfollow_core.stream_client import Fate, StreamClient
 
 IMAGE = encode_jpeg(np.zeros((8, 8, 3), np.uint8))
@@ -108,6 +109,23 @@ def test_two_credits_allow_two_in_flight(start: Callable[..., Peer]) -> None:
         peer.take()
         client.offer(IMAGE)
         assert not peer.waiting()
+
+
+def test_depth_goes_out_with_its_header(start: Callable[..., Peer]) -> None:
+    """Depth bytes travel as the fourth part, described in the header."""
+    peer = start()
+    with StreamClient(peer.address) as client:
+        client.offer(IMAGE, depth=b"depth", depth_header={"encoding": "png", "scale": 0.1})
+        assert peer.socket.poll(3000)
+        _, _, header, _, depth = peer.socket.recv_multipart()
+    assert depth == b"depth"
+    assert json.loads(header)["depth"] == {"encoding": "png", "scale": 0.1}
+
+
+def test_an_address_that_is_none_is_refused() -> None:
+    """A typo in the address is an error that shows what one looks like."""
+    with pytest.raises(BadInput, match=r"tcp://127\.0\.0\.1:5555"):
+        StreamClient("nonsense")
 
 
 @pytest.mark.parametrize("kind", ["dropped", "error"])

@@ -61,7 +61,6 @@ def test_the_truth_as_answer_is_right(walk: list[Observation], start_peer: Any) 
     assert truth["position_error_m"]["median"] < 0.45, truth
 
 
-@pytest.mark.xfail(strict=True, reason="core's StreamClient.offer cannot send the depth header yet")
 def test_depth_places_her_within_centimetres(walk: list[Observation], start_peer: Any) -> None:
     """With measured depth the median error over ground is below 12 cm."""
     truth = truth_of(walk, start_peer(knowing(walk)).address)

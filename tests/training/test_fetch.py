@@ -144,7 +144,7 @@ def test_a_damaged_archive_is_named_and_dropped(mirror, tmp_path):
 def test_the_command_takes_a_mirror_and_checks_against_the_official_frames(mirror, tmp_path):
     """`data fetch` downloads from --base-url, and frames that are not Udacity's are refused by name."""
     url, _ = mirror
-    with pytest.raises(BadDataset, match="^8264 file") as caught:
+    with pytest.raises(BadDataset, match=r"^8264 file") as caught:
         CliRunner().invoke(data, ["fetch", "-o", str(tmp_path), "--base-url", url], catch_exceptions=False)
     assert "train/images/a.jpeg: not an official file" in caught.value.problems
 
