@@ -42,7 +42,7 @@ class FlightPlan:
     loop: bool = False
     """Whether a recording starts over at its end."""
     seed: int = 0
-    depth: bool = False
+    depth: bool = True
     """Whether the drawn street's camera measures depth."""
     server: str = "tcp://127.0.0.1:5555"
     stream: str = ""
