@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("quadfollow", deadline=None)  # how fast the machine is, is not what is tested
+hypothesis.settings.load_profile("quadfollow")
 
 BESIDE_THE_CHECKOUT = Path(__file__).resolve().parents[2] / "shared" / "quadsim"
 

@@ -21,6 +21,8 @@ TARGET_HEIGHT = 1.6
 """Height of QuadSim's hero in metres, for the range estimate without depth."""
 MAX_PEOPLE = 64
 """Most person blobs reported per frame, largest first."""
+MAX_CANDIDATES = 4
+"""Most target blobs looked at per frame, largest first: the target and those a tracker may prefer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +90,13 @@ def locate(
     needs the camera's pose as well.
     """
     chosen = segmentation.target_probability >= rule.threshold
-    components = _components(chosen, rule.min_area, segmentation, most=1)
+    components = _components(chosen, rule.min_area, segmentation, most=MAX_CANDIDATES)
     others = (segmentation.classes == PERSON) & ~chosen
     people = tuple(part.blob for part in _components(others, rule.min_area, segmentation, most=MAX_PEOPLE))
     if not components:
         return Sighting(None, people)
-    target = _with_confidence(components[0], segmentation)
-    if camera is not None:
-        target = _with_place(target, components[0], segmentation, camera, depth)
-    return Sighting(target, people)
+    target, *candidates = (_target(component, segmentation, camera, depth) for component in components)
+    return Sighting(target, people, tuple(candidates))
 
 
 def _components(mask: NDArray[np.bool_], min_area: int, segmentation: Segmentation, most: int) -> list[_Component]:
@@ -125,6 +125,11 @@ def _component(
         area=area / (box.scale_u * box.scale_v),
     )
     return _Component(blob, rows + top, columns + left)
+
+
+def _target(component: _Component, segmentation: Segmentation, camera: Camera | None, depth: Depth | None) -> Target:
+    target = _with_confidence(component, segmentation)
+    return target if camera is None else _with_place(target, component, segmentation, camera, depth)
 
 
 def _with_confidence(component: _Component, segmentation: Segmentation) -> Target:

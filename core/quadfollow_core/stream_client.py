@@ -21,6 +21,7 @@ from quadfollow_core import wire
 from quadfollow_core.codec import encode_jpeg, sniff
 from quadfollow_core.errors import BadInput, BadMessage
 from quadfollow_core.request import Bytes, Result
+from quadfollow_core.track import Track
 from quadfollow_core.types import Sighting
 
 Outcome = Literal["result", "dropped", "error", "unsent", "lost"]
@@ -47,6 +48,12 @@ class Fate:
     def sighting(self) -> Sighting | None:
         """What was located; None where the outcome is not ``result``."""
         return Sighting.from_dict(self.body) if self.outcome == "result" else None
+
+    @property
+    def track(self) -> Track | None:
+        """The stream's track as of this frame; None unless the request wanted ``track``."""
+        track = self.body.get("track")
+        return None if track is None else Track.from_dict(track)
 
 
 @dataclass(slots=True)

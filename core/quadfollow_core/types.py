@@ -7,7 +7,7 @@ Positions are in pixels of the frame as sent, ``(u, v)`` = (column, row), centre
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeVar
 
 from quadfollow_core.errors import BadInput
@@ -62,6 +62,8 @@ class Sighting:
 
     target: Target | None
     people: tuple[Blob, ...] = ()
+    candidates: tuple[Target, ...] = field(default=(), compare=False)
+    """Further blobs that pass the rule, largest first, for the tracker to choose from; not part of a reply."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON, floats rounded to what they can carry."""

@@ -52,6 +52,15 @@ def test_the_largest_blob_is_the_target() -> None:
     assert target.confidence == pytest.approx(250 / 255)
 
 
+def test_smaller_blobs_are_candidates() -> None:
+    """The other blobs that pass the rule are kept for the tracker, largest first, and stay out of the reply."""
+    boxes = [(TARGET, 5, 5, 8, 8), (TARGET, 100, 50, 110, 90), (TARGET, 50, 50, 54, 55), (TARGET, 0, 0, 1, 1)]
+    sighting = locate(segmentation(boxes), RULE, Camera(Intrinsics.from_fov(256, 256, 1.0)))
+    assert [candidate.area for candidate in sighting.candidates] == [20, 9]
+    assert all(candidate.azimuth is not None for candidate in sighting.candidates)
+    assert set(sighting.as_dict()) == {"target", "people"}
+
+
 @given(st.integers(0, 200), st.integers(0, 200), st.integers(1, 50), st.integers(2, 50), st.integers(0, 5))
 def test_shifting_the_mask_shifts_the_centroid(left: int, top: int, width: int, height: int, step: int) -> None:
     """The centroid moves by exactly as much as the mask."""

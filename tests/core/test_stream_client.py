@@ -15,6 +15,7 @@ from quadfollow_core import wire
 from quadfollow_core.codec import encode_jpeg
 from quadfollow_core.errors import BadInput
 from quadfollow_core.stream_client import Fate, StreamClient
+from quadfollow_core.track import Track
 
 IMAGE = encode_jpeg(np.zeros((8, 8, 3), np.uint8))
 
@@ -207,3 +208,10 @@ def test_closing_with_frames_in_flight_does_not_hang() -> None:
     client.offer(IMAGE)
     client.close()
     assert client._context.closed
+
+
+def test_an_answer_carries_its_track() -> None:
+    """The reply's track is read as a value; a reply without one has none."""
+    track = Track("searching", 1.5)
+    assert Fate(1, "result", 0.1, {"track": track.as_dict()}).track == track
+    assert Fate(1, "result", 0.1, {}).track is None

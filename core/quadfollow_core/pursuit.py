@@ -1,0 +1,154 @@
+"""One hypothesis of where one person is: a belief, what confirmed it, and how long ago.
+
+Frozen values: prediction, a hit and a miss each make a new one. Confirmation is "m of the last n frames"
+(Blackman and Popoli, *Design and Analysis of Modern Tracking Systems*, 1999, section 6.2).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from quadfollow_core import kalman
+from quadfollow_core.errors import BadInput
+from quadfollow_core.geometry import Camera
+from quadfollow_core.kalman import Belief
+from quadfollow_core.measure import CLOSING, Measurement, Motion
+from quadfollow_core.track import Space
+from quadfollow_core.types import DistanceSource
+
+GATE = {2: 13.82, 3: 16.27}
+"""Largest squared Mahalanobis distance of a measurement that belongs: the chi-square distribution's 99.9 % point."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """When a hypothesis is believed, doubted and given up."""
+
+    confirm: tuple[int, int] = (3, 5)
+    """Seen in so many of the last so many frames to be confirmed."""
+    trust_for: float = 0.5
+    """Seconds out of sight after which one sighting no longer moves it, but it is confirmed anew."""
+    trust_misses: int = 4
+    """The same in frames, for slow streams: so many misses are forgiven, while it is not lost."""
+    coast_for: float = 2.0
+    """Seconds out of sight after which it is lost."""
+    expire_after: float = 10.0
+    """Seconds out of sight after which it is forgotten."""
+
+    def __post_init__(self) -> None:
+        hits, frames = self.confirm
+        if not 1 <= hits <= frames:
+            raise BadInput(f"confirm takes m of n with 1 <= m <= n, got {self.confirm}")
+        times = (self.trust_for, self.coast_for, self.expire_after)
+        if not (0 <= times[0] <= times[1] <= times[2] and math.isfinite(times[2])):
+            raise BadInput(f"patience needs 0 <= trust_for <= coast_for <= expire_after, got {times}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pursuit:
+    """A person believed to be somewhere at ``time``."""
+
+    space: Space
+    belief: Belief
+    motion: Motion
+    time: float
+    seen: float
+    """Time of the last sighting taken in."""
+    recent: tuple[bool, ...]
+    """Hit or miss, the last n frames of the confirmation."""
+    misses: int
+    """Frames in a row without a sighting."""
+    updates: int
+    range: Belief | None
+    """The distance from the camera where the space has none of its own, metres."""
+    distance_source: DistanceSource | None
+    confidence: float
+
+    @property
+    def age(self) -> float:
+        """Seconds since the last sighting."""
+        return self.time - self.seen
+
+    def trusted(self, patience: Patience) -> bool:
+        """Whether one sighting within the gate is enough to move it."""
+        few = self.misses < patience.trust_misses and self.age <= patience.coast_for
+        return few or self.age <= patience.trust_for
+
+    def confirmed(self, patience: Patience) -> bool:
+        """Whether it was seen in m of the last n frames."""
+        return sum(self.recent) >= patience.confirm[0]
+
+    def hopeless(self, patience: Patience) -> bool:
+        """Whether it was missed so often that it can't be confirmed by its last n frames any more."""
+        hits, frames = patience.confirm
+        return self.recent.count(False) > frames - hits
+
+    def at(self, time: float) -> Pursuit:
+        """Predict it to ``time``, seconds, not before its own."""
+        seconds = time - self.time
+        belief = kalman.predict(self.belief, seconds, self.motion.agility)
+        ahead = None if self.range is None else kalman.predict(self.range, seconds, CLOSING.agility)
+        return replace(self, belief=belief, range=ahead, time=time)
+
+    def distance(self, camera: Camera | None) -> float | None:
+        """Metres from a camera to where it is believed to be; None where that is unknown."""
+        if self.space != "world":
+            return None if self.range is None else max(0.0, float(self.range.position[0]))
+        pose = None if camera is None else camera.pose
+        return None if pose is None else math.dist(self.belief.position, pose.position)
+
+    def surprise(self, measurement: Measurement) -> float:
+        """The squared Mahalanobis distance of a measurement, infinite in another space."""
+        if measurement.space != self.space:
+            return math.inf
+        return kalman.surprise(self.belief, measurement.position, measurement.noise)
+
+    def takes(self, measurement: Measurement) -> bool:
+        """Whether a measurement lies within the gate."""
+        return self.surprise(measurement) <= GATE[self.belief.size]
+
+    def hit(self, measurement: Measurement, frames: int) -> Pursuit:
+        """Take in a measurement of its own time."""
+        return replace(
+            self,
+            belief=kalman.update(self.belief, measurement.position, measurement.noise),
+            motion=measurement.motion,
+            seen=self.time,
+            recent=(*self.recent, True)[-frames:],
+            misses=0,
+            updates=self.updates + 1,
+            range=_ranged(self.range, measurement),
+            distance_source=measurement.distance_source or self.distance_source,
+            confidence=measurement.confidence,
+        )
+
+    def miss(self, frames: int) -> Pursuit:
+        """Note a frame in which it was not seen."""
+        return replace(self, recent=(*self.recent, False)[-frames:], misses=self.misses + 1)
+
+
+def begin(measurement: Measurement, time: float) -> Pursuit:
+    """Start from one measurement."""
+    return Pursuit(
+        space=measurement.space,
+        belief=kalman.begin(measurement.position, measurement.noise, measurement.motion.speed),
+        motion=measurement.motion,
+        time=time,
+        seen=time,
+        recent=(True,),
+        misses=0,
+        updates=1,
+        range=_ranged(None, measurement),
+        distance_source=measurement.distance_source,
+        confidence=measurement.confidence,
+    )
+
+
+def _ranged(known: Belief | None, measurement: Measurement) -> Belief | None:
+    if measurement.distance is None:
+        return known
+    measured, noise = np.array([measurement.distance]), np.array([[measurement.distance_sigma**2 + 1e-4]])
+    return kalman.begin(measured, noise, CLOSING.speed) if known is None else kalman.update(known, measured, noise)

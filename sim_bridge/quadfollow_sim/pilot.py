@@ -1,0 +1,144 @@
+"""The pilot: answers come in, commands go out. Controller, obstacles, safety and limits in their order.
+
+It has no clock of its own: ``now`` and the capture times are seconds on one clock, the bridge's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from quadfollow_core.errors import BadInput
+from quadfollow_core.track import Track
+from quadfollow_sim.barrier import Caution, Wall, closing_speed, steer_clear, wall_from
+from quadfollow_sim.follow import Formation, follow
+from quadfollow_sim.limits import Limits
+from quadfollow_sim.safety import Mode, Order, SafetyRule, is_flyable, is_fresh, obey
+from quadfollow_sim.search import Search, search, side_of
+from quadfollow_sim.surroundings import Scattered, Surroundings
+from quadfollow_sim.vehicle import Brake, OwnState, Steering, Velocity
+from quadfollow_sim.world import Point
+
+REACH = 8.0
+"""Metres within which obstacles and people matter."""
+LONGEST_STEP = 0.2
+"""Seconds of acceleration granted to one command at most, however long the last one was ago."""
+ROUGH = 0.5
+"""Metres per second of approach beyond what a wall allows that a gentle change can't mend: then brake."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All numbers a pilot flies by."""
+
+    formation: Formation = field(default_factory=Formation)
+    search: Search = field(default_factory=Search)
+    limits: Limits = field(default_factory=Limits)
+    caution: Caution = field(default_factory=Caution)
+    safety: SafetyRule = field(default_factory=SafetyRule)
+    obstacle_margin: float = 1.0
+    """Metres to any solid thing."""
+
+
+class Pilot:
+    """Flies one vehicle after one target.
+
+    Args:
+        period: seconds between frames, which sets how old an answer may be.
+        plan: the numbers to fly by.
+        surroundings: what stands around; an open field if None.
+    """
+
+    def __init__(self, period: float, plan: Plan | None = None, surroundings: Surroundings | None = None) -> None:
+        if not 0 < period <= 10:
+            raise BadInput(f"a pilot needs a frame period between 0 and 10 s, got {period}")
+        self.mode: Mode = "disarmed"
+        self._period = period
+        self._plan = plan or Plan()
+        self._surroundings = surroundings or Scattered()
+        self._heard: tuple[Track, float] | None = None
+        self._last: tuple[Point, float] | None = None
+        self._earned = False
+        self._side = 1.0
+
+    def order(self, order: Order) -> Mode:
+        """Obey an order of the operator and return the mode it led to."""
+        self.mode = obey(self.mode, order)
+        if self.mode in ("disarmed", "aborted"):
+            self._earned = False
+        if self.mode != "armed":
+            self._last = None
+        return self.mode
+
+    def hear(self, track: Track, captured: float, now: float) -> bool:
+        """Take in the answer to a frame captured then; False where it is stale, not newer than the last, or absurd."""
+        newest = self._heard is None or captured > self._heard[1]
+        if not (newest and is_fresh(captured, now, self._period) and is_flyable(track)):
+            return False
+        self._heard = (track, captured)
+        return True
+
+    def command(self, own: OwnState, now: float) -> Steering:
+        """What the vehicle is to do now."""
+        track = self._track(now)
+        if isinstance(track, Brake):
+            return self._brake(track.reason)
+        wish = self._wish(track, own)
+        if wish is None:
+            return self._brake("the track has no bearing: frames need the camera's intrinsics")
+        if self._earned:
+            walls = self._walls(own, track)
+            velocity = steer_clear(wish.linear, walls, self._plan.caution)
+            if velocity is None:
+                return self._brake("no way out between obstacles, people and fence", wish)
+            wish = replace(wish, linear=velocity)
+        else:
+            walls, wish = (), replace(wish, linear=(0.0, 0.0, 0.0))
+        return self._flown(wish, own, walls, now)
+
+    def _track(self, now: float) -> Track | Brake:
+        """The newest track extrapolated to now, or why nothing may be flown."""
+        if self.mode != "armed":
+            return Brake(self.mode)
+        if self._heard is None or not is_fresh(self._heard[1], now, self._period):
+            return Brake("no fresh answer")
+        track, captured = self._heard
+        self._earned = self._earned or self._plan.safety.earns_first_motion(track)
+        return track.after(now - captured)
+
+    def _wish(self, track: Track, own: OwnState) -> Velocity | None:
+        if track.state in ("following", "coasting"):
+            self._side = side_of(track, own)
+            return follow(track, own, self._plan.formation)
+        return search(track, own, self._plan.formation, self._plan.search, self._side)
+
+    def _walls(self, own: OwnState, track: Track) -> Sequence[Wall]:
+        """Fence and people from the safety rule, and the obstacles at their margin."""
+        people = list(self._surroundings.people(own.position, REACH))
+        if track.world is not None and track.state in ("following", "coasting"):
+            people.append(track.world)
+        things = self._surroundings.obstacles(own.position, REACH)
+        solid = tuple(wall_from(thing, own.position, self._plan.obstacle_margin) for thing in things)
+        return self._plan.safety.walls(own.position, people) + solid
+
+    def _flown(self, wish: Velocity, own: OwnState, walls: Sequence[Wall], now: float) -> Steering:
+        """The wish within limits; a brake where the way there would be too rough or makes no sense."""
+        start = own.velocity if self._earned else (0.0, 0.0, 0.0)
+        before, since = self._last or (start, now - self._period)
+        seconds = min(max(now - since, 0.0), LONGEST_STEP)
+        command = self._plan.limits.apply(wish, before, seconds)
+        if any(self._is_rough(command, wall) for wall in walls):
+            return self._brake("too close, too fast", command)
+        self._last = (command.linear, now)
+        return command
+
+    def _is_rough(self, command: Velocity, wall: Wall) -> bool:
+        closing = closing_speed(command.linear, wall)
+        return closing > 0 and closing + self._plan.caution.least(wall.gap) > ROUGH
+
+    def _brake(self, reason: str, wish: Velocity | None = None) -> Brake:
+        self._last = None
+        if wish is None:
+            return Brake(reason)
+        looking = self._plan.limits.apply(wish, (0.0, 0.0, 0.0), 0.0)
+        return Brake(reason, looking.yaw_rate, looking.tilt)
