@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quadfollow_core.errors import BadMessage
@@ -41,6 +41,7 @@ def test_what_is_no_packet_is_refused(text: str) -> None:
         parse_packet(text)
 
 
+@settings(max_examples=50)
 @given(st.text(max_size=60))
 def test_no_text_breaks_the_reader(text: str) -> None:
     """Every text is a packet or a BadMessage, whole or cut."""

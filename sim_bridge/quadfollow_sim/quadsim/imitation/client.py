@@ -53,6 +53,8 @@ class Record:
     received: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT))
     connections: int = 0
     frames: int = 0
+    shown: deque[Hero] = field(default_factory=lambda: deque(maxlen=KEPT))
+    """The true hero in each of the last frames."""
     pongs: int = 0
     longest_silence: float = 0.0
     """Seconds between two signs of life from the server, while connected."""
@@ -160,6 +162,7 @@ class Imitation:
 
     def _telemetry(self, scene: Scene) -> str:
         settings, quad = self._settings, self.quad
+        self.record.shown.append(scene.hero())
         picture = scene.render(quad.camera())
         frame = sensor_frame(picture, quad.body(), quad.eye(), time.time(), far=settings.far, culture=settings.culture)
         return json.dumps(frame, separators=(",", ":"), ensure_ascii=False)
