@@ -45,6 +45,9 @@ class Renders(Protocol):
     def render(self, camera: Camera) -> Picture:
         """Draw what ``camera`` sees."""
 
+    def close(self) -> None:
+        """Give back what drawing took."""
+
 
 class Renderer:
     """Draws one setting in the thread that made it; at start everybody stands as at time zero."""
@@ -63,7 +66,7 @@ class Renderer:
 
     def _open_scene(self) -> None:
         mujoco = self._mujoco
-        self._scene = mujoco.MjvScene(self._model, maxgeom=self._model.ngeom + 16)
+        self._scene = mujoco.MjvScene(self._model, maxgeom=self._model.ngeom + self._model.nskin + 16)
         self._option = mujoco.MjvOption()
         self._camera = mujoco.MjvCamera()
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
@@ -89,6 +92,7 @@ class Renderer:
             BadGeometry: no pose, or a lens other than a centred pinhole with square pixels.
         """
         pose = self._aim(camera)
+        self._context.make_current()  # another renderer of this thread may have been at work
         self._hide_what_is_out_of_view(pose)
         self._mujoco.mjv_updateScene(
             self._model, self._data, self._option, None, self._camera,
@@ -100,6 +104,7 @@ class Renderer:
 
     def close(self) -> None:
         """Give back the OpenGL context; must happen before the process ends."""
+        self._context.make_current()
         self._gl.free()
         self._context.free()
 

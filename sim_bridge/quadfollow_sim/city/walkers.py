@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from quadfollow_sim.city.gait import STRIDE, pose_bones
 from quadfollow_sim.city.mesh import Floats
@@ -23,8 +24,12 @@ class Crowd:
     """All walking people; the target is number 0. Every method takes simulated seconds."""
 
     plan: Plan
-    rounds: tuple[Floats, ...]
-    """Per person ``(N, 2)`` points, ``SPACING`` apart, closed."""
+    points: Floats
+    """``(N, 2)``: all rounds one after the other, each closed, its points ``SPACING`` apart."""
+    firsts: NDArray[np.int64]
+    """``(P,)``: where each person's round begins in ``points``."""
+    lengths: NDArray[np.int64]
+    """``(P,)``: how many points it has."""
     starts: Floats
     paces: Floats
     """Mean speeds, m/s."""
@@ -39,15 +44,21 @@ class Crowd:
         return self._at(self.travelled(time))
 
     def _at(self, travelled: Floats) -> Floats:
-        points = np.array([_interpolate(path, s) for path, s in zip(self.rounds, travelled, strict=True)])
+        points = self._interpolate(travelled)
         return np.column_stack([points, self.plan.height(points[:, 0], points[:, 1])])
+
+    def _interpolate(self, travelled: Floats) -> Floats:
+        at = travelled / SPACING
+        index = np.floor(at)
+        share = (at - index)[:, None]
+        here, there = (self.points[self.firsts + np.mod(index + step, self.lengths).astype(int)] for step in (0, 1))
+        return np.asarray(here * (1 - share) + there * share)
 
     def headings(self, time: float) -> Floats:
         """Return ``(P,)`` directions of walking, radians from x."""
         travelled = self.travelled(time)
-        ahead = np.array([_interpolate(path, s + 0.4) for path, s in zip(self.rounds, travelled, strict=True)])
-        behind = np.array([_interpolate(path, s - 0.4) for path, s in zip(self.rounds, travelled, strict=True)])
-        return np.asarray(np.arctan2(*(ahead - behind).T[::-1]))
+        step = self._interpolate(travelled + 0.4) - self._interpolate(travelled - 0.4)
+        return np.asarray(np.arctan2(step[:, 1], step[:, 0]))
 
     def bodies(self, time: float) -> tuple[Floats, Floats]:
         """Return every bone's position and rotation: ``(P, 13, 3)`` and ``(P, 13, 4)``."""
@@ -63,13 +74,6 @@ class Crowd:
         return np.asarray((self.middles(time + 0.01) - self.middles(time - 0.01)) / 0.02)
 
 
-def _interpolate(path: Floats, travelled: float) -> Floats:
-    at = travelled / SPACING
-    index = int(np.floor(at))
-    share = at - index
-    return np.asarray(path[index % len(path)] * (1 - share) + path[(index + 1) % len(path)] * share)
-
-
 def draw_crowd(plan: Plan, outfits: Sequence[Outfit], pace: tuple[float, float], rng: Generator) -> Crowd:
     """Send people on rounds; the first, the target, keeps to the stage and walks at ``pace``."""
     nodes = _draw_nodes(plan, rng)
@@ -79,7 +83,10 @@ def draw_crowd(plan: Plan, outfits: Sequence[Outfit], pace: tuple[float, float],
     paces = rng.uniform(0.8, 1.7, len(outfits))
     paces[0] = rng.uniform(*pace)
     starts = np.array([rng.uniform(0, len(path) * SPACING) for path in rounds])
-    return Crowd(plan, tuple(rounds), starts, paces, np.array([outfit.height for outfit in outfits]))
+    lengths = np.array([len(path) for path in rounds])
+    firsts = np.cumsum(lengths) - lengths
+    heights = np.array([outfit.height for outfit in outfits])
+    return Crowd(plan, np.vstack(rounds), firsts, lengths, starts, paces, heights)
 
 
 def _draw_nodes(plan: Plan, rng: Generator, count: int = 90) -> Floats:
