@@ -110,9 +110,11 @@ def _hair(outfit: Outfit) -> Part:
         [[0.91, 0.042, 0.047], [0.945, 0.052, 0.052], [0.975, 0.056, 0.051], [1.0, 0.042, 0.038], [1.013, 0.010, 0.010]]
     )
     middle = np.column_stack([[-0.018, -0.012, -0.004, 0.0, 0.0], np.zeros(5)])
+    if outfit.hair == "long":
+        cap = cap * [1.0, 1.06, 1.18]
     if outfit.hair == "bald":
         return _rigid(_stack(_HEAD * [1, 0.98, 0.98], 8, HEAD), "head")
-    fall = {"long": [[0.765, 0.024, 0.055], [0.82, 0.036, 0.068], [0.87, 0.042, 0.064]],
+    fall = {"long": [[0.755, 0.026, 0.058], [0.82, 0.042, 0.076], [0.87, 0.048, 0.070]],
             "tail": [[0.78, 0.010, 0.012], [0.84, 0.018, 0.020], [0.88, 0.028, 0.032]],
             "short": [[0.885, 0.032, 0.038]]}[outfit.hair]  # fmt: skip
     back = {"long": [-0.042, -0.036, -0.028], "tail": [-0.07, -0.066, -0.045], "short": [-0.024]}[outfit.hair]
@@ -159,6 +161,8 @@ def _skirt(outfit: Outfit) -> Part:
     """A tunic's or skirt's lower end, which the thighs push forward and back."""
     hem = 0.50 - outfit.skirt
     profile = np.array([[hem, 0.078, 0.110], [0.51, 0.074, 0.104], [0.56, 0.069, 0.098], [0.60, 0.058, 0.080]])
+    if outfit.woman:
+        profile[:, 1:] *= 1.09
     mesh, weights = _blend(_stack(profile, 14, SKIRT), [("pelvis", -1, 0)])
     low = np.clip((0.53 - mesh.vertices[:, 2]) / 0.1, 0, 1) * 0.7
     left = np.clip(0.5 + mesh.vertices[:, 1] / 0.08, 0, 1)

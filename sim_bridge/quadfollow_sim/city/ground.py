@@ -16,6 +16,8 @@ TILE_METRES = {"asphalt": 6.0, "kerb": 1.0, "pavement": 2.4, "slabs": 4.5, "bord
 CHUNK = 45.0
 """Side of the squares the ground is cut into, so that what is out of view need not be drawn."""
 COARSE, FINE = 18.0, 1.125
+_FEWEST = 4
+"""Vertices a mesh needs; a lone triangle is drawn twice."""
 FLAT_ENOUGH = 0.03
 """Largest distance in metres by which an outline may be straightened."""
 
@@ -101,6 +103,8 @@ def _clip(polygon: Polygon, column: int, sign: float) -> tuple[Polygon, list[Flo
 
 def _flat_mesh(pieces: list[Polygon], surface: str) -> Mesh:
     level = ROAD_Z if surface == "asphalt" else 0.0
+    if sum(len(piece) for piece in pieces) < _FEWEST:
+        pieces = pieces * 2
     points = np.vstack(pieces)
     starts = np.cumsum([0, *(len(piece) for piece in pieces)])[:-1]
     fans = [

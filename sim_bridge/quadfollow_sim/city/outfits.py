@@ -65,7 +65,7 @@ def draw_outfit(rng: Generator) -> Outfit:
     """Dress a passer-by: mostly dark, any hair, some bright shirts; never red."""
     woman = bool(rng.random() < 0.5)
     hair: Hair = str(rng.choice(["long", "tail", "short"] if woman else ["short", "short", "bald"]))  # type: ignore[assignment]
-    tops = _BRIGHT if rng.random() < 0.35 else _DARK
+    tops = _BRIGHT if rng.random() < 0.45 else _DARK
     skirted = woman and rng.random() < 0.3
     return Outfit(
         height=float(rng.normal(1.66 if woman else 1.78, 0.06)),
@@ -129,8 +129,9 @@ def atlas(outfit: Outfit, rng: Generator) -> Picture:
 
 def _cells(outfit: Outfit) -> dict[int, Floats]:
     skirt = outfit.top_colour if outfit.skirt_is_top else outfit.bottom_colour
+    hips = skirt if outfit.skirt else outfit.bottom_colour
     return {
-        TORSO: _bands([(outfit.bottom_colour, 0.3), (outfit.top_colour, 0.88), (outfit.skin_colour, 1.0)]),
+        TORSO: _bands([(hips, 0.3), (outfit.top_colour, 0.88), (outfit.skin_colour, 1.0)]),
         ARM: _bands([(outfit.skin_colour, 1 - outfit.sleeve), (outfit.top_colour, 1.0)]),
         LEG: _bands([(outfit.skin_colour, 1 - outfit.leg), (outfit.bottom_colour, 1.0)]),
         HEAD: _face(outfit),

@@ -18,6 +18,7 @@ PAVEMENT = 2.2
 REACH = 90.0
 """Half the side of the square that is laid out, metres; people keep within ``WALKED``."""
 WALKED = 55.0
+_BUILDINGS = 34
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ class Plan:
         solid = [building.outline.distance(x, y) for building in self.buildings]
         solid += [bed.disc.distance(x, y) for bed in self.beds]
         solid += [np.hypot(x - tree.position[0], y - tree.position[1]) - 0.25 for tree in self.trees]
-        return np.asarray(np.min(solid, axis=0))
+        return functools.reduce(np.minimum, solid)
 
     def height(self, x: Floats, y: Floats) -> Floats:
         """Height of the ground, with the kerb's step smoothed over 20 cm as a foot does."""
@@ -146,20 +147,26 @@ def _draw_buildings(plan: Plan, rng: Generator) -> tuple[Building, ...]:
         building = _draw_building(plan, rng)
         if building is not None and _fits(plan, building.outline, chosen):
             chosen.append(building)
-        if len(chosen) == 26:
+        if len(chosen) == _BUILDINGS:
             break
     return tuple(chosen)
 
 
 def _draw_building(plan: Plan, rng: Generator) -> Building | None:
     half = (float(rng.uniform(5, 12)), float(rng.uniform(4, 8)))
+    if rng.random() < 0.4:  # anywhere near the stage
+        x, y = (float(value) for value in rng.normal(plan.stage, 30))
+        return _dress(Box((x, y), half, float(rng.uniform(-0.3, 0.3))), rng)
     road = plan.roads[int(rng.integers(len(plan.roads)))]
     s = float(rng.uniform(-REACH, REACH))
     setback = road.half_width + PAVEMENT + float(rng.choice([1.0, 4.0, 9.0, 25.0])) + half[1]
     x, y = road.point(np.array(s), setback * float(rng.choice([-1, 1])))
     if max(abs(x), abs(y)) > REACH:
         return None
-    outline = Box((float(x), float(y)), half, road.heading(s))
+    return _dress(Box((float(x), float(y)), half, road.heading(s)), rng)
+
+
+def _dress(outline: Box, rng: Generator) -> Building:
     return Building(outline, int(rng.choice([1, 2, 2, 3, 3, 4])), int(rng.integers(6)))
 
 
@@ -207,7 +214,7 @@ def _draw_trees(
         apart = all(np.hypot(x - tree.position[0], y - tree.position[1]) > 4 for tree in trees)
         if apart and _on_grass(plan, x, y) and _is_clear(plan, buildings, list(beds), Disc((x, y), 1.0)):
             shape, colour, yaw = int(rng.integers(4)), int(rng.integers(7)), float(rng.uniform(0, 6.28))
-            trees.append(Tree((x, y), float(rng.uniform(4.5, 8.5)), shape, colour, yaw))
+            trees.append(Tree((x, y), float(rng.uniform(4.5, 9.5)), shape, colour, yaw))
         if len(trees) == count:
             break
     return tuple(trees)

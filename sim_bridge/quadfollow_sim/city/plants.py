@@ -10,7 +10,7 @@ from numpy.random import Generator
 from quadfollow_sim.city.mesh import Floats, Mesh, loft, merge, quads, ring, unit
 
 SHAPES = 4
-_QUADS = 190
+_QUADS = 240
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ def draw_tree(rng: Generator, shape: int) -> TreeShape:
     )
     ends = np.array([end for _, end in forks] + [[*lean, 0.82], [*(lean + rng.normal(0, 0.1, 2)), 0.7]])
     uv = trunk.uv * [0.2, 1.0] + [shape / SHAPES + 0.02, 0.0]
-    return TreeShape(trunk.with_uv(uv), _foliage(rng, ends, rng.uniform(0.1, 0.17, len(ends)), _QUADS, 0.05))
+    return TreeShape(trunk.with_uv(uv), _foliage(rng, ends, rng.uniform(0.12, 0.19, len(ends)), _QUADS, 0.055))
 
 
 def _limb(rng: Generator, lean: Floats, height: float) -> tuple[Mesh, Floats]:

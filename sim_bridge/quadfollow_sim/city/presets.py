@@ -22,9 +22,9 @@ class Preset:
     decoys: tuple[int, int]
     """How many of them are dressed nearly like the target."""
     trees: tuple[int, int]
-    sun: tuple[float, float] = (0.5, 0.75)
+    sun: tuple[float, float] = (0.45, 0.72)
     """Strength of the direct light, 0 to 1."""
-    sky: tuple[float, float] = (0.42, 0.6)
+    sky: tuple[float, float] = (0.42, 0.58)
     """Strength of the light from everywhere, 0 to 1."""
     sun_height: tuple[float, float] = (0.6, 1.2)
     """Radians above the horizon."""
@@ -46,7 +46,7 @@ _ALL = (
     Preset("plaza", "plaza", (12, 24), (1, 3), (26, 36)),
     Preset("street", "street", (12, 20), (1, 3), (30, 44)),
     Preset("crowd", "plaza", (45, 60), (3, 6), (20, 30)),
-    Preset("dusk", "street", (12, 24), (1, 3), (26, 40), (0.22, 0.4), (0.22, 0.32), (0.15, 0.4)),
+    Preset("dusk", "street", (12, 24), (1, 3), (26, 40), (0.25, 0.42), (0.26, 0.38), (0.15, 0.4)),
     Preset("wind", "street", (12, 20), (1, 3), (26, 40), wind=(5.0, 8.0)),
 )
 PRESETS = {preset.name: preset for preset in _ALL}

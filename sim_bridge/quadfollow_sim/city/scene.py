@@ -97,7 +97,8 @@ def _add_light(spec: Any, mujoco: Any, setting: Setting) -> None:
 
 
 def _add_sky(spec: Any, mujoco: Any, setting: Setting) -> None:
-    brightness = np.clip(setting.light.sky + 0.8 * setting.light.sun, 0.25, 1.1)
+    light = setting.light
+    brightness = np.clip(1.1 * (light.sky - light.sun * light.direction[2]), 0.25, 1.15)  # as the ground is lit
     faces = textures.sky(setting.generator(2), brightness)
     sky = spec.add_texture(
         name="sky", type=mujoco.mjtTexture.mjTEXTURE_SKYBOX, width=faces.shape[1], height=faces.shape[0], nchannel=3

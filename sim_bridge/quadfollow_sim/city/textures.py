@@ -156,4 +156,16 @@ def _sky_face(view: Floats, fields: list[Floats], tint: Floats) -> Picture:
     cloud = np.clip(0.5 + 0.7 * fields[0][row, column] + 0.25 * fields[1][row, column], 0, 1)[..., None]
     blue = np.array([86, 118, 172]) + (np.array([150, 172, 205]) - np.array([86, 118, 172])) * (1 - up[..., None]) ** 2
     colour = blue + (np.array([226, 228, 232]) - blue) * cloud**1.5
-    return paint((1, 1, 1), colour * tint)
+    return paint((1, 1, 1), _horizon(colour, direction, fields[0]) * tint)
+
+
+def _horizon(colour: Floats, direction: Floats, field: Floats) -> Floats:
+    """Paint far land below the horizon, and a skyline of roofs and trees on it."""
+    angle = np.arctan2(direction[..., 2], direction[..., 0]) / (2 * np.pi) + 0.5
+    block = np.mod(angle * 90, 90).astype(int)
+    height = np.clip(0.03 + 0.05 * field[block, 7], 0.0, 0.09)
+    built = np.array([[92, 74, 68], [150, 150, 148], [60, 82, 34], [70, 70, 76]])[block % 4]
+    y = direction[..., 1]
+    skyline = np.where((y < height)[..., None], built.astype(np.float64), colour)
+    land = np.array([74, 122, 14]) * (1 + 0.1 * field[block, 3])[..., None]
+    return np.where((y < 0)[..., None], land, skyline)

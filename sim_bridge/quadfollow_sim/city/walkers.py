@@ -16,7 +16,9 @@ from quadfollow_sim.city.plan import WALKED, Plan
 
 SPACING = 0.2
 """Distance between the points of a round, metres."""
-_CLEARANCE = 0.7
+_CLEARANCE = 1.0
+_SPREAD = 0.7
+"""How far from a common node a person may pass it, metres."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +68,8 @@ class Crowd:
         return pose_bones(self.feet(time), self.headings(time), phase, self.heights)
 
     def middles(self, time: float) -> Floats:
-        """Return ``(P, 3)`` middles of the bodies: at 60 % of the height."""
-        return self.feet(time) + np.outer(self.heights, [0, 0, 0.6])
+        """Return ``(P, 3)`` middles of the bodies, where the middle of their pixels is: 54 % of the height up."""
+        return self.feet(time) + np.outer(self.heights, [0, 0, 0.54])
 
     def velocities(self, time: float) -> Floats:
         """Return ``(P, 3)`` velocities of the middles, m/s, from a centred difference over 20 ms."""
@@ -93,7 +95,7 @@ def _draw_nodes(plan: Plan, rng: Generator, count: int = 90) -> Floats:
     points = np.concatenate([rng.normal(plan.stage, 13, (4 * count, 2)), rng.uniform(-WALKED, WALKED, (4 * count, 2))])
     points = rng.permutation(points)
     x, y = points.T
-    usable = (plan.free(x, y) > 1.2) & (np.abs(points).max(axis=1) < WALKED)
+    usable = (plan.free(x, y) > 1.4) & (np.abs(points).max(axis=1) < WALKED)
     usable &= (plan.asphalt(x, y) > 0.4) | (rng.random(len(points)) < 0.25)
     return np.asarray(points[usable][:count])
 
@@ -112,11 +114,14 @@ def _ways(plan: Plan, nodes: Floats) -> dict[tuple[int, int], list[int]]:
 
 def _links(plan: Plan, nodes: Floats) -> tuple[Floats, Floats]:
     """Return the ``(N, N)`` lengths of straight walks that are free, and the node each leads to."""
-    share = np.linspace(0, 1, 40)[:, None, None, None]
-    line = nodes[:, None] * (1 - share) + nodes[None] * share
     length = np.linalg.norm(nodes[:, None] - nodes[None], axis=-1)
+    one, other = np.nonzero(np.triu(length < 26, 1))
+    share = np.linspace(0, 1, 40)[:, None, None]
+    line = nodes[one] * (1 - share) + nodes[other] * share
     free = plan.free(line[..., 0], line[..., 1]).min(axis=0) > _CLEARANCE
-    distance = np.where(free & (length < 26), length, np.inf)
+    distance = np.full_like(length, np.inf)
+    for a, b in ((one[free], other[free]), (other[free], one[free])):
+        distance[a, b] = length[a, b]
     return distance, np.tile(np.arange(len(nodes)), (len(nodes), 1))
 
 
@@ -134,7 +139,8 @@ def _draw_round(nodes: Floats, ways: dict[tuple[int, int], list[int]], weight: F
         legs = [ways.get(leg) for leg in zip(stops, [*stops[1:], stops[0]], strict=True)]
         if all(leg is not None for leg in legs):
             corners = [node for leg in legs if leg for node in leg[:-1]]
-            return _resample(_round_corners(nodes[corners]))
+            apart = rng.uniform(-0.7, 0.7, (len(corners), 2)) * _SPREAD
+            return _resample(_round_corners(nodes[corners] + apart))
     raise RuntimeError("no five places of this plan can be reached from each other")
 
 
