@@ -21,6 +21,9 @@ Vector = NDArray[np.float64]
 BODY_FROM_OPTICAL: NDArray[np.float64] = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 """Rotates optical axes (right, down, forward) into body axes (forward, left, up)."""
 
+SMALLEST_FOCAL = 1e-3
+LARGEST = 1e9
+"""Pixels and metres beyond this are no camera's; below it, nothing computed from them can overflow."""
 _DISTORTION_LENGTHS = (0, 4, 5, 8, 12, 14)
 
 
@@ -39,8 +42,8 @@ class Intrinsics:
 
     def __post_init__(self) -> None:
         _require_finite("intrinsics", (self.fx, self.fy, self.cx, self.cy, *self.distortion))
-        if self.fx <= 0 or self.fy <= 0:
-            raise BadGeometry(f"focal lengths must be positive, got fx={self.fx}, fy={self.fy}")
+        if self.fx < SMALLEST_FOCAL or self.fy < SMALLEST_FOCAL:
+            raise BadGeometry(f"focal lengths must be positive pixels, got fx={self.fx}, fy={self.fy}")
         if len(self.distortion) not in _DISTORTION_LENGTHS:
             raise BadGeometry(
                 f"distortion takes {', '.join(map(str, _DISTORTION_LENGTHS))} coefficients, got {len(self.distortion)}"
@@ -63,6 +66,7 @@ class Intrinsics:
             return np.array([(u - self.cx) / self.fx, (v - self.cy) / self.fy, 1.0])
         points = np.array([[[u, v]]], dtype=np.float64)
         x, y = cv2.undistortPoints(points, self._matrix(), np.array(self.distortion)).reshape(2)
+        _require_finite("the lens distortion's inverse", (float(x), float(y)))
         return np.array([x, y, 1.0])
 
     def project(self, point: ArrayLike) -> tuple[float, float]:
@@ -176,8 +180,8 @@ def bearing(ray: Vector) -> tuple[float, float]:
 
 
 def _require_finite(what: str, values: tuple[float, ...]) -> None:
-    if not all(math.isfinite(value) for value in values):
-        raise BadGeometry(f"{what} must be finite numbers, got {list(values)}")
+    if not all(abs(value) <= LARGEST for value in values):
+        raise BadGeometry(f"{what} must be finite numbers of at most {LARGEST:.0e}, got {list(values)}")
 
 
 def _require_length(what: str, values: tuple[float, ...], length: int) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quadfollow_core.errors import BadGeometry, BadInput
-from quadfollow_core.geometry import Camera, Vector, bearing
+from quadfollow_core.geometry import LARGEST, Camera, Vector, bearing
 from quadfollow_core.resize import PERSON, Letterbox
 from quadfollow_core.types import Blob, DistanceSource, Sighting, Target
 
@@ -52,7 +52,7 @@ class Depth:
     def __post_init__(self) -> None:
         if self.values.ndim != 2 or self.values.size == 0:
             raise BadGeometry(f"depth must be a (height, width) picture, got shape {self.values.shape}")
-        if not (self.scale > 0 and np.isfinite(self.scale)):
+        if not 0 < self.scale <= LARGEST:
             raise BadGeometry(f"depth scale must be a positive number of metres per unit, got {self.scale}")
 
 

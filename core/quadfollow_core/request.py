@@ -148,7 +148,7 @@ def _name(header: Mapping[str, Any], key: str) -> str | None:
     if not isinstance(value, str) or "\0" in value:
         raise BadMessage(f"{key} must be a string without NUL, got {_shown(value)}")
     if len(value) > MAX_NAME:
-        raise LimitExceeded(f"length of {key}", got=len(value), allowed=MAX_NAME)
+        raise LimitExceeded("max_name_length", got=f"{len(value)} characters of {key}", allowed=MAX_NAME)
     try:
         value.encode()
     except UnicodeEncodeError as error:
@@ -191,6 +191,8 @@ def _want(value: object) -> frozenset[str]:
     unknown = [item for item in value if item not in WANTS]
     if unknown:
         raise BadMessage(f"want does not know {_shown(unknown[0])}: use {', '.join(WANTS)}")
+    if "mask:png" in value and "mask:rle" in value:
+        raise BadMessage("want takes mask:png or mask:rle, not both")
     return frozenset(value)
 
 

@@ -8,6 +8,7 @@ from it or it is brought to the model's size; the others run on what comes out.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -123,5 +124,6 @@ def noise(image: Image, mask: Mask, rng: Generator) -> tuple[Image, Mask]:
     return _clip(image + rng.normal(0, rng.uniform(1, 6), image.shape).astype(np.float32)), mask
 
 
-def _clip(values: NDArray[np.floating]) -> Image:
-    return np.clip(values, 0, 255).astype(np.uint8)
+def _clip(values: NDArray[Any]) -> Image:
+    clipped: Image = np.clip(values, 0, 255).astype(np.uint8)
+    return clipped

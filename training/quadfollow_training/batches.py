@@ -13,7 +13,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from quadfollow_core.errors import BadDataset
+from quadfollow_core.errors import BadDataset, BadInput
 from quadfollow_core.resize import (
     PERSON,
     TARGET,
@@ -31,68 +31,76 @@ Sample = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """Which share of the crops is cut around a target, around other people, and anywhere in any frame."""
+    """Which share of the samples shows a target, other people, or whatever is in any frame.
 
-    target: float = 0.5
-    person: float = 0.3
-    anywhere: float = 0.2
+    A crop is cut around the target or person it was drawn for.
+    """
+
+    target: float = 0.0
+    person: float = 0.0
+    anywhere: float = 1.0
+
+    def __post_init__(self) -> None:
+        if min(self.target, self.person, self.anywhere) < 0 or self.anywhere <= 0:
+            raise BadInput(f"shares must not be negative, nor anywhere be nothing: {self}")
 
 
 class Sampler:
     """Draws one labelled picture: a whole frame at the model's size, or a crop at native resolution."""
 
-    def __init__(self, frames: Frames, augmentations: tuple[str, ...]) -> None:
+    def __init__(self, frames: Frames, shares: Shares, augmentations: tuple[str, ...]) -> None:
         if not len(frames):
             raise BadDataset("no frames to draw from")
         self.frames = frames
         self.on_frame = compose(name for name in augmentations if name in FRAME_STEPS)
         self.on_picture = compose(name for name in augmentations if name not in FRAME_STEPS)
-
-    def read(self, index: int, rng: Generator) -> Sample:
-        """Decode one frame and apply the steps meant for whole frames."""
-        return self.on_frame(*read_frame(self.frames.items[index]), rng)
+        self.pools: list[tuple[int | None, NDArray[np.intp]]] = [
+            (TARGET, np.flatnonzero(frames.target)),
+            (PERSON, np.flatnonzero(frames.people)),
+            (None, np.arange(len(frames))),
+        ]
+        weights = (shares.target, shares.person, shares.anywhere)
+        present = [weight if pool.size else 0.0 for weight, (_, pool) in zip(weights, self.pools, strict=True)]
+        self.chances = np.array(present) / sum(present)
 
     def draw(self, rng: Generator) -> Sample:
         """Draw one ``(H, W, 3)`` image with its ``(H, W)`` class mask."""
+        wanted, pool = self.pools[rng.choice(len(self.pools), p=self.chances)]
+        frame = read_frame(self.frames.items[rng.choice(pool)])
+        image, mask = self.cut(*self.on_frame(*frame, rng), wanted, rng)
+        return self.on_picture(image, mask, rng)
+
+    def cut(self, image: NDArray[np.uint8], mask: NDArray[np.uint8], wanted: int | None, rng: Generator) -> Sample:
+        """Bring a frame to the sample's size, with the class it was drawn for in the picture."""
         raise NotImplementedError
 
 
 class WholeFrames(Sampler):
-    """Whole frames brought to ``size`` = ``(width, height)``, every frame as likely as the next."""
+    """Whole frames brought to ``size`` = ``(width, height)``."""
 
-    def __init__(self, frames: Frames, size: tuple[int, int], augmentations: tuple[str, ...] = ()) -> None:
-        super().__init__(frames, augmentations)
+    def __init__(
+        self, frames: Frames, size: tuple[int, int], shares: Shares, augmentations: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(frames, shares, augmentations)
         self.size = size
 
-    def draw(self, rng: Generator) -> Sample:
-        """Draw one frame."""
-        image, mask = self.read(int(rng.integers(len(self.frames))), rng)
-        return self.on_picture(*fit_sample(image, mask, self.size), rng)
+    def cut(self, image: NDArray[np.uint8], mask: NDArray[np.uint8], wanted: int | None, rng: Generator) -> Sample:
+        """Fit the frame."""
+        return fit_sample(image, mask, self.size)
 
 
 class Crops(Sampler):
-    """Square crops of ``side`` pixels; small targets are rare, so most crops are cut around somebody."""
+    """Square crops of ``side`` pixels at native resolution."""
 
     def __init__(self, frames: Frames, side: int, shares: Shares, augmentations: tuple[str, ...] = ()) -> None:
-        super().__init__(frames, augmentations)
+        super().__init__(frames, shares, augmentations)
         self.side = side
-        everything = np.arange(len(frames))
-        self.pools: list[tuple[int | None, NDArray[np.intp]]] = [
-            (TARGET, np.flatnonzero(frames.target)),
-            (PERSON, np.flatnonzero(frames.people)),
-            (None, everything),
-        ]
-        weights = [shares.target, shares.person, shares.anywhere]
-        present = [w if pool.size else 0.0 for w, (_, pool) in zip(weights, self.pools, strict=True)]
-        self.chances = np.array(present) / sum(present)
 
-    def draw(self, rng: Generator) -> Sample:
-        """Draw one crop."""
-        wanted, pool = self.pools[rng.choice(len(self.pools), p=self.chances)]
-        image, mask = self.read(int(rng.choice(pool)), rng)
+    def cut(self, image: NDArray[np.uint8], mask: NDArray[np.uint8], wanted: int | None, rng: Generator) -> Sample:
+        """Cut a window with a random pixel of the wanted class at a random place in it."""
         left, top = self._corner(mask, wanted, rng)
         window = np.s_[top : top + self.side, left : left + self.side]
-        return self.on_picture(*_pad(image[window], mask[window], self.side), rng)
+        return _pad(image[window], mask[window], self.side)
 
     def _corner(self, mask: NDArray[np.uint8], wanted: int | None, rng: Generator) -> tuple[int, int]:
         room = np.maximum(np.array(mask.shape) - self.side, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,55 +12,148 @@ import click
 
 from quadfollow_core.errors import Unavailable
 
-_DATA = click.option(
+_INSTALL = 'pip install "quadfollow[train]"'
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout.")
+_MANY_DATA = click.option(
     "--data",
-    "data",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     envvar="QUADFOLLOW_DATA",
     multiple=True,
     required=True,
-    help="A data set, or a folder of data sets; may be given several times.",
+    help="A data set, or a folder of data sets; may be given several times.  [env: QUADFOLLOW_DATA]",
 )
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout.")
-_INSTALL = 'training needs Keras: pip install "quadfollow[train]"'
+
+
+def _filters(text: str) -> tuple[int, ...]:
+    """Parse ``32,64,128``; click turns a ValueError into a usage error."""
+    return tuple(int(part) for part in text.split(","))
+
+
+def _size(text: str) -> tuple[int, int]:
+    """Parse ``256x256`` as width and height."""
+    width, height = text.split("x")
+    return int(width), int(height)
 
 
 @click.command()
-@click.option("--recipe", "name", default="seed", show_default=True, help="What to train, and how.")
-@_DATA
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="The run's folder.")
+@click.option("--recipe", "recipe_name", default="seed", show_default=True, help="What to train and how.")
+@_MANY_DATA
+@click.option("--out", type=_FOLDER, required=True, help="The run's folder.")
 @click.option("--resume", is_flag=True, help="Go on from the last finished epoch in the run's folder.")
 @click.option("--tensorboard", is_flag=True, help="Also write event files for TensorBoard.")
+@click.option("--hold-out", multiple=True, help="A run never to train on, instead of the recipe's; repeatable.")
 @click.option("--epochs", type=int, help="Override the recipe's epochs.")
 @click.option("--steps", type=int, help="Override the recipe's steps per epoch.")
+@click.option("--validation-steps", type=int, help="Override the recipe's validation steps.")
 @click.option("--batch", type=int, help="Override the recipe's batch size.")
 @click.option("--learning-rate", type=float, help="Override the recipe's (highest) learning rate.")
-@click.option("--seed", type=int, help="Override the recipe's seed.")
+@click.option(
+    "--filters", type=_filters, metavar="N,N,...", help="Override the encoders' filters; the rest mirrors them."
+)
 @click.option("--workers", type=int, help="Override the recipe's decoding threads.")
+@click.option("--seed", type=int, help="Override the recipe's seed.")
 @_JSON
 def train(
-    name: str,
+    recipe_name: str,
     data: tuple[Path, ...],
     out: Path,
     resume: bool,
     tensorboard: bool,
+    hold_out: tuple[str, ...],
+    filters: tuple[int, ...] | None,
     as_json: bool,
     **overrides: Any,
 ) -> None:
-    """Train a network by a recipe."""
+    """Train a network by a recipe.
+
+    The run's folder gets config.json, network.png, history.csv, curves.png, best.keras and last.keras. A run that was
+    killed goes on with --resume from its last finished epoch and ends with the same weights, bit for bit.
+    """
     try:
-        from quadfollow_training import recipes
+        from quadfollow_training.recipes import find_recipe
         from quadfollow_training.train import train as run
     except ImportError as error:
-        raise Unavailable(_INSTALL) from error
-    given = {key: value for key, value in overrides.items() if value is not None}
-    recipe = replace(recipes.find_recipe(name), **given)
-    _report(run(recipe, data, out, resume=resume, tensorboard=tensorboard), as_json)
+        raise _unavailable(error) from error
+    recipe = replace(find_recipe(recipe_name), **{key: value for key, value in overrides.items() if value is not None})
+    if filters:
+        recipe = replace(recipe, spec=recipe.spec.with_filters(filters))
+    result = run(recipe, data, out, hold_out=hold_out or None, resume=resume, tensorboard=tensorboard)
+    _print(result, as_json, _lines)
 
 
-def _report(result: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(result, indent=2))
-        return
-    for key, value in result.items():
-        click.echo(f"{key:>8}: {value}")
+@click.command()
+@click.argument("model", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--data",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    envvar="QUADFOLLOW_DATA",
+    required=True,
+    help="The official evaluation sets, or the folder they lie in.  [env: QUADFOLLOW_DATA]",
+)
+@click.option("--out", type=_FOLDER, help="Where evaluation.json and worst.png go; default: the run's folder.")
+@click.option(
+    "--size", type=_size, metavar="WIDTHxHEIGHT", help="Input size for a model that takes any, such as 256x256."
+)
+@_JSON
+def evaluate(model: Path, data: Path, out: Path | None, size: tuple[int, int] | None, as_json: bool) -> None:
+    """Score MODEL (.keras, .onnx or a run's folder) with the official Follow-Me score."""
+    from quadfollow_core.cli import score_table
+    from quadfollow_training.evaluate import evaluate as run
+
+    result = run(model, data, out, size)
+    _print(result, as_json, lambda found: f"{score_table(found)}\n{found['channels']}")
+
+
+@click.group()
+def data() -> None:
+    """Fetch, check and convert labelled frames."""
+
+
+@data.command()
+@click.option("-o", "--out", type=_FOLDER, required=True, help="Where the three sets go.")
+@click.option("--base-url", help="A mirror of Udacity's folder of archives.")
+@_JSON
+def fetch(out: Path, base_url: str | None, as_json: bool) -> None:
+    """Download Udacity's three published archives and check every frame against the manifest.
+
+    Call it again after an interruption: it goes on where it was.
+    """
+    try:
+        from quadfollow_training.fetch_progress import progress_bars
+    except ImportError as error:
+        raise _unavailable(error) from error
+    from quadfollow_training.fetch import BASE_URL
+    from quadfollow_training.fetch import fetch as run
+
+    with progress_bars() as progress:
+        result = run(out, base_url=base_url or BASE_URL, progress=progress)
+    _print(result, as_json, _lines)
+
+
+@data.command()
+@_MANY_DATA
+@click.option("-o", "--out", type=_FOLDER, help="Also write the frames in QuadSim's processed layout here.")
+@_JSON
+def prepare(data: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
+    """Check every file of a data set, say what is in it, and convert raw recordings with -o."""
+    from quadfollow_training.frames import open_frames
+    from quadfollow_training.prepare import convert, statistics, table
+
+    frames = open_frames(data)
+    report = statistics(frames)
+    if out is not None:
+        report["converted"] = convert(frames, out)
+    _print(report, as_json, table)
+
+
+def _unavailable(error: ImportError) -> Unavailable:
+    return Unavailable(f"training needs {error.name}, which is not installed: {_INSTALL}")
+
+
+def _lines(result: dict[str, Any]) -> str:
+    return "\n".join(f"{key:>8}: {value}" for key, value in result.items())
+
+
+def _print(result: dict[str, Any], as_json: bool, layout: Callable[[dict[str, Any]], str]) -> None:
+    click.echo(json.dumps(result) if as_json else layout(result))

@@ -74,7 +74,8 @@ def build(spec: Spec, *, any_size: bool = False) -> keras.Model:
 
     Args:
         spec: what to build.
-        any_size: leave width and height open (for training on crops); otherwise they are ``spec.input_size``.
+        any_size: leave width and height open (for training on crops); otherwise they are ``spec.input_size``. Feed
+            one size per compiled function: bilinear upsampling cannot be traced with both sides unknown.
     """
     width, height = (None, None) if any_size else spec.input_size
     image = keras.Input((height, width, 3), dtype="uint8", name="image")

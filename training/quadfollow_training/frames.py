@@ -26,6 +26,7 @@ from quadfollow_core.errors import BadDataset, BadInput
 from quadfollow_core.resize import PERSON, TARGET, classes_from_channels
 from quadfollow_core.scoring import threshold_channels
 from quadfollow_training.layout import Frame, find_frames
+from quadfollow_training.manifest import evaluation_images, short_hash
 from quadfollow_training.recordings import classes_from_cameras
 
 
@@ -134,6 +135,8 @@ def inspect(frame: Frame) -> Facts | str:
             decode_image(files[-1])
         except (OSError, BadInput) as error:
             return f"{path}: {error}"
+    if short_hash(files[0]) in evaluation_images():
+        return f"{frame.image}: a frame of the official evaluation sets, which score networks and never train them"
     image, mask = decode_frame(files)
     if image.shape[:2] != mask.shape:
         return f"{frame.labels[0]}: the mask is {mask.shape}, its image {image.shape[:2]}"

@@ -31,7 +31,8 @@ class SegmentationLoss(keras.losses.Loss):  # type: ignore[misc]
 
     def get_config(self) -> dict[str, Any]:
         """What rebuilds this loss when a model is loaded."""
-        return super().get_config() | {"class_weights": self.class_weights, "dice": self.dice}
+        base: dict[str, Any] = super().get_config()
+        return base | {"class_weights": self.class_weights, "dice": self.dice}
 
 
 def _cross_entropy(truth: Any, probability: Any, weights: tuple[float, ...]) -> Any:

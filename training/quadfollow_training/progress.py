@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import keras
 from rich.console import Console
@@ -10,14 +10,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]
-    """One bar per epoch with the running loss; without a terminal, nothing (each epoch's summary is logged)."""
+    """The epoch's steps with the running loss; without a terminal, nothing (each epoch's summary is logged).
+
+    A context manager, so that an interrupted run leaves the terminal as it was.
+    """
 
     def __init__(self, console: Console) -> None:
         super().__init__()
-        self.console = console
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Open the epoch's bar."""
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -25,14 +24,22 @@ class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]
             TextColumn("loss {task.fields[loss]:.4f}"),
             TimeRemainingColumn(),
         )
-        self.bar = Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal)
+        self.epoch = 0
+        self.bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self.task = self.bar.add_task("", total=None, loss=0.0)
+
+    def __enter__(self) -> Self:
         self.bar.start()
-        self.task = self.bar.add_task(f"epoch {epoch + 1}", total=self.params["steps"], loss=0.0)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.bar.stop()
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Begin the bar anew."""
+        self.epoch = epoch
+        self.bar.reset(self.task, total=self.params["steps"], description=f"epoch {epoch + 1}", loss=0.0)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Advance by one step."""
         self.bar.update(self.task, completed=batch + 1, loss=float((logs or {}).get("loss", 0.0)))
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Close the bar."""
-        self.bar.stop()

@@ -34,4 +34,5 @@ def classes_from_cameras(
     QuadSim's own rule: the argmin over (cam4 - 1, cam2, cam3) in uint8, which wraps, is background, people, target.
     """
     nearest = np.stack([surroundings[:, :, 0] - np.uint8(1), people[:, :, 0], target[:, :, 0]])
-    return nearest.argmin(axis=0).astype(np.uint8)
+    classes: NDArray[np.uint8] = nearest.argmin(axis=0).astype(np.uint8)
+    return classes

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,7 @@ from typing import Any
 
 from quadfollow_core.errors import BadInput
 
-PACKAGES = ("keras", "tensorflow", "numpy", "opencv-python", "pillow", "simplejpeg", "quadfollow")
+PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "numpy", "opencv-python", "pillow", "simplejpeg", "quadfollow")
 COLUMNS = (
     "epoch",
     "loss",
@@ -70,9 +71,20 @@ class RunFolder:
             raise BadInput(f"{self.path} holds a run already: add --resume, or choose another --out")
         self.path.mkdir(parents=True, exist_ok=True)
 
-    def write_config(self, config: Mapping[str, Any]) -> None:
-        """Save the configuration."""
-        text = json.dumps(config, indent=2) + "\n"
+    def write_config(self, facts: Mapping[str, Any], surroundings: Mapping[str, Any]) -> None:
+        """Save what decides the run's outcome, and the surroundings it runs in.
+
+        Raises:
+            BadInput: a run begun here was decided by other facts.
+        """
+        new = json.loads(json.dumps(facts))
+        old = json.loads(self.config.read_text(encoding="utf-8")) if self.last.exists() else new
+        changed = [
+            f"{name} ({_difference(old.get(name), value)})" for name, value in new.items() if old.get(name) != value
+        ]
+        if changed:
+            raise BadInput(f"{self.path} was begun otherwise and cannot be resumed with another {', '.join(changed)}")
+        text = json.dumps(new | surroundings, indent=2) + "\n"
         save_whole(self.config, lambda path: path.write_text(text, encoding="utf-8"))
 
     def read_history(self, epochs: int) -> list[Row]:
@@ -95,6 +107,13 @@ class RunFolder:
         save_whole(self.history, write)
 
 
+def _difference(old: Any, new: Any) -> str:
+    """Say what differs, key by key where there are keys."""
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return f"{old}, now {new}"
+    return ", ".join(f"{key} {old.get(key)}, now {new.get(key)}" for key in new if old.get(key) != new.get(key))
+
+
 def save_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a file beside ``path`` and move it there in one step, so no half file is ever seen."""
     part = path.with_name(f".part-{path.name}")
@@ -113,9 +132,16 @@ def environment() -> dict[str, Any]:
 
 
 def git_commit() -> str | None:
-    """Name the commit of the source tree this package is loaded from, or None where it is not one."""
-    here = Path(__file__).parent
-    found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
+    """Name the commit this package's source is at, with ``-dirty`` behind it if changed; None if it is not in git."""
+    if shutil.which("git") is None or _git("ls-files", "--error-unmatch", Path(__file__).name) is None:
+        return None
+    return _git("describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
+
+
+def _git(*arguments: str) -> str | None:
+    """What git answers about the folder this module lies in, or None where it refuses."""
+    command = ["git", *arguments]
+    found = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
     return found.stdout.strip() if found.returncode == 0 else None
 
 

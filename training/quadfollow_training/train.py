@@ -9,23 +9,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import keras
 from rich.console import Console
 
-from quadfollow_core.errors import BadInput, BadModel, Unavailable
+from quadfollow_core.errors import Unavailable
 from quadfollow_core.scoring import FOLLOWING, PATROL_TARGET
 from quadfollow_training.batches import Batches, Crops, Sampler, WholeFrames
+from quadfollow_training.compiling import start
 from quadfollow_training.curves import draw_curves
 from quadfollow_training.fcn import build
 from quadfollow_training.frames import Frames, open_frames
 from quadfollow_training.holdout import held_out_score
-from quadfollow_training.losses import SegmentationLoss
+from quadfollow_training.picture import draw_network
 from quadfollow_training.progress import ProgressBar
 from quadfollow_training.recipes import Recipe
-from quadfollow_training.rundir import Row, RunFolder, environment
+from quadfollow_training.rundir import Row, RunFolder, environment, save_whole
 
 VALIDATION_EPOCH = 10**6
 """Seeds the validation batches, which are the same after every epoch and no epoch's own."""
@@ -36,9 +38,9 @@ def train(
     data: Sequence[Path],
     out: Path,
     *,
+    hold_out: Sequence[str] | None = None,
     resume: bool = False,
     tensorboard: bool = False,
-    stop_after: int | None = None,
 ) -> dict[str, Any]:
     """Train by a recipe and return what came of it, ready for JSON.
 
@@ -46,77 +48,43 @@ def train(
         recipe: what to do.
         data: data sets, or folders of data sets.
         out: the run's folder.
+        hold_out: runs never to train on; by default those of the recipe that are in the data.
         resume: go on from the last finished epoch in ``out``, if there is one.
         tensorboard: also write event files for TensorBoard.
-        stop_after: end after this epoch as if killed there; the schedule stays that of the whole run.
 
     Raises:
         BadDataset: files that cannot be used, all of them named.
         BadInput: ``out`` holds another run, or a held-out run is not in the data.
     """
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
     folder = RunFolder(out)
     folder.prepare(resume=resume)
-    console = Console(stderr=True)
     console.print(f"reading {', '.join(map(str, data))}")
     frames = open_frames(data, recipe.folders)
-    learn, held_out = frames.split(name for name in recipe.hold_out if name in frames.runs)
+    learn, held_out = frames.split(
+        [run for run in recipe.hold_out if run in frames.runs] if hold_out is None else hold_out
+    )
     console.print(f"{len(learn)} frames to train on, {len(held_out)} held out ({', '.join(held_out.runs)})")
 
     keras.utils.set_random_seed(recipe.seed)
-    network, finished = _start(recipe, folder)
-    _describe_run(recipe, frames, held_out, folder)
+    folder.write_config(_facts(recipe, frames, held_out), environment())
+    network, finished = start(recipe, folder)
+    draw_network(recipe.spec, folder.path / "network.png")
     rows = folder.read_history(finished)
-    callbacks = [ProgressBar(console), *_tensorboard(tensorboard, folder)]
-    for epoch in range(finished, min(recipe.epochs, stop_after or recipe.epochs)):
-        rows.append(_epoch(network, recipe, epoch, learn, held_out, callbacks))
-        _keep(network, recipe, folder, rows)
-        console.print(_line(rows[-1], recipe), highlight=False)
+    events = _tensorboard(tensorboard, folder)
+    with ProgressBar(console) as bar:
+        for epoch in range(finished, recipe.epochs):
+            rows.append(_epoch(network, recipe, epoch, learn, held_out, [bar, *events]))
+            _keep(network, recipe, folder, rows)
+            console.print(_line(rows[-1], recipe))
     return _report(recipe, folder, rows)
-
-
-def compile_network(recipe: Recipe) -> keras.Model:
-    """Build the recipe's network for pictures of any size, with its loss and optimiser."""
-    network = build(recipe.spec, any_size=True)
-    network.compile(
-        optimizer=_optimizer(recipe),
-        loss=SegmentationLoss(recipe.class_weights, recipe.dice),
-        jit_compile=False,  # XLA's depthwise gradients are ten times slower on CPUs
-    )
-    return network
-
-
-def _optimizer(recipe: Recipe) -> Any:
-    rate: Any = recipe.learning_rate
-    if recipe.schedule == "cosine":
-        rate = keras.optimizers.schedules.CosineDecay(
-            0.0 if recipe.warmup else rate,
-            max(recipe.total_steps - recipe.warmup, 1),
-            warmup_target=rate if recipe.warmup else None,
-            warmup_steps=recipe.warmup,
-        )
-    if recipe.optimizer == "adamw":
-        return keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay)
-    return keras.optimizers.Adam(rate)
-
-
-def _start(recipe: Recipe, folder: RunFolder) -> tuple[keras.Model, int]:
-    """Build the network, or load the one to go on with; return it and the number of finished epochs."""
-    if not folder.last.exists():
-        return compile_network(recipe), 0
-    network = keras.models.load_model(folder.last)
-    if [v.shape for v in network.weights] != [v.shape for v in compile_network(recipe).weights]:
-        raise BadModel(f"{folder.last} is another network than recipe {recipe.name} builds")
-    epoch, rest = divmod(int(network.optimizer.iterations.numpy()), recipe.steps)
-    if rest:
-        raise BadInput(f"{folder.last} was trained with other than {recipe.steps} steps per epoch")
-    return network, epoch
 
 
 def sampler(recipe: Recipe, frames: Frames, *, augment: bool) -> Sampler:
     """Make what draws the recipe's samples: crops or whole frames, augmented or plain."""
     augmentations = recipe.augmentations if augment else ()
     if recipe.crop is None:
-        return WholeFrames(frames, recipe.spec.input_size, augmentations)
+        return WholeFrames(frames, recipe.spec.input_size, recipe.shares, augmentations)
     return Crops(frames, recipe.crop, recipe.shares, augmentations)
 
 
@@ -150,7 +118,7 @@ def _epoch(
         callbacks=callbacks,
     ).history
     row = {"epoch": float(epoch + 1)} | {name: float(values[0]) for name, values in logs.items()}
-    row["learning_rate"] = float(keras.ops.convert_to_numpy(network.optimizer.learning_rate))
+    row["learning_rate"] = float(network.optimizer.learning_rate)
     if len(held_out) and ((epoch + 1) % recipe.score_every == 0 or epoch + 1 == recipe.epochs):
         row |= _score(network, recipe, held_out)
     return row | {"seconds": round(time.monotonic() - started, 1)}
@@ -172,16 +140,10 @@ def _keep(network: keras.Model, recipe: Recipe, folder: RunFolder, rows: list[Ro
     if _best(rows) is rows[-1]:
         fixed = build(recipe.spec)
         fixed.set_weights(network.get_weights())
-        _save(fixed, folder.best)
+        save_whole(folder.best, fixed.save)
     folder.write_history(rows)
     draw_curves(rows, folder.path / "curves.png")
-    _save(network, folder.last)
-
-
-def _save(network: keras.Model, path: Path) -> None:
-    part = path.with_name(f"part-{path.name}")
-    network.save(part)
-    part.replace(path)
+    save_whole(folder.last, network.save)
 
 
 def _best(rows: Sequence[Row]) -> Row:
@@ -193,27 +155,26 @@ def _best(rows: Sequence[Row]) -> Row:
 def _tensorboard(wanted: bool, folder: RunFolder) -> list[Any]:
     if not wanted:
         return []
-    try:
-        import tensorboard  # noqa: F401
-    except ImportError as error:
-        raise Unavailable("--tensorboard needs TensorBoard: pip install tensorboard") from error
+    if find_spec("tensorboard") is None:
+        raise Unavailable("--tensorboard needs TensorBoard: pip install tensorboard")
     return [keras.callbacks.TensorBoard(str(folder.path / "tensorboard"))]
 
 
-def _describe_run(recipe: Recipe, frames: Frames, held_out: Frames, folder: RunFolder) -> None:
-    facts = {
+def _facts(recipe: Recipe, frames: Frames, held_out: Frames) -> dict[str, Any]:
+    """What decides the outcome of a run; a resumed run must agree with it."""
+    return {
         "recipe": recipe.as_dict(),
         "data": {"frames": len(frames), "runs": frames.runs, "fingerprint": frames.fingerprint},
         "held_out_runs": held_out.runs,
     }
-    folder.write_config(facts | environment())
 
 
 def _line(row: Row, recipe: Recipe) -> str:
     parts = [f"epoch {row['epoch']:.0f}/{recipe.epochs}", f"loss {row['loss']:.4f}"]
     parts += [f"{name} {row[name]:.4f}" for name in ("val_loss", "held_out_final") if name in row]
-    parts += [f"near {row['held_out_iou_near']:.3f} far {row['held_out_iou_far']:.3f}"] if "held_out_fp" in row else []
-    parts += [f"fp {row['held_out_fp']:.0f} fn {row['held_out_fn']:.0f}"] if "held_out_fp" in row else []
+    if "held_out_final" in row:
+        parts.append(f"near {row['held_out_iou_near']:.3f} far {row['held_out_iou_far']:.3f}")
+        parts.append(f"fp {row['held_out_fp']:.0f} fn {row['held_out_fn']:.0f}")
     return "  ".join([*parts, f"{row['seconds']:.0f} s"])
 
 

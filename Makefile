@@ -1,0 +1,50 @@
+# Everything is set up by `make setup`, which every other target runs first; it is quick when nothing changed.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# The QuadSim recordings, where they lie beside the checkout; tests that need them are skipped elsewhere.
+ifneq ($(wildcard ../shared/quadsim/train),)
+export QUADFOLLOW_DATA ?= $(abspath ../shared/quadsim)
+endif
+
+.PHONY: help setup demo test test-slow lint bench image-test clean
+
+help: ## say what there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## make .venv with everything pinned, and install what the system lacks (PYTHON=python3.12 picks another)
+
+$(READY): pyproject.toml constraints.txt deploy/setup.sh
+	PYTHON="$(PYTHON)" VENV="$(VENV)" deploy/setup.sh
+	@touch $@
+
+demo: setup ## serve the shipped model, fly over frames, print the table (FRAMES=dir for your own)
+	$(BIN)/quadfollow demo $(if $(FRAMES),--frames "$(FRAMES)")
+
+test: lint ## lint, then every test but the slow ones
+	$(BIN)/pytest -m "not slow"
+
+test-slow: setup ## the slow tests: closed loop, training, containers
+	$(BIN)/pytest -m slow
+
+lint: setup ## ruff, mypy and the import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup ## measure what the export's rewrites bring on this machine
+	$(BIN)/python benchmarks/rewrites.py
+
+image-test: setup ## build the serving image and run it for real, without a Docker daemon (root, Debian)
+	deploy/image_test.sh
+
+clean: ## remove the virtual environment, builds and caches
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

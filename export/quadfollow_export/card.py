@@ -1,0 +1,175 @@
+"""The model card: what a stranger needs to know before using the model, written from its contract alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from quadfollow_core.contract import CLASSES, Contract
+
+Rows = Iterable[Iterable[object]]
+
+
+def write_card(contract: Contract, model: Path) -> str:
+    """Write the card of a model file as Markdown."""
+    parts = [
+        _title(contract, model),
+        _use(contract, model),
+        _training(contract.training),
+        _score(contract.score),
+        _parity(contract.checks),
+        LIMITS,
+        LICENCE,
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _title(contract: Contract, model: Path) -> str:
+    checks = contract.checks
+    facts = [
+        ("input", f"`image` uint8 `[N, {contract.height}, {contract.width}, 3]`, RGB, any number of frames"),
+        ("outputs", f"`classes` and `target_probability`, uint8 `[N, {contract.height}, {contract.width}]`"),
+        ("classes", ", ".join(f"{index} {name}" for index, name in enumerate(CLASSES))),
+        ("decision rule", f"probability ≥ {contract.rule.threshold}/255 on {contract.rule.min_area} pixels or more"),
+        ("parameters", _count(checks.get("parameters"))),
+        ("multiply-accumulates per frame", _count(checks.get("macs"))),
+        ("ONNX opset", checks.get("opset", "unknown")),
+        ("exported at commit", f"`{contract.commit[:12]}`"),
+    ]
+    return (
+        f"# {contract.name}\n\n"
+        "Segments a camera frame into background, people and the one person to follow, for a quadcopter that follows "
+        "that person. Written by `quadfollow export`; the same facts stand, machine-readable, in the file's metadata "
+        f"under the key `quadfollow`.\n\n{_table(('', model.name), facts)}"
+    )
+
+
+def _use(contract: Contract, model: Path) -> str:
+    return f"""## Use
+
+```sh
+quadfollow serve --model {model.name}
+```
+
+or with onnxruntime alone, on frames brought to {contract.width}x{contract.height} by area averaging (normalisation is
+inside the graph):
+
+```python
+import onnxruntime
+
+session = onnxruntime.InferenceSession("{model.name}", providers=["CPUExecutionProvider"])
+classes, target_probability = session.run(None, {{"image": frames}})
+```
+
+`target_probability` is floor(255·p), so `target_probability >= 128` is exactly the official decision."""
+
+
+def _training(training: dict[str, Any]) -> str:
+    if not training:
+        return "## Training\n\nNothing is known: the network was exported from a file without its run's folder."
+    recipe, data = training.get("recipe", {}), training.get("data", {})
+    facts = [
+        ("recipe", recipe.get("name", "unknown")),
+        ("steps", "{epochs} epochs of {steps} batches of {batch}".format_map(_Unknown(recipe))),
+        ("learning rate", "{learning_rate}, {schedule}".format_map(_Unknown(recipe))),
+        ("augmentations", ", ".join(recipe.get("augmentations", ())) or "none"),
+        ("data sets", ", ".join(recipe.get("folders") or ()) or "all that were given"),
+        ("frames", data.get("frames", "unknown")),
+        ("data fingerprint", f"`{str(data.get('fingerprint', 'unknown'))[:16]}`"),
+        ("runs held out", ", ".join(training.get("held_out_runs", ())) or "none"),
+        ("trained at commit", f"`{(training.get('git_commit') or 'unknown')[:12]}`"),
+    ]
+    command = f"\n\n```sh\n{training['command']}\n```" if "command" in training else ""
+    private = (
+        "\n\n`train_extra` is private recordings that strangers cannot download, so this training cannot be repeated "
+        "from public data alone."
+        if "train_extra" in (recipe.get("folders") or ())
+        else ""
+    )
+    return f"## Training\n\n{_table(('', ''), facts)}{command}{private}"
+
+
+class _Unknown(dict[str, Any]):
+    """Says so where a run's configuration lacks a value."""
+
+    def __missing__(self, key: str) -> str:
+        return "unknown"
+
+
+def _score(score: dict[str, Any]) -> str:
+    if not score:
+        return "## Official score\n\nNot scored."
+    sets = [
+        (name, *(part[key] for key in ("n", "tp", "fp", "fn")), *(f"{part[key]:.4f}" for key in _IOUS))
+        for name, part in score.get("sets", {}).items()
+    ]
+    sizes = [
+        (name, size, row["frames"], f"{row['detected'] / row['frames']:.0%}", f"{row['iou']:.3f}")
+        for name, part in score.get("sets", {}).items()
+        for size, row in part.get("by_size", {}).items()
+    ]
+    heading = f"## Official score\n\nFinal score **{score['final']:.4f}**"
+    if "weight" in score:
+        heading += f" = weight {score['weight']:.4f} × IoU {score['final_iou']:.4f}"
+    heading += ", official threshold, official evaluation sets (never trained or tuned on)."
+    if not sets:
+        return heading
+    by_set = _table(("set", "frames", "TP", "FP", "FN", "IoU target", "people", "ground"), sets)
+    by_size = _table(("set", "target's pixels", "frames", "found", "IoU"), sizes)
+    return f"{heading}\n\n{by_set}\n\nBy the target's size, in pixels of the mask:\n\n{by_size}"
+
+
+_IOUS = ("iou_hero", "iou_people", "iou_bg")
+
+
+def _parity(checks: dict[str, Any]) -> str:
+    proof = checks.get("parity")
+    if not proof:
+        return ""
+    rows = [
+        ("frames", proof["frames"]),
+        ("largest probability difference", f"{proof['probability']:.2g}"),
+        ("share of pixels with another class", f"{proof['class_share']:.2g}"),
+        ("share of pixels with another `target_probability`", f"{proof['level_share']:.2g}"),
+        ("largest difference between batches of 1 and of 3", f"{proof['batch']:.2g}"),
+    ]
+    rows += [(f"negative control: {name}", f"{found:.2g}") for name, found in proof["control"].items()]
+    scores = {"target's IoU on these frames": proof.get("target_iou"), "official score": checks.get("official_score")}
+    rows += [
+        (f"{name}, Keras / ONNX", f"{found['keras']:.5f} / {found['onnx']:.5f}")
+        for name, found in scores.items()
+        if found
+    ]
+    return f"## Keras against ONNX\n\n{_table(('', ''), rows)}"
+
+
+LIMITS = """## Limits and failures
+
+- Trained and scored on frames of one simulated city and one target. On photographs, other simulators or other
+  clothes nothing is promised: score it there first.
+- Small targets are missed most: see the table by size. A person of fewer than some 20 pixels in a 256x256 frame
+  is found rarely.
+- Other people are sometimes taken for the target; false positives are counted above.
+- It segments single frames and knows nothing of the frame before; tracking is the server's work.
+- It is a research model: no safety function may rest on it."""
+
+LICENCE = """## Licence
+
+The code and these weights are the quadfollow maintainers' and under the MIT licence. The weights were learned from
+recordings of Udacity's QuadSim simulator. Udacity published them without a licence known to us; they are not part of
+this project and not distributed with it. Whether that limits a use of the weights is for the user to judge."""
+
+
+def _table(head: Iterable[object], rows: Rows) -> str:
+    head = list(head)
+    lines = [_row(head), _row("---" for _ in head), *(_row(row) for row in rows)]
+    return "\n".join(lines)
+
+
+def _row(cells: Iterable[object]) -> str:
+    return "| " + " | ".join(str(cell) for cell in cells) + " |"
+
+
+def _count(value: int | None) -> str:
+    return "unknown" if value is None else f"{value:,}"

@@ -1,0 +1,84 @@
+"""``quadfollow export``."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import click
+
+from quadfollow_core.errors import Unavailable
+
+EXTRA = ("keras", "tensorflow", "tf2onnx", "onnx")
+
+
+def read_size(context: click.Context, option: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    """Read ``WIDTHxHEIGHT``."""
+    if value is None:
+        return None
+    parts = value.lower().split("x")
+    if len(parts) != 2 or not all(part.isascii() and part.isdecimal() and int(part) for part in parts):
+        raise click.BadParameter(f"{value!r} is not WIDTHxHEIGHT, such as 256x256", context, option)
+    return int(parts[0]), int(parts[1])
+
+
+@click.command()
+@click.argument("source", metavar="RUN_OR_KERAS", type=click.Path(exists=True, path_type=Path))
+@click.option("--out", "-o", required=True, type=click.Path(path_type=Path), help="The .onnx file to write.")
+@click.option("--name", help="The model's name; by default the file's.")
+@click.option("--size", callback=read_size, help="Input WIDTHxHEIGHT; by default the network's own, or its recipe's.")
+@click.option("--data", type=click.Path(path_type=Path), help="Frames to compare on; rendered ones if not given.")
+@click.option("--frames", default=48, show_default=True, help="How many frames to compare on.")
+@click.option("--evaluate", type=click.Path(path_type=Path), help="Official evaluation sets to score the model on.")
+@click.option("--score", type=click.Path(path_type=Path), help="Take the score from this JSON file instead.")
+@click.option(
+    "--float",
+    "float_path",
+    type=click.Path(path_type=Path),
+    help="Where the float variant goes; by default RUN/export/NAME.float.onnx.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def export(
+    source: Path,
+    out: Path,
+    name: str | None,
+    size: tuple[int, int] | None,
+    data: Path | None,
+    frames: int,
+    evaluate: Path | None,
+    score: Path | None,
+    float_path: Path | None,
+    as_json: bool,
+) -> None:
+    """Export a trained network to ONNX, proven equal to its source, with its contract inside and a card beside it.
+
+    RUN_OR_KERAS is a run's folder, whose best network is taken, or a .keras file.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        from quadfollow_export.exporting import Options, export_network
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in EXTRA:
+            raise
+        raise Unavailable(
+            f'export needs {error.name}, which is not installed: pip install "quadfollow[export]"'
+        ) from error
+    options = Options(
+        name=name, size=size, data=data, frames=frames, evaluate=evaluate, score=score, float_path=float_path
+    )
+    exported = export_network(source, out, options, progress=lambda line: click.echo(line, err=True))
+    if as_json:
+        click.echo(json.dumps(exported.as_dict()))
+        return
+    checks = exported.contract.checks
+    proof = checks["parity"]
+    click.echo(
+        f"largest probability difference {proof['probability']:.2g}, "
+        f"{proof['class_share']:.2g} of pixels with another class, on {proof['frames']}"
+    )
+    if "final" in exported.contract.score:
+        click.echo(f"official score {exported.contract.score['final']:.4f}")
+    click.echo(f"{checks['parameters']:,} parameters, {checks['macs'] / 1e6:,.0f} million multiply-accumulates a frame")
+    for path in (exported.model, exported.float_model, exported.card):
+        click.echo(f"wrote {path}")

@@ -1,0 +1,197 @@
+"""One export from end to end: load, convert, prove, score, and only then write."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import tensorflow as tf
+
+from quadfollow_core.contract import METADATA_KEY, Contract
+from quadfollow_core.errors import BadInput, ExportRefused, NotFound
+from quadfollow_core.locate import Rule
+from quadfollow_export import frames, parity
+from quadfollow_export.card import write_card
+from quadfollow_export.convert import OPSET, Converted, convert
+from quadfollow_export.official import official_scores
+from quadfollow_export.session import Predictor, open_session
+from quadfollow_export.source import Source, find_source, load_network
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What an export does besides converting. Sizes are ``(width, height)`` in pixels."""
+
+    name: str | None = None
+    """The model's name; by default that of the file it is written to."""
+    size: tuple[int, int] | None = None
+    data: Path | None = None
+    """Recorded frames for the parity check; rendered ones where None."""
+    frames: int = 48
+    evaluate: Path | None = None
+    """Official evaluation sets to score the model on."""
+    score: Path | None = None
+    """A score computed elsewhere, as JSON."""
+    float_path: Path | None = None
+    """Where the float variant goes; by default ``export/`` beside the network."""
+    rule: Rule = field(default_factory=Rule)
+    tolerances: parity.Tolerances = field(default_factory=parity.Tolerances)
+
+    def __post_init__(self) -> None:
+        if self.frames < 3:
+            raise BadInput(f"a parity check needs at least 3 frames, got {self.frames}")
+        if self.evaluate is not None and self.score is not None:
+            raise BadInput("--evaluate computes the score and --score brings one: give only one of them")
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written, and the contract inside it."""
+
+    model: Path
+    float_model: Path
+    card: Path
+    contract: Contract
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        files = {"model": str(self.model), "float_model": str(self.float_model), "card": str(self.card)}
+        return files | {"contract": asdict(self.contract)}
+
+
+def export_network(
+    path: Path, out: Path, options: Options | None = None, progress: Callable[[str], None] = lambda _: None
+) -> Exported:
+    """Export a run's best network (or a ``.keras`` file) to ``out``, its float variant and its card.
+
+    Nothing is written before everything is proven; each file appears whole or not at all.
+
+    Raises:
+        NotFound, BadModel: no network, or one that cannot be exported.
+        BadDataset: frames that cannot be used.
+        ExportRefused: the result differs from its source by more than the tolerances.
+    """
+    options = options or Options()
+    if out.suffix != ".onnx":
+        raise BadInput(f"the model is written as an .onnx file, got {out.name!r}")
+    if options.float_path is not None and options.float_path.resolve() == out.resolve():
+        raise BadInput(f"the float variant would overwrite the model at {out}")
+    source = find_source(path)
+    given_score = _read_score(options.score)
+    progress(f"loading {source.path}")
+    network, size = load_network(source, options.size)
+    progress(f"converting for frames of {size[0]}x{size[1]}")
+    converted = convert(network, size)
+
+    samples = _samples(options, size)
+    progress(f"comparing Keras and ONNX on {samples.origin}")
+    keras_answers, onnx_answers = keras_predictor(network), open_session(converted.probabilities.SerializeToString())
+    proof = parity.measure(keras_answers, open_session(converted.answers.SerializeToString()), onnx_answers, samples)
+    parity.require(proof, options.tolerances)
+    score, checks = given_score, _checks(converted, network, proof)
+    if options.evaluate is not None:
+        both = {"keras": keras_answers, "onnx": onnx_answers}
+        scores = official_scores(both, options.evaluate, size, lambda part: progress(f"scoring {part}"))
+        finals = {name: scored.final for name, scored in scores.items()}
+        require_score(finals, options.tolerances)
+        score, checks = scores["onnx"].as_dict(), checks | {"official_score": finals}
+
+    contract = Contract(
+        name=options.name or out.stem,
+        width=size[0],
+        height=size[1],
+        rule=options.rule,
+        training=source.training,
+        score=score,
+        checks=checks,
+        commit=git_commit(),
+    )
+    return _write(converted, contract, out, options.float_path or _float_path(source, contract))
+
+
+def keras_predictor(network: Any) -> Predictor:
+    """Answer batches with the Keras network itself, on the CPU: a GPU's TF32 is not the reference."""
+
+    def predict(images: Any) -> list[Any]:
+        with tf.device("/CPU:0"):
+            return [np.asarray(network(images, training=False))]
+
+    return predict
+
+
+def require_score(finals: dict[str, float], allowed: parity.Tolerances) -> None:
+    """Refuse a model whose official score is not its network's.
+
+    Raises:
+        ExportRefused: the final scores of ``keras`` and ``onnx`` differ too much.
+    """
+    difference = abs(finals["keras"] - finals["onnx"])
+    if not difference <= allowed.score:
+        raise ExportRefused(
+            f"the official score is {finals['keras']:.4f} in Keras and {finals['onnx']:.4f} in ONNX: "
+            f"{difference:.3g} apart, allowed {allowed.score:.3g}"
+        )
+
+
+def git_commit() -> str:
+    """Name the commit of the source tree this package is loaded from; ``unknown`` outside of one."""
+    command = ["git", "rev-parse", "HEAD"]
+    try:
+        found = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    except OSError:
+        return "unknown"
+    return found.stdout.strip() if found.returncode == 0 else "unknown"
+
+
+def _samples(options: Options, size: tuple[int, int]) -> frames.Samples:
+    folder = options.data or options.evaluate
+    return frames.rendered(options.frames, size) if folder is None else frames.recorded(folder, options.frames, size)
+
+
+def _checks(converted: Converted, network: Any, proof: parity.Parity) -> dict[str, Any]:
+    return {
+        "parity": proof.as_dict(),
+        "macs": converted.macs,
+        "parameters": int(network.count_params()),
+        "opset": OPSET,
+        "rewrites": converted.rewrites,
+    }
+
+
+def _read_score(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        score = dict(json.loads(path.read_text(encoding="utf-8")))
+        float(score["final"])
+    except FileNotFoundError as error:
+        raise NotFound(f"no score at {path}") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise BadInput(f"{path} is not a score as `quadfollow evaluate --json` prints it: {error!r}") from error
+    return score
+
+
+def _float_path(source: Source, contract: Contract) -> Path:
+    return source.path.parent / "export" / f"{contract.name}.float.onnx"
+
+
+def _write(converted: Converted, contract: Contract, out: Path, float_path: Path) -> Exported:
+    exported = Exported(out, float_path, out.with_suffix(".md"), contract)
+    for path, model in ((float_path, converted.probabilities), (out, converted.answers)):
+        onnx.helper.set_model_props(model, {METADATA_KEY: contract.to_json()})
+        _write_whole(path, model.SerializeToString())
+    _write_whole(exported.card, write_card(contract, out).encode())
+    return exported
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".part-{path.name}")
+    part.write_bytes(data)
+    part.replace(path)

@@ -1,0 +1,111 @@
+"""The server's three ports, taken before any model loads, so that a taken port is known at once."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+
+import zmq
+
+from quadfollow_core.errors import Unavailable
+from quadfollow_server.settings import Settings
+
+BACKLOG = 2048
+TAKEN = "{what} cannot listen on {host} port {port}: {reason}; end what uses it or choose another with {option}"
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The ports really in use."""
+
+    http: int
+    zmq: int
+    pub: int
+
+    def as_dict(self) -> dict[str, int]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """Bound sockets, not yet served."""
+
+    http: socket.socket
+    router: zmq.Socket[bytes]
+    pub: zmq.Socket[bytes]
+    ports: Ports
+
+
+@contextmanager
+def bound(settings: Settings) -> Iterator[Sockets]:
+    """Bind HTTP, ROUTER and PUB for as long as the block runs; closes what is still open.
+
+    Raises:
+        Unavailable: a port is taken or the host is not this machine's; names the port and the option to change it.
+    """
+    family, host = _resolve(settings.host)
+    with ExitStack() as stack:
+        http = stack.enter_context(_listen(family, host, settings.port))
+        context = stack.enter_context(zmq.Context())
+        context.setsockopt(zmq.IPV6, family == socket.AF_INET6)
+        router = stack.enter_context(context.socket(zmq.ROUTER))
+        limit_router(router, settings)
+        pub = stack.enter_context(context.socket(zmq.PUB))
+        limit_pub(pub)
+        ports = Ports(
+            http.getsockname()[1],
+            _bind(router, "ZeroMQ", host, settings.zmq_port, "--zmq-port"),
+            _bind(pub, "ZeroMQ PUB", host, settings.pub_port, "--pub-port"),
+        )
+        yield Sockets(http, router, pub, ports)
+
+
+def limit_router(router: zmq.Socket[bytes], settings: Settings) -> None:
+    """Bound what any one client can make the ROUTER hold, and notice those that are gone."""
+    router.linger = 0
+    router.router_mandatory = True  # a reply that cannot be delivered raises instead of vanishing
+    router.router_handover = True  # a client that reconnects under its old name replaces its dead connection
+    router.rcvhwm = 32  # more than that stays with its sender
+    router.sndhwm = 512  # replies kept for a client that does not read
+    # Twice the limit: what is a little too large is refused with a reason, what is far too large cuts the connection.
+    router.maxmsgsize = 2 * settings.max_body_bytes
+    router.tcp_keepalive, router.tcp_keepalive_idle = 1, 30
+    router.tcp_keepalive_intvl, router.tcp_keepalive_cnt = 10, 3
+
+
+def limit_pub(pub: zmq.Socket[bytes]) -> None:
+    """Bound what any one subscriber can make the PUB socket hold."""
+    pub.linger = 0
+    pub.sndhwm = 64
+    pub.maxmsgsize = 4096  # subscriptions
+
+
+def _resolve(host: str) -> tuple[int, str]:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0]
+    except (OSError, UnicodeError) as error:
+        raise Unavailable(f"--host {host!r} is no address of this machine: {error}") from error
+    return family, str(address[0])
+
+
+def _listen(family: int, host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise _taken("HTTP", host, port, error.strerror, "--port") from error
+
+
+def _bind(endpoint: zmq.Socket[bytes], what: str, host: str, port: int, option: str) -> int:
+    shown = f"[{host}]" if ":" in host else host
+    try:
+        endpoint.bind(f"tcp://{shown}:{port or '*'}")
+    except zmq.ZMQError as error:
+        raise _taken(what, host, port, error.strerror, option) from error
+    return int(endpoint.getsockopt_string(zmq.LAST_ENDPOINT).rsplit(":", 1)[1])
+
+
+def _taken(what: str, host: str, port: int, reason: str | None, option: str) -> Unavailable:
+    return Unavailable(TAKEN.format(what=what, host=host, port=port, reason=reason, option=option))

@@ -1,0 +1,149 @@
+"""One inference worker between the doors' event loop and the models.
+
+Frames wait in slots. A stream that wants its newest frame has one slot: a newer frame takes the place of the one
+that waits there, which is dropped. So no queue grows, whatever a client does, and every frame handed in meets
+exactly one outcome.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager, suppress
+
+from quadfollow_core.errors import Overloaded, QuadfollowError
+from quadfollow_core.request import FrameRequest, Result
+from quadfollow_server.jobs import Dropped, Job, Outcome, Reason, as_known
+from quadfollow_server.metrics import Metrics
+from quadfollow_server.models import Models
+from quadfollow_server.pipeline import process
+from quadfollow_server.settings import Settings
+
+MAX_STREAMS = 4096
+"""Streams whose drops are remembered: those that dropped last."""
+
+Publish = Callable[[FrameRequest, Result], None]
+
+
+class Dispatcher:
+    """Takes frames on the event loop, has them answered on one thread, and delivers on the event loop.
+
+    Args:
+        models: where a frame's model is looked up.
+        metrics: told each frame's outcome.
+        settings: gives ``max_waiting`` and ``max_pixels``.
+        publish: given each result that belongs to a stream.
+    """
+
+    def __init__(self, models: Models, metrics: Metrics, settings: Settings, publish: Publish) -> None:
+        self._models = models
+        self._metrics = metrics
+        self._settings = settings
+        self._publish = publish
+        self._waiting: dict[Hashable, Job] = {}
+        self._running: Job | None = None
+        self._state = threading.Condition(threading.RLock())
+        self._closing = False
+        self._drops: OrderedDict[Hashable, int] = OrderedDict()
+        metrics.waiting.set_function(lambda: len(self._waiting))
+
+    def start(self) -> None:
+        """Start the worker; call it on the event loop."""
+        self._loop = asyncio.get_running_loop()
+        self._ended = asyncio.Event()
+        threading.Thread(target=self._work, name="quadfollow-inference", daemon=True).start()
+
+    @contextmanager
+    def gathering(self) -> Iterator[None]:
+        """Let the worker take nothing until the block ends, so that all that has arrived competes."""
+        with self._state:
+            yield
+
+    def submit(self, job: Job) -> None:
+        """Take a frame; what becomes of it is delivered, refusals too."""
+        with self._state:
+            if self._closing:
+                return self._drop(job, "shutdown")
+            older = self._waiting.get(job.slot)
+            if older is None and len(self._waiting) >= self._settings.max_waiting:
+                return self._deliver(job, Overloaded(f"{len(self._waiting)} frames are waiting: try again"))
+            if older is not None:
+                job.urgency = min(job.urgency, older.urgency)  # the place in the queue is the stream's
+            self._waiting[job.slot] = job
+            self._state.notify()
+        if older is not None:
+            self._drop(older, "superseded")
+        return None
+
+    async def close(self, seconds: float) -> None:
+        """Drop what waits and take no more; give the frame being worked on so many seconds to be answered."""
+        with self._state:
+            self._closing = True
+            waiting, self._waiting = list(self._waiting.values()), {}
+            self._state.notify()
+        for job in waiting:
+            self._drop(job, "shutdown")
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._ended.wait(), seconds)
+        if self._running is not None:
+            self._drop(self._running, "shutdown")
+
+    def _work(self) -> None:
+        while (job := self._take()) is not None:
+            self._on_loop(self._deliver, job, self._answer(job))
+        self._on_loop(self._ended.set)
+
+    def _take(self) -> Job | None:
+        """Wait for frames and take the most urgent one; None when it is all over."""
+        with self._state:
+            self._state.wait_for(lambda: self._waiting or self._closing)
+            if self._closing:
+                return None
+            job = self._running = min(self._waiting.values(), key=lambda waiting: waiting.urgency)
+            del self._waiting[job.slot]
+            return job
+
+    def _answer(self, job: Job) -> Outcome:
+        queued_ms = job.held_ms
+        if job.expired():
+            return Dropped("deadline", queued_ms)
+        try:
+            segmenter = self._models.get(job.request.model)
+            result = process(job.request, segmenter, max_pixels=self._settings.max_pixels, overlay=job.overlay)
+        except Exception as error:  # noqa: BLE001  a frame that cannot be answered must not end the worker
+            return as_known(error, f"frame {job.request.id!r} from {job.door}")
+        result.body["timings"] = {"queue_ms": queued_ms} | result.body["timings"]
+        return result
+
+    def _on_loop(self, function: Callable[..., None], *arguments: object) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(function, *arguments)
+
+    def _drop(self, job: Job, reason: Reason) -> None:
+        self._deliver(job, Dropped(reason, job.held_ms))
+
+    def _deliver(self, job: Job, outcome: Outcome) -> None:
+        if job.settled:
+            return
+        job.settled = True
+        match outcome:
+            case Result():
+                outcome.body.update(held_ms=job.held_ms, dropped=self._drops.get(job.lane, 0))
+                self._metrics.time(job.door, outcome)
+                self._metrics.count(job.door, "result")
+            case Dropped():
+                self._remember_drop(job.lane)
+                self._metrics.count(job.door, "dropped", outcome.reason)
+            case QuadfollowError():
+                self._metrics.count(job.door, "error", outcome.code)
+        job.deliver(outcome)
+        if isinstance(outcome, Result) and job.lane is not None:
+            self._publish(job.request, outcome)
+
+    def _remember_drop(self, lane: Hashable) -> None:
+        if lane is not None:
+            self._drops[lane] = self._drops.pop(lane, 0) + 1
+            if len(self._drops) > MAX_STREAMS:
+                self._drops.popitem(last=False)

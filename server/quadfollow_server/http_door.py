@@ -1,0 +1,142 @@
+"""The HTTP door: one picture in, JSON or a picture out, and what the server tells of itself."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from functools import partial
+from http import HTTPStatus
+from typing import Any, cast
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, RedirectResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from quadfollow_core.errors import Overloaded, QuadfollowError
+from quadfollow_core.request import Result
+from quadfollow_server.http_request import PNG, Asked, read_request
+from quadfollow_server.jobs import INTERNAL, Dropped, Job, Outcome
+from quadfollow_server.problems import document, dropped_problem, problem
+from quadfollow_server.schema import NOT_READY, SEGMENT_REQUEST, SEGMENT_RESPONSES
+from quadfollow_server.service import VERSION, Service
+
+DOOR = "http"
+
+
+def build_app(service: Service) -> FastAPI:
+    """Lay out the routes."""
+    app = FastAPI(
+        title="quadfollow", version=VERSION, description="Find the person to follow in a frame.", redoc_url=None
+    )
+    door = HttpDoor(service)
+    app.add_exception_handler(HTTPException, _http_problem)
+    app.add_exception_handler(Exception, _internal_problem)
+    app.get("/", include_in_schema=False)(door.root)
+    app.get("/livez", summary="Is the process alive?")(door.livez)
+    app.get("/readyz", summary="Can frames be answered now?", responses=NOT_READY)(door.readyz)
+    app.get("/info", summary="Version, models, device, limits, ports")(door.info)
+    app.get("/metrics", summary="Prometheus metrics", response_class=Response)(door.metrics)
+    app.post(
+        "/segment",
+        summary="Locate the target in one frame",
+        response_model=None,
+        responses=SEGMENT_RESPONSES,
+        openapi_extra=SEGMENT_REQUEST,
+    )(door.segment)
+    return app
+
+
+class HttpDoor:
+    """The handlers; each writes its answer itself, so that nothing is validated twice on the hot path."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._receiving = 0
+
+    async def segment(self, request: Request) -> Response:
+        """Post a JPEG, PNG or WebP as the raw body, or as part `file` of a multipart body."""
+        try:
+            asked = await self._receive(request)
+        except ClientDisconnect:
+            return Response(status_code=400)
+        except QuadfollowError as error:
+            self._service.metrics.count(DOOR, "error", error.code)
+            return problem(error)
+        match await self._ask(asked):
+            case Result() as result:
+                return _picture(result) if asked.picture else _json(result)
+            case Dropped() as dropped:
+                return dropped_problem(dropped)
+            case QuadfollowError() as failure:
+                return problem(failure)
+
+    async def root(self) -> Response:
+        """Lead a visitor to the documentation."""
+        return RedirectResponse("/docs")
+
+    async def livez(self) -> dict[str, bool]:
+        """Answer as long as the event loop runs."""
+        return {"alive": True}
+
+    async def readyz(self) -> Response:
+        """Answer 200 once every model has run a warm-up inference, 503 before that and while stopping."""
+        reason = self._service.not_ready
+        if reason is not None:
+            return document(503, "unavailable", reason)
+        models = self._service.models.all
+        return JSONResponse({"ready": True, "models": {model.contract.name: model.device.provider for model in models}})
+
+    async def info(self) -> dict[str, Any]:
+        """Tell what this server is and what it takes."""
+        return self._service.info()
+
+    async def metrics(self) -> Response:
+        """Write the metrics in Prometheus' text format."""
+        return Response(self._service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+    async def _receive(self, request: Request) -> Asked:
+        settings = self._service.settings
+        if self._receiving >= settings.max_waiting:
+            raise Overloaded(f"{self._receiving} requests are being received: try again")
+        self._receiving += 1
+        try:
+            return await read_request(request, settings.max_body_bytes)
+        finally:
+            self._receiving -= 1
+
+    async def _ask(self, asked: Asked) -> Outcome:
+        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        lane = (DOOR, asked.frame.stream) if asked.frame.stream else None
+        self._service.dispatcher.submit(Job(asked.frame, DOOR, partial(_settle, answer), lane, overlay=asked.overlay))
+        return await answer
+
+
+def _settle(answer: asyncio.Future[Outcome], outcome: Outcome) -> None:
+    if not answer.done():  # the request may have been cancelled
+        answer.set_result(outcome)
+
+
+def _json(result: Result) -> Response:
+    body = result.body
+    if result.mask_png is not None:
+        data = base64.b64encode(result.mask_png).decode()
+        body = body | {"mask": body["mask"] | {"data": data}}
+    return Response(json.dumps(body, separators=(",", ":")), media_type="application/json")
+
+
+def _picture(result: Result) -> Response:
+    return Response(result.mask_png, media_type=PNG)
+
+
+async def _http_problem(_: Request, error: Exception) -> Response:
+    """Answer what the router refuses: an unknown path, a wrong method."""
+    refused = cast(HTTPException, error)
+    code = HTTPStatus(refused.status_code).phrase.lower().replace(" ", "-")
+    return document(refused.status_code, code, str(refused.detail), headers=dict(refused.headers or {}))
+
+
+async def _internal_problem(_: Request, error: Exception) -> Response:
+    return problem(QuadfollowError(INTERNAL))  # uvicorn logs the trace

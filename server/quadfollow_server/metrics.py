@@ -1,0 +1,69 @@
+"""What the server counts about itself, in Prometheus' text format, on a registry of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+from quadfollow_core.request import Result
+from quadfollow_server.segmenter import Segmenter
+
+SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5)
+"""Bucket edges that tell a fast stage from a slow one at video rates."""
+
+
+class Metrics:
+    """Counters, histograms and gauges of one serving process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._frames = Counter(
+            "quadfollow_frames",
+            "Frames by door (http, zmq) and fate; detail is the reason of a drop or the code of an error",
+            ["door", "outcome", "detail"],
+            registry=self.registry,
+        )
+        self._stages = Histogram(
+            "quadfollow_stage_seconds", "Time per stage of a frame", ["stage"], buckets=SECONDS, registry=self.registry
+        )
+        self._held = Histogram(
+            "quadfollow_held_seconds",
+            "Time from a frame's receipt to its answer",
+            ["door"],
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self._undeliverable = Counter(
+            "quadfollow_undeliverable",
+            "Replies that a client did not take: gone, or not reading",
+            registry=self.registry,
+        )
+        self._models = Gauge(
+            "quadfollow_model", "Models that are served", ["model", "provider", "default"], registry=self.registry
+        )
+        self.waiting = Gauge("quadfollow_waiting", "Frames waiting for inference", registry=self.registry)
+
+    def count(self, door: str, outcome: str, detail: str = "") -> None:
+        """Count one frame's fate."""
+        self._frames.labels(door, outcome, detail).inc()
+
+    def time(self, door: str, result: Result) -> None:
+        """Record how long a result and its stages took."""
+        self._held.labels(door).observe(result.body["held_ms"] / 1000)
+        for stage, milliseconds in result.body["timings"].items():
+            self._stages.labels(stage.removesuffix("_ms")).observe(milliseconds / 1000)
+
+    def lose(self) -> None:
+        """Count one reply that a client did not take."""
+        self._undeliverable.inc()
+
+    def announce(self, models: Iterable[Segmenter]) -> None:
+        """Show which models are served, and where they run."""
+        for index, model in enumerate(models):
+            self._models.labels(model.contract.name, model.device.provider, str(index == 0).lower()).set(1)
+
+    def text(self) -> bytes:
+        """Write everything in the text format."""
+        return generate_latest(self.registry)

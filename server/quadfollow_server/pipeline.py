@@ -1,0 +1,85 @@
+"""The hot path: one frame from bytes to answer, in one direction."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import Any
+
+from quadfollow_core.codec import encode_png, encode_rle
+from quadfollow_core.locate import Segmentation, locate
+from quadfollow_core.overlay import draw_overlay
+from quadfollow_core.request import FrameRequest, Result
+from quadfollow_core.resize import fit_frame
+from quadfollow_core.types import Sighting
+from quadfollow_server.segmenter import Segmenter
+
+
+def process(request: FrameRequest, segmenter: Segmenter, *, max_pixels: int, overlay: bool = False) -> Result:
+    """Answer one frame: decode, fit, segment, locate, encode.
+
+    With ``overlay`` the result's picture is the frame with its overlay instead of the class mask.
+
+    Raises:
+        BadInput, LimitExceeded: the frame is not what it claims to be, or too large.
+        Unavailable: inference failed.
+    """
+    watch = Stopwatch()
+    frame, depth = request.decode(max_pixels), request.decode_depth(max_pixels)
+    watch.lap("decode_ms")
+    image, letterbox = fit_frame(frame, segmenter.contract.size)
+    watch.lap("resize_ms")
+    classes, probability = segmenter.segment(image)
+    watch.lap("infer_ms")
+    seen = Segmentation(classes, probability, letterbox, (frame.shape[1], frame.shape[0]))
+    sighting = locate(seen, request.rule(segmenter.contract.rule), request.camera, depth)
+    watch.lap("locate_ms")
+    mask, picture = _mask(request, seen)
+    if overlay:
+        picture = encode_png(draw_overlay(frame, classes, letterbox, sighting))
+    watch.lap("encode_ms")
+    return Result(_body(request, segmenter.contract.name, seen, sighting, mask) | {"timings": watch.laps}, picture)
+
+
+class Stopwatch:
+    """Milliseconds per stage, each counted from the end of the one before."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        """End a stage."""
+        now = time.perf_counter()
+        self.laps[stage] = round(1000 * (now - self._last), 3)
+        self._last = now
+
+
+def _body(
+    request: FrameRequest, model: str, seen: Segmentation, sighting: Sighting, mask: dict[str, Any] | None
+) -> dict[str, Any]:
+    body = {
+        "type": "result",
+        "id": request.id,
+        "stream": request.stream,
+        "captured_at": request.captured_at,
+        "model": model,
+        "frame": {"width": seen.frame_size[0], "height": seen.frame_size[1]},
+    } | sighting.as_dict()
+    if "people" not in request.want:
+        del body["people"]
+    return body if mask is None else body | {"mask": mask}
+
+
+def _mask(request: FrameRequest, seen: Segmentation) -> tuple[dict[str, Any] | None, bytes | None]:
+    """Describe the class mask as asked for: its JSON (with the runs of an RLE) and the bytes of a PNG."""
+    if "mask:rle" in request.want:
+        return _described(seen, "rle") | {"runs": encode_rle(seen.classes)}, None
+    if "mask:png" in request.want:
+        return _described(seen, "png"), encode_png(seen.classes)
+    return None, None
+
+
+def _described(seen: Segmentation, encoding: str) -> dict[str, Any]:
+    height, width = seen.classes.shape
+    return {"encoding": encoding, "width": width, "height": height, "mask_from_frame": asdict(seen.letterbox)}

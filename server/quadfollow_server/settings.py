@@ -1,0 +1,65 @@
+"""What a serving process is told, checked once before anything is opened or loaded."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from quadfollow_core.codec import MAX_PIXELS
+from quadfollow_core.errors import BadInput
+from quadfollow_core.request import MAX_NAME
+from quadfollow_core.wire import MAX_HEADER
+
+DEVICES = ("auto", "cpu", "cuda", "tensorrt")
+UPLOAD_SECONDS = 10.0
+"""Longest time an HTTP client may take over sending one request's body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything about one serving process that can be chosen; port 0 takes any free port."""
+
+    models: tuple[str, ...] = ()
+    """Paths of ONNX files or names of shipped models, the default one first; none for the shipped default."""
+    host: str = "127.0.0.1"
+    port: int = 8000
+    zmq_port: int = 5555
+    pub_port: int = 5556
+    device: str = "auto"
+    threads: int = 0
+    """Threads of one inference; 0 for one per physical core."""
+    max_body_bytes: int = 16 * 1024 * 1024
+    max_pixels: int = MAX_PIXELS
+    max_waiting: int = 256
+    """Frames waiting for inference at most, over all clients; likewise HTTP bodies being received."""
+
+    def __post_init__(self) -> None:
+        for name in ("port", "zmq_port", "pub_port"):
+            _require_within(name, getattr(self, name), 0, 65535)
+        _require_within("threads", self.threads, 0, 1024)
+        _require_within("max_body_bytes", self.max_body_bytes, 1024, 2**30)
+        _require_within("max_pixels", self.max_pixels, 1, 2**28)
+        _require_within("max_waiting", self.max_waiting, 1, 65536)
+        if self.device not in DEVICES:
+            raise BadInput(f"device is one of {', '.join(DEVICES)}, got {self.device!r}")
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """Every limit a request can break, under the name that an error gives it."""
+        return {
+            "max_body_bytes": self.max_body_bytes,
+            "max_header_bytes": MAX_HEADER,
+            "max_name_length": MAX_NAME,
+            "max_pixels": self.max_pixels,
+            "max_waiting": self.max_waiting,
+            "upload_seconds": UPLOAD_SECONDS,
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
+
+
+def _require_within(name: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise BadInput(f"{name} lies between {low} and {high}, got {value}")

@@ -1,0 +1,158 @@
+"""The ZeroMQ door: frames in through a ROUTER, replies back through it, results out through a PUB.
+
+The sockets live on the event loop's thread and never block it: reading goes on until nothing is left, a reply that a
+client does not take is counted and forgotten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+
+import zmq
+
+from quadfollow_core import wire
+from quadfollow_core.errors import LimitExceeded, QuadfollowError
+from quadfollow_core.request import MAX_NAME, FrameId, FrameRequest, Result, frame_id
+from quadfollow_server.dispatch import Dispatcher
+from quadfollow_server.jobs import Dropped, Job, Outcome, as_known
+from quadfollow_server.metrics import Metrics
+
+DOOR = "zmq"
+BATCH = 256
+"""Message parts read in one go before the event loop gets its turn."""
+FAREWELL = 4096
+"""Unread message parts that are still answered when the server stops."""
+MAX_PARTS = 4
+
+
+class ZmqDoor:
+    """Serves the wire of :mod:`quadfollow_core.wire` on a bound ROUTER socket."""
+
+    def __init__(self, router: zmq.Socket[bytes], dispatcher: Dispatcher, metrics: Metrics, max_bytes: int) -> None:
+        self._router = router
+        self._descriptor = int(router.getsockopt(zmq.FD))
+        self._dispatcher = dispatcher
+        self._metrics = metrics
+        self._max_bytes = max_bytes
+        self._parts: list[memoryview] = []
+
+    def start(self) -> None:
+        """Begin to take messages; call it on the event loop."""
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._descriptor, self._drain)
+        self._loop.call_soon(self._drain)
+
+    def stop(self) -> None:
+        """Answer what is still unread (the dispatcher drops it by now) and take no more."""
+        self._loop.remove_reader(self._descriptor)
+        self._read(FAREWELL)
+        self._router.close(linger=500)
+
+    def _drain(self) -> None:
+        """Take all that waits. The socket's descriptor tells only of changes, so stopping early means coming back."""
+        if self._router.closed:
+            return
+        with self._dispatcher.gathering():
+            exhausted = self._read(BATCH)
+        if not exhausted:
+            self._loop.call_soon(self._drain)
+
+    def _read(self, most: int) -> bool:
+        """Take up to so many message parts; return whether nothing is left."""
+        for _ in range(most):
+            try:
+                part = self._router.recv(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return True
+            if len(self._parts) <= 1 + MAX_PARTS:  # the client's name, and one too many to be noticed
+                self._parts.append(part.buffer)
+            if not part.more:
+                (client, *parts), self._parts = self._parts, []
+                self._accept(bytes(client), parts)
+        return False
+
+    def _accept(self, client: bytes, parts: list[memoryview]) -> None:
+        try:
+            asked = self._decode(parts)
+        except Exception as error:  # noqa: BLE001  no message may stall the door
+            known = as_known(error, "reading a message")
+            self._metrics.count(DOOR, "error", known.code)
+            return self._send(client, Result(error_body(known, *_names(parts))))
+        if isinstance(asked, wire.Ping):
+            return self._send(client, Result({"type": "pong", "id": asked.id}))
+        lane = (client, asked.stream)
+        return self._dispatcher.submit(Job(asked, DOOR, partial(self._answer, client, asked), lane, newest_wins=True))
+
+    def _decode(self, parts: list[memoryview]) -> FrameRequest | wire.Ping:
+        size = sum(len(part) for part in parts)
+        if size > self._max_bytes:
+            raise LimitExceeded("max_body_bytes", got=size, allowed=self._max_bytes)
+        return wire.decode_request(parts)
+
+    def _answer(self, client: bytes, request: FrameRequest, outcome: Outcome) -> None:
+        match outcome:
+            case Result():
+                self._send(client, outcome)
+            case Dropped():
+                self._send(client, Result(dropped_body(outcome, request)))
+            case QuadfollowError():
+                self._send(client, Result(error_body(outcome, request.id, request.stream)))
+
+    def _send(self, client: bytes, reply: Result) -> None:
+        if self._router.closed:
+            return
+        try:
+            self._router.send_multipart([client, *wire.encode_reply(reply)], zmq.NOBLOCK)
+        except zmq.ZMQError:  # gone, or it does not read
+            self._metrics.lose()
+        # Sending may swallow the descriptor's news of what has arrived meanwhile.
+        self._loop.call_soon(self._drain)
+
+
+class Publisher:
+    """Publishes results, each under the topic of its stream, on a bound PUB socket."""
+
+    def __init__(self, pub: zmq.Socket[bytes]) -> None:
+        self._pub = pub
+
+    def publish(self, request: FrameRequest, result: Result) -> None:
+        """Send one result to whom it concerns; a subscriber that does not read misses it."""
+        self._pub.send_multipart(wire.encode_publication(request.stream, result.body), zmq.NOBLOCK)
+
+
+def dropped_body(dropped: Dropped, request: FrameRequest) -> dict[str, object]:
+    """Write a ``dropped`` reply."""
+    return {
+        "type": "dropped",
+        "id": request.id,
+        "stream": request.stream,
+        "captured_at": request.captured_at,
+        "reason": dropped.reason,
+        "held_ms": dropped.held_ms,
+    }
+
+
+def error_body(error: QuadfollowError, number: FrameId, stream: str) -> dict[str, object]:
+    """Write an ``error`` reply."""
+    body: dict[str, object] = {
+        "type": "error",
+        "id": number,
+        "stream": stream,
+        "code": error.code,
+        "detail": str(error),
+    }
+    if isinstance(error, LimitExceeded):
+        body |= {"limit": error.limit, "allowed": error.allowed}
+    return body
+
+
+def _names(parts: Sequence[memoryview]) -> tuple[FrameId, str]:
+    """Read id and stream of a request that is wrong in some other way, as far as they can be read."""
+    try:
+        header = wire.decode_header(parts)
+        stream = header.get("stream")
+        return frame_id(header), stream if isinstance(stream, str) and len(stream) <= MAX_NAME else ""
+    except QuadfollowError:
+        return None, ""

@@ -1,0 +1,147 @@
+"""One flight from its plan to its files: open the world, fly it, keep video, rows and report."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, TextIO
+
+import click
+
+from quadfollow_core.errors import BadInput
+from quadfollow_core.stream_client import Fate, StreamClient
+from quadfollow_sim.bridge import Asker, Witness, fly, require_server
+from quadfollow_sim.drawn import LENGTH, DrawnSource
+from quadfollow_sim.judge import Row
+from quadfollow_sim.replay import RATE, ReplaySource
+from quadfollow_sim.report import summarise
+from quadfollow_sim.signals import stopping
+from quadfollow_sim.video import VideoWriter
+from quadfollow_sim.world import FrameSource, Observation
+
+World = Literal["replay", "drawn"]
+VIDEO, REPORT, ROWS = "flight.mp4", "report.json", "frames.jsonl"
+"""What a flight writes into its folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlightPlan:
+    """What to fly, where, and what to keep of it; checked at construction."""
+
+    world: World
+    frames: Path | None = None
+    """Folder of recordings, for ``replay``."""
+    rate: float = RATE
+    """Frames per second."""
+    seconds: float | None = None
+    """Length of the flight; None for all of a recording, and for one walk of the drawn street."""
+    loop: bool = False
+    """Whether a recording starts over at its end."""
+    seed: int = 0
+    depth: bool = False
+    """Whether the drawn street's camera measures depth."""
+    server: str = "tcp://127.0.0.1:5555"
+    stream: str = ""
+    model: str | None = None
+    """Model to ask the server for; None for its default."""
+    out: Path = Path("out/fly")
+    video: bool = True
+    log: bool = False
+    """Whether to keep a row per frame."""
+
+    def __post_init__(self) -> None:
+        if (self.world == "replay") != (self.frames is not None):
+            raise BadInput("--world replay needs --frames DIR, and no other world takes it")
+        for name in ("rate", "seconds"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise BadInput(f"--{name} must be above zero, got {value}")
+        if not re.fullmatch(r"tcp://[^/\s]+:\d+|(ipc|inproc)://.+", self.server):
+            raise BadInput(
+                f"--server is the address of a ZeroMQ door, such as tcp://127.0.0.1:5555, got {self.server!r}"
+            )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()}
+
+
+def open_world(plan: FlightPlan) -> FrameSource:
+    """Open the plan's world.
+
+    Raises:
+        BadDataset: recordings that cannot be shown, with every faulty file named.
+    """
+    if plan.frames is None:
+        return DrawnSource(plan.seconds or LENGTH, rate=plan.rate, seed=plan.seed, with_depth=plan.depth)
+    return ReplaySource(plan.frames, rate=plan.rate, loop=plan.loop, progress=_show_progress)
+
+
+def carry_out(plan: FlightPlan) -> dict[str, Any]:
+    """Fly a plan and return its report, which also lies in the plan's folder. Ctrl-C ends the flight, not the report.
+
+    Raises:
+        ServerGone: no server answers at the plan's address; nothing was flown then.
+        BadDataset: see :func:`open_world`.
+    """
+    with contextlib.ExitStack() as stack:
+        client = stack.enter_context(StreamClient(plan.server, stream=plan.stream))
+        require_server(client)
+        source = stack.enter_context(contextlib.closing(open_world(plan)))
+        witnesses = _witnesses(plan, stack)
+        stop = stack.enter_context(stopping())
+        flight = fly(source, client, seconds=plan.seconds, ask=_asker(plan), witnesses=witnesses, stop=stop)
+    report = {"plan": plan.as_dict()} | summarise(flight) | {"files": _files(plan)}
+    plan.out.mkdir(parents=True, exist_ok=True)
+    _write_whole(plan.out / REPORT, json.dumps(report, indent=1))
+    return report
+
+
+def _asker(plan: FlightPlan) -> Asker:
+    """Ask for the mask only where it is used: to draw it, or to measure its overlap with a truth."""
+    model = {"model": plan.model} if plan.model else {}
+
+    def ask(observation: Observation) -> dict[str, Any]:
+        mask = ["mask:png"] if plan.video or observation.truth is not None else []
+        return {"want": ["target", "people", *mask]} | model
+
+    return ask
+
+
+def _witnesses(plan: FlightPlan, stack: contextlib.ExitStack) -> tuple[Witness, ...]:
+    witnesses: list[Witness] = []
+    if plan.video:
+        witnesses.append(stack.enter_context(VideoWriter(plan.out / VIDEO, plan.rate)))
+    if plan.log:
+        plan.out.mkdir(parents=True, exist_ok=True)
+        witnesses.append(_row_writer(stack.enter_context((plan.out / ROWS).open("w"))))
+    return tuple(witnesses)
+
+
+def _row_writer(file: TextIO) -> Witness:
+    def write(row: Row, observation: Observation, fate: Fate) -> None:
+        file.write(json.dumps(row.as_dict()) + "\n")
+
+    return write
+
+
+def _files(plan: FlightPlan) -> dict[str, str]:
+    made = {"report": plan.out / REPORT}
+    made |= {"video": plan.out / VIDEO} if plan.video and (plan.out / VIDEO).exists() else {}
+    made |= {"rows": plan.out / ROWS} if plan.log else {}
+    return {name: str(path) for name, path in made.items()}
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write a file so that its name never stands for half of it."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(text + "\n")
+    part.replace(path)
+
+
+def _show_progress(done: int, total: int) -> None:
+    if done == total or done % 500 == 0:
+        click.echo(f"read {done} of {total} frames", err=True)

@@ -1,0 +1,101 @@
+"""An MP4 of the answered frames with what was found drawn on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from quadfollow_core.errors import Unavailable
+from quadfollow_core.overlay import draw_overlay
+from quadfollow_core.resize import Letterbox
+from quadfollow_core.stream_client import Fate
+from quadfollow_core.types import Sighting
+from quadfollow_sim.judge import Row, answer_mask
+from quadfollow_sim.world import Observation
+
+SIDE = 640
+"""Frames are enlarged by whole numbers as long as their longer side stays within this."""
+BAR = 24
+"""Height of the line of text below the picture, pixels."""
+
+
+class VideoWriter:
+    """Writes answered frames to an MP4; use it as a context manager and as a witness of the flight.
+
+    The film is written under another name and takes its own when it is whole, also when the flight was cut short.
+    All frames have the size of the first; later ones of another size are fitted to it.
+    """
+
+    def __init__(self, path: Path, rate: float) -> None:
+        self.path = path
+        self.frames = 0
+        self._rate = rate
+        self._part = path.with_name(f".{path.stem}.part.mp4")
+        self._writer: cv2.VideoWriter | None = None
+        self._size = (0, 0)
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __call__(self, row: Row, observation: Observation, fate: Fate) -> None:
+        """Add a frame if it was answered."""
+        if fate.outcome == "result" and fate.sighting is not None:
+            self._write(with_caption(_overlay(observation, fate, fate.sighting), caption(row)))
+
+    def close(self) -> None:
+        """Finish the film; without any frame there is none."""
+        if self._writer is None:
+            return
+        self._writer.release()
+        self._writer = None
+        self._part.replace(self.path)
+
+    def _write(self, picture: NDArray[np.uint8]) -> None:
+        if self._writer is None:
+            self._writer = self._open(picture.shape[1], picture.shape[0])
+        if (picture.shape[1], picture.shape[0]) != self._size:
+            picture = np.asarray(cv2.resize(picture, self._size), dtype=np.uint8)
+        self._writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        self.frames += 1
+
+    def _open(self, width: int, height: int) -> cv2.VideoWriter:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._size = (width, height)
+        writer = cv2.VideoWriter(str(self._part), cv2.VideoWriter.fourcc(*"mp4v"), self._rate, self._size)
+        if not writer.isOpened():
+            raise Unavailable(f"this OpenCV cannot write MP4 to {self.path}: fly with --no-video")
+        return writer
+
+
+def _overlay(observation: Observation, fate: Fate, sighting: Sighting) -> NDArray[np.uint8]:
+    """The frame with its overlay, enlarged; its sides are even, as MP4 wants them."""
+    frame = observation.pixels()
+    classes = answer_mask(fate)
+    if classes is not None:
+        frame = draw_overlay(frame, classes, Letterbox(**fate.body["mask"]["mask_from_frame"]), sighting)
+    times = max(1, SIDE // max(frame.shape[:2]))
+    height, width = (side * times // 2 * 2 for side in frame.shape[:2])
+    return np.asarray(cv2.resize(frame, (width, height), interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
+
+
+def caption(row: Row) -> str:
+    """One line: the frame, whether the target was found, how old the answer was when it came."""
+    state = "target" if row.found else "no target"
+    off = "" if row.position_error_m is None else f"  off {row.position_error_m:.2f} m"
+    return f"{row.name}  {state}  {row.latency_ms or 0:.0f} ms{off}"
+
+
+def with_caption(picture: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
+    """Add a bar with a line of text below an RGB picture."""
+    bar = np.zeros((BAR, picture.shape[1], 3), dtype=np.uint8)
+    cv2.putText(bar, text, (6, BAR - 7), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
+    return np.vstack([picture, bar])

@@ -1,0 +1,131 @@
+"""The demo starts a server, flies, reports and leaves no process behind, however it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import psutil
+import pytest
+
+PROGRAM = "from quadfollow_core.cli import main; main()"
+Demo = Callable[..., "subprocess.Popen[str]"]
+MARK = "QUADFOLLOW_TEST_MARK"
+
+
+@pytest.fixture
+def demo(tmp_path: Path, colour_model: Path) -> Iterator[Demo]:
+    """Start ``quadfollow demo``; in the end nothing that it started may be alive."""
+    mark = tmp_path.name + str(os.getpid())
+
+    def start(*arguments: object, model: Path = colour_model) -> subprocess.Popen[str]:
+        options = ("--model", model, "--device", "cpu", "--out", tmp_path / "out", *arguments)
+        return subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, "demo", *map(str, options)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {MARK: mark},
+        )
+
+    yield start
+    assert wait_until(lambda: not marked(mark), 15), f"left behind: {marked(mark)}"
+
+
+def marked(mark: str) -> list[str]:
+    """Command lines of the living processes that carry the mark in their environment."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(" ".join(process.cmdline()))
+        except (psutil.AccessDenied, psutil.NoSuchProcess):
+            continue
+    return found
+
+
+def wait_until(is_so: Callable[[], bool], seconds: float) -> bool:
+    """Whether a state comes about in time."""
+    end = time.monotonic() + seconds
+    while not is_so() and time.monotonic() < end:
+        time.sleep(0.05)
+    return is_so()
+
+
+def finished(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """What a demo printed, once it has ended."""
+    with process:
+        return process.communicate(timeout=60)
+
+
+def wait_for_flight(process: subprocess.Popen[str]) -> None:
+    """Read the demo's stderr until its server is ready."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "server ready" in line:
+            return
+    pytest.fail("the demo ended before its server was ready")
+
+
+def test_the_demo_reports_and_says_where_things_lie(demo: Demo, tmp_path: Path) -> None:
+    """One JSON object on stdout; video and report exist; frames add up; she is found."""
+    out, _ = finished(demo("--seconds", 2, "--json"))
+    report: dict[str, Any] = json.loads(out)
+    assert report["frames"] == sum(report["outcomes"].values())
+    assert report["answers"] > 10
+    assert report["truth"]["detection_rate"] > 0.9
+    film = cv2.VideoCapture(report["files"]["video"])
+    assert int(film.get(cv2.CAP_PROP_FRAME_COUNT)) == report["answers"]
+    film.release()
+    assert json.loads(Path(report["files"]["report"]).read_text()) == report
+    assert (tmp_path / "out" / "server.log").stat().st_size > 0
+
+
+def test_a_model_that_cannot_be_served_shows_the_servers_log(demo: Demo, tmp_path: Path) -> None:
+    """When the server dies at its start, the demo ends with 4 and the server's own words."""
+    rubbish = tmp_path / "rubbish.onnx"
+    rubbish.write_bytes(b"no model")
+    process = demo(model=rubbish)
+    out, errors = finished(process)
+    assert process.returncode == 4
+    assert out == ""
+    assert "rubbish.onnx" in errors
+    assert "its log ends" in errors
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_demo_still_reports(demo: Demo, tmp_path: Path, number: signal.Signals) -> None:
+    """Ctrl-C or SIGTERM in mid-flight ends with 130, and what was flown is reported."""
+    process = demo("--seconds", 60, "--json")
+    wait_for_flight(process)
+    assert wait_until((tmp_path / "out" / ".flight.part.mp4").exists, 20), "no frame was answered"
+    process.send_signal(number)
+    out, _ = finished(process)
+    assert process.returncode == 130
+    assert json.loads(out)["interrupted"]
+    assert (tmp_path / "out" / "flight.mp4").exists()
+
+
+def test_a_killed_demo_takes_its_server_along(demo: Demo) -> None:
+    """Even SIGKILL, which nobody can catch, leaves no server behind."""
+    process = demo("--seconds", 60)
+    wait_for_flight(process)
+    process.kill()
+    finished(process)
+
+
+def test_a_demo_interrupted_while_its_server_starts_ends_it(demo: Demo, tmp_path: Path) -> None:
+    """Ctrl-C before the server is ready ends both."""
+    process = demo("--seconds", 60)
+    assert wait_until((tmp_path / "out" / "server.log").exists, 20)
+    process.send_signal(signal.SIGINT)
+    finished(process)
+    assert process.returncode == 130

@@ -1,0 +1,99 @@
+"""What the repository itself promises: pins that fit, no addresses of registries, no folders of one machine."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from tests.packaging.conftest import ROOT
+
+# Written in pieces, so that this file does not name them either.
+REGISTRIES = tuple(
+    ".".join(parts)
+    for parts in (
+        ("pypi", "org"),
+        ("pythonhosted", "org"),
+        ("deb", "debian", "org"),
+        ("npmjs", "org"),
+        ("docker", "io"),
+        ("ghcr", "io"),
+        ("quay", "io"),
+        ("nvcr", "io"),
+    )
+)
+MACHINE = tuple("/" + folder + "/" for folder in ("work", "root"))
+
+
+def tracked() -> list[Path]:
+    """Every text file git tracks; without git (an unpacked archive) there is nothing to check."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
+    if listed.returncode != 0:
+        pytest.skip("not a git checkout")
+    paths = [ROOT / name for name in listed.stdout.decode().split("\0") if name]
+    return [path for path in paths if path.is_file() and b"\0" not in path.read_bytes()[:8000]]
+
+
+def found(words: tuple[str, ...]) -> list[str]:
+    """Name each place where one of these words stands."""
+    pattern = re.compile("|".join(map(re.escape, words)))
+    return [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()[:80]}"
+        for path in tracked()
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if pattern.search(line)
+    ]
+
+
+def test_no_registry_is_named() -> None:
+    """Packages are named, the places they come from are each user's own configuration."""
+    assert found(REGISTRIES) == []
+
+
+def test_no_folder_of_one_machine_is_named() -> None:
+    """Nothing here only works on the machine it was written on."""
+    assert found(MACHINE) == []
+
+
+def pins() -> dict[str, str]:
+    """The pinned version of every package."""
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    rows = [line.partition("==") for line in lines if line and not line.startswith("#")]
+    assert all(mark == "==" and version for _, mark, version in rows)
+    return {canonicalize_name(name): version for name, _, version in rows}
+
+
+def test_every_dependency_is_pinned_within_its_range() -> None:
+    """A direct dependency without a pin, or with one outside its range, would install something untested."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [
+        *project["dependencies"],
+        *(line for extra in project["optional-dependencies"].values() for line in extra),
+    ]
+    requirements = [Requirement(line) for line in wanted]
+    pinned = pins()
+    wrong = [
+        str(requirement)
+        for requirement in requirements
+        if requirement.name != "quadfollow"
+        and not requirement.specifier.contains(pinned.get(canonicalize_name(requirement.name), "0"))
+    ]
+    assert wrong == []
+
+
+def test_what_is_installed_is_what_is_pinned() -> None:
+    """The tests speak for the pinned versions only if those are the ones installed."""
+    differing = {}
+    for name, version in pins().items():
+        try:
+            installed = distribution(name).version
+        except PackageNotFoundError:
+            continue
+        if installed != version:
+            differing[name] = (installed, version)
+    assert differing == {}

@@ -1,0 +1,118 @@
+"""Clients that send too much, read nothing or vanish: what they get, and what others notice."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+import zmq
+
+from quadfollow_core import wire
+from quadfollow_server.running import RunningServer
+
+FRAMES = 300
+MEGABYTE = 2**20
+Dealers = Callable[..., Any]
+
+
+@pytest.fixture
+def slow(constant: Callable[..., Any]) -> Any:
+    """A fake that takes a fiftieth of a second."""
+    return constant(partial(time.sleep, 0.02))
+
+
+def flood(client: Any, data: bytes = b"") -> list[dict[str, Any]]:
+    """Send frames as fast as they go, then read each one's fate."""
+    for number in range(FRAMES):
+        client.send(number, data=data)
+    return [client.read().body for _ in range(FRAMES)]
+
+
+def test_a_flood_ends_with_one_fate_each_and_the_newest_answered(slow: Any, dealer: Dealers) -> None:
+    """Three hundred frames at a slow model: each id comes back once, the last one as a result."""
+    with RunningServer(segmenters=[slow]) as server:
+        replies = flood(dealer(server.address))
+    assert sorted(reply["id"] for reply in replies) == list(range(FRAMES))
+    kinds = Counter(reply["type"] for reply in replies)
+    assert kinds.keys() == {"result", "dropped"}
+    newest = next(reply for reply in replies if reply["id"] == FRAMES - 1)
+    assert newest["type"] == "result"
+    assert newest["dropped"] == kinds["dropped"]
+    assert {reply["reason"] for reply in replies if reply["type"] == "dropped"} == {"superseded"}
+    assert all(reply["held_ms"] >= 0 for reply in replies)
+
+
+def test_floods_leave_no_memory_behind(slow: Any, dealer: Dealers, png: bytes) -> None:
+    """After a first flood, further ones of large frames from ever new clients and streams need no more memory."""
+    frame = png + bytes(100_000)
+    process = psutil.Process()
+    with RunningServer(segmenters=[slow]) as server:
+        for _ in range(2):
+            flood(dealer(server.address), frame)
+        before = process.memory_info().rss
+        for _ in range(5):
+            client = dealer(server.address)
+            flood(client, frame)
+            client.socket.close(0)
+        grown = process.memory_info().rss - before
+        assert grown < 30 * MEGABYTE, f"{grown / MEGABYTE:.1f} MiB more after {5 * FRAMES} frames of 100 kB"
+
+
+def test_a_flooding_client_does_not_starve_another(slow: Any, dealer: Dealers) -> None:
+    """While one client floods, another one that asks frame by frame is answered each time."""
+    with RunningServer(segmenters=[slow]) as server:
+        loud, quiet = dealer(server.address), dealer(server.address)
+        answered = 0
+        for number in range(FRAMES):
+            loud.send(number)
+            if number % 30 == 0:
+                assert quiet.ask(number)["type"] == "result"
+                answered += 1
+        assert answered == 10
+        assert len([loud.read() for _ in range(FRAMES)]) == FRAMES
+
+
+def test_streams_of_one_client_have_a_slot_each(slow: Any, dealer: Dealers) -> None:
+    """Frames of different streams do not push each other out."""
+    with RunningServer(segmenters=[slow]) as server:
+        client = dealer(server.address)
+        for number in range(20):
+            client.send(number, stream=f"s{number}")
+        assert [client.read().body["type"] for _ in range(20)] == ["result"] * 20
+
+
+def test_a_client_that_never_reads_harms_nobody(constant: Callable[..., Any], dealer: Dealers) -> None:
+    """Replies to a client that does not read are given up and counted; memory stays, others are answered."""
+    process = psutil.Process()
+    with RunningServer(segmenters=[constant()]) as server:
+        deaf = dealer(server.address, rcvhwm=1, rcvbuf=4096)
+        other = dealer(server.address)
+        other.ask()
+        before = process.memory_info().rss
+        while b"quadfollow_undeliverable_total 0.0" in httpx.get(f"{server.url}/metrics").content:
+            for number in range(2000):
+                deaf.raw(*wire.encode_ping(f"{number:>100}"))
+            assert other.ask()["type"] == "result"
+        grown = process.memory_info().rss - before
+        assert grown < 30 * MEGABYTE, f"{grown / MEGABYTE:.1f} MiB more"
+
+
+def test_clients_that_vanish_leave_nothing_behind(slow: Any, dealer: Dealers) -> None:
+    """Clients that send and go at once cost their frames' inference and no more."""
+    with RunningServer(segmenters=[slow]) as server, zmq.Context() as context:
+        for number in range(20):
+            with context.socket(zmq.DEALER) as client:
+                client.connect(server.address)
+                client.linger = 1000
+                client.send_multipart(wire.encode_ping(number))
+                client.recv_multipart()
+                client.send_multipart(wire.encode_request({"id": number}, b"\xff\xd8\xff not a picture"))
+        assert dealer(server.address).ask()["type"] == "result"
+        while b"quadfollow_waiting 0.0" not in httpx.get(f"{server.url}/metrics").content:
+            pass

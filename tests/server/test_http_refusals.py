@@ -1,0 +1,237 @@
+"""What the HTTP door refuses, how it says so, and that it goes on."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from quadfollow_core.codec import encode_jpeg
+from quadfollow_server import http_request
+from quadfollow_server.running import RunningServer
+from quadfollow_server.settings import Settings
+
+JPEG = {"content-type": "image/jpeg"}
+
+
+@pytest.fixture
+def http(server: RunningServer, png: bytes) -> Iterator[httpx.Client]:
+    """A client of the shared server, which must still answer a good frame when the test is over."""
+    with httpx.Client(base_url=server.url, timeout=30) as client:
+        yield client
+        assert client.post("/segment", content=png).json()["target"]
+
+
+def refusal(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """Require a whole problem document."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    problem: dict[str, Any] = response.json()
+    assert (problem["status"], problem["code"]) == (status, code)
+    assert problem["type"] == f"urn:quadfollow:problem:{code}"
+    assert problem["title"]
+    assert problem["detail"]
+    return problem
+
+
+def test_a_truncated_jpeg(http: httpx.Client, picture: NDArray[np.uint8]) -> None:
+    """Half a JPEG is a bad image."""
+    data = encode_jpeg(picture)
+    refusal(http.post("/segment", content=data[: len(data) // 2], headers=JPEG), 400, "bad-image")
+
+
+def test_a_header_that_promises_too_many_pixels(http: httpx.Client, huge_png: bytes) -> None:
+    """50,000 x 50,000 pixels are refused from the header, with the limit's name and value."""
+    problem = refusal(http.post("/segment", content=huge_png), 413, "limit-exceeded")
+    assert (problem["limit"], problem["allowed"]) == ("max_pixels", 2_000_000)
+
+
+@pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "image/gif", "nonsense"])
+def test_a_wrong_content_type(http: httpx.Client, png: bytes, media_type: str) -> None:
+    """A media type that is not taken is refused with those that are."""
+    problem = refusal(
+        http.post("/segment", content=png, headers={"content-type": media_type}), 415, "unsupported-encoding"
+    )
+    assert "image/jpeg" in problem["detail"]
+
+
+def test_bytes_that_contradict_the_content_type(http: httpx.Client, png: bytes) -> None:
+    """A PNG sent as JPEG is refused."""
+    refusal(http.post("/segment", content=png, headers=JPEG), 415, "unsupported-encoding")
+
+
+def test_an_empty_body(http: httpx.Client) -> None:
+    """No bytes are a bad image, with or without a content type."""
+    refusal(http.post("/segment"), 400, "bad-image")
+    refusal(http.post("/segment", headers=JPEG), 400, "bad-image")
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "code"),
+    [
+        ({"mask": "gif"}, 400, "bad-message"),
+        ({"threshold": "high"}, 400, "bad-message"),
+        ({"threshold": "0"}, 400, "bad-message"),
+        ({"min_area": "-1"}, 400, "bad-message"),
+        ({"deadline_ms": "nan"}, 400, "bad-message"),
+        ({"deadline_ms": "0"}, 400, "bad-message"),
+        ({"captured_at": "inf"}, 400, "bad-message"),
+        ({"overlay": "maybe"}, 400, "bad-message"),
+        ({"overlay": "1"}, 400, "bad-message"),
+        ({"stream": "x" * 129}, 413, "limit-exceeded"),
+        ({"id": "\0"}, 400, "bad-message"),
+        ({"model": "nobody"}, 404, "not-found"),
+    ],
+)
+def test_a_query_that_makes_no_sense(
+    http: httpx.Client, png: bytes, query: dict[str, str], status: int, code: str
+) -> None:
+    """Each query parameter is checked, and the refusal names it."""
+    problem = refusal(http.post("/segment", params=query, content=png), status, code)
+    assert next(iter(query)) in problem["detail"]
+
+
+def test_an_unknown_model_is_refused_with_those_there_are(http: httpx.Client, png: bytes) -> None:
+    """The refusal of a model lists the others."""
+    problem = refusal(http.post("/segment", params={"model": "nobody"}, content=png), 404, "not-found")
+    assert "colours, small" in problem["detail"]
+
+
+def test_a_body_over_the_limit_by_its_declared_length(server: RunningServer, http: httpx.Client) -> None:
+    """A declared length over the limit is refused before the body is sent."""
+    with socket.create_connection(("127.0.0.1", server.service.ports.http), timeout=30) as raw:
+        raw.sendall(b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Length: 1000001\r\n\r\n")
+        answer = raw.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 413")
+
+
+@pytest.mark.parametrize("multipart", [False, True])
+def test_a_body_over_the_limit_while_it_streams(http: httpx.Client, multipart: bool) -> None:
+    """A body without a declared length is cut off at the limit, raw or multipart."""
+    start = b'--x\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n' if multipart else b""
+    headers = {"content-type": "multipart/form-data; boundary=x" if multipart else "image/jpeg"}
+    chunks = [start, *[bytes(100_000)] * 11]
+    problem = refusal(http.post("/segment", content=iter(chunks), headers=headers), 413, "limit-exceeded")
+    assert (problem["limit"], problem["allowed"]) == ("max_body_bytes", 1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("files", "code"),
+    [
+        ({"other": ("f", b"x")}, "bad-message"),
+        ({"file": ("f", b"")}, "bad-image"),
+        ({"file": (None, "text")}, "bad-message"),
+        ({"file": ("f", b"PNG"), "camera": (None, "[1, 2]")}, "bad-message"),
+        ({"file": ("f", b"PNG"), "camera": (None, "{")}, "bad-message"),
+        ({"file": ("f", b"PNG"), "camera": (None, "[" * 5000)}, "bad-message"),
+        ({"file": ("f", b"PNG"), "camera": (None, '{"fx": NaN, "fy": 1, "cx": 1, "cy": 1}')}, "bad-message"),
+        ({"file": ("f", b"PNG"), "camera": (None, "{}")}, "bad-geometry"),
+        ({"file": ("f", b"PNG"), "depth": ("d", b"x")}, "bad-message"),
+        ({"file": ("f", b"PNG"), "depth_header": (None, '{"encoding": "png", "scale": 1}')}, "bad-message"),
+        ({f"f{index}": ("f", b"x") for index in range(20)}, "bad-message"),
+    ],
+)
+def test_a_multipart_body_that_makes_no_sense(http: httpx.Client, files: dict[str, Any], code: str) -> None:
+    """Parts that are missing, empty, no JSON or no object are refused by name."""
+    refusal(http.post("/segment", files=files), 400, code)
+
+
+def test_a_pose_that_is_not_a_number(http: httpx.Client, png: bytes) -> None:
+    """NaN in the pose is bad geometry."""
+    camera = {"fx": 1, "fy": 1, "cx": 1, "cy": 1, "pose": {"position": [float("nan"), 0, 0], "rpy": [0, 0, 0]}}
+    files = {"file": ("f", png), "camera": (None, json.dumps(camera))}
+    refusal(http.post("/segment", files=files), 400, "bad-geometry")
+
+
+def test_a_camera_larger_than_a_header_may_be(http: httpx.Client, png: bytes) -> None:
+    """A camera part of 100 kB is refused, as a field and as a file."""
+    for name in (None, "camera.json"):
+        response = http.post("/segment", files={"file": ("f", png), "camera": (name, "x" * 100_000)})
+        assert response.status_code in (400, 413)
+        assert response.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("content_type", ["multipart/form-data", "multipart/form-data; boundary=x"])
+def test_a_multipart_body_without_form(http: httpx.Client, content_type: str) -> None:
+    """A multipart body without boundary, or whose bytes are something else, is a bad message."""
+    response = http.post("/segment", content=b"hello", headers={"content-type": content_type})
+    refusal(response, 400, "bad-message")
+
+
+def test_unknown_paths_and_methods_are_problems_too(http: httpx.Client) -> None:
+    """404 and 405 come as problem documents, 405 with the methods allowed."""
+    refusal(http.get("/nowhere"), 404, "not-found")
+    response = http.get("/segment")
+    refusal(response, 405, "method-not-allowed")
+    assert response.headers["allow"] == "POST"
+
+
+@pytest.mark.parametrize("head", [b"x-big: " + b"a" * 300_000, b"".join(b"x-%d: y\r\n" % n for n in range(40_000))])
+def test_a_head_without_end_is_cut_off(server: RunningServer, http: httpx.Client, head: bytes) -> None:
+    """Headers that go on for too long are refused, and the connection is closed."""
+    with socket.create_connection(("127.0.0.1", server.service.ports.http), timeout=30) as raw:
+        answer = b""
+        try:
+            raw.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n" + head)
+            while part := raw.recv(65536):
+                answer += part
+        except OSError:
+            pass  # closed while still sending
+    assert not answer or answer.startswith(b"HTTP/1.1 431")
+
+
+def test_bytes_that_are_not_http(server: RunningServer, http: httpx.Client) -> None:
+    """Noise on the port is answered as a bad request."""
+    with socket.create_connection(("127.0.0.1", server.service.ports.http), timeout=30) as raw:
+        raw.sendall(b"\x16\x03\x01 this is not HTTP\r\n\r\n")
+        assert raw.recv(65536).startswith(b"HTTP/1.1 400")
+
+
+def test_a_client_that_leaves_in_the_middle(server: RunningServer, http: httpx.Client) -> None:
+    """A connection that ends before its body does no harm."""
+    with socket.create_connection(("127.0.0.1", server.service.ports.http), timeout=30) as raw:
+        raw.sendall(b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf")
+
+
+def test_a_body_that_never_ends(constant: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body that takes longer than allowed is given up with 408 and the limit."""
+    monkeypatch.setattr(http_request, "UPLOAD_SECONDS", 0.05)
+    with (
+        RunningServer(segmenters=[constant()]) as server,
+        socket.create_connection(("127.0.0.1", server.service.ports.http), timeout=30) as raw,
+    ):
+        raw.sendall(b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf")
+        answer = raw.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 408")
+
+
+def test_overload_and_a_missed_deadline_say_when_to_come_back(
+    png: bytes, constant: Callable[..., Any], gate: Any
+) -> None:
+    """No room, and a deadline that passed, are 503 with Retry-After."""
+    import concurrent.futures
+
+    settings = Settings(port=0, zmq_port=0, pub_port=0, max_waiting=1)
+    with (
+        RunningServer(settings, [constant(gate)]) as server,
+        httpx.Client(base_url=server.url, timeout=60) as http,
+        concurrent.futures.ThreadPoolExecutor() as pool,
+    ):
+        first = pool.submit(http.post, "/segment", content=png)
+        gate.wait_reached()
+        late = pool.submit(http.post, "/segment", content=png, params={"deadline_ms": 1})
+        while b"quadfollow_waiting 1.0" not in http.get("/metrics").content:
+            pass
+        crowded = http.post("/segment", content=png)
+        refusal(crowded, 503, "overloaded")
+        gate.open()
+        problem = refusal(late.result(), 503, "dropped")
+        assert problem["reason"] == "deadline"
+        assert crowded.headers["retry-after"] == late.result().headers["retry-after"] == "1"
+        assert first.result().status_code == 200

@@ -1,0 +1,259 @@
+"""From start to end: ports, readiness, restarts, signals."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import zmq
+from numpy.typing import NDArray
+
+from quadfollow_core import wire
+from quadfollow_core.errors import BadInput, BadModel, NotFound, Unavailable
+from quadfollow_core.stream_client import StreamClient
+from quadfollow_server.running import RunningServer
+from quadfollow_server.serve import Server, run
+from quadfollow_server.service import Service
+from quadfollow_server.settings import Settings
+
+ANY = Settings(port=0, zmq_port=0, pub_port=0)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"port": -1}, {"zmq_port": 70000}, {"device": "gpu"}, {"threads": -1}, {"max_body_bytes": 0}, {"max_waiting": 0}],
+)
+def test_settings_are_checked_when_made(wrong: dict[str, Any]) -> None:
+    """A value out of range is refused by name."""
+    with pytest.raises(BadInput, match=next(iter(wrong))):
+        Settings(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("name", "option"), [("port", "--port"), ("zmq_port", "--zmq-port"), ("pub_port", "--pub-port")]
+)
+def test_a_taken_port_is_named_before_any_model_loads(name: str, option: str) -> None:
+    """Each port that is taken ends the start with its number and the option that changes it."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        number = taken.getsockname()[1]
+        settings = replace(ANY, models=("no-such-model",), **{name: number})
+        with pytest.raises(Unavailable, match=rf"{number}.*{option}"), RunningServer(settings):
+            pass
+
+
+def test_a_host_that_is_not_here_is_named() -> None:
+    """A name that is no address, and an address of another machine, end the start."""
+    for host in ("no.such.host.invalid", "192.0.2.1"):
+        with pytest.raises(Unavailable, match=host), RunningServer(replace(ANY, host=host)):
+            pass
+
+
+def test_a_model_that_cannot_be_served_ends_the_start(models: tuple[Path, Path], tmp_path: Path) -> None:
+    """A missing or broken file, or the same model twice, raises and leaves the ports free."""
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"x")
+    for wrong, error in [(("nowhere",), NotFound), ((str(broken),), BadModel), ((str(models[0]),) * 2, BadModel)]:
+        with pytest.raises(error), RunningServer(replace(ANY, models=wrong)):
+            pass
+
+
+def test_ipv6_is_served(models: tuple[Path, Path]) -> None:
+    """Both doors listen on the IPv6 loopback."""
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("no IPv6 here")
+    with RunningServer(replace(ANY, host="::1", models=(str(models[0]),))) as server:
+        ports = server.service.ports
+        assert httpx.get(f"http://[::1]:{ports.http}/readyz").status_code == 200
+        with zmq.Context() as context, context.socket(zmq.DEALER) as client:
+            client.ipv6, client.linger, client.rcvtimeo = True, 0, 30_000
+            client.connect(f"tcp://[::1]:{ports.zmq}")
+            client.send_multipart(wire.encode_ping(1))
+            assert wire.decode_reply(client.recv_multipart()).body["type"] == "pong"
+
+
+@contextmanager
+def in_thread(server: Server) -> Iterator[None]:
+    """Run a server that need not become ready."""
+    thread = threading.Thread(target=run, args=(server,))
+    thread.start()
+    try:
+        yield
+    finally:
+        server.stop()
+        thread.join()
+
+
+def test_readiness_follows_the_model(constant: Callable[..., Any], gate: Any, dealer: Any, png: bytes) -> None:
+    """While a model loads the server lives and pings but is not ready; both doors say so; then it is."""
+    listening: concurrent.futures.Future[Service] = concurrent.futures.Future()
+    ready = threading.Event()
+
+    def load(_: Settings) -> list[Any]:
+        gate()
+        return [constant()]
+
+    def watch(service: Service) -> None:
+        if service.not_ready is None:
+            ready.set()
+        else:
+            listening.set_result(service)
+
+    with in_thread(Server(ANY, load, watch)):
+        ports = listening.result(30).ports
+        client = dealer(f"tcp://127.0.0.1:{ports.zmq}")
+        with httpx.Client(base_url=f"http://127.0.0.1:{ports.http}") as http:
+            assert http.get("/livez").status_code == 200
+            unready = http.get("/readyz")
+            assert (unready.status_code, unready.json()["code"]) == (503, "unavailable")
+            assert "loading" in unready.json()["detail"]
+            assert http.get("/info").json()["ready"] is False
+            assert http.post("/segment", content=png).status_code == 503
+            assert client.ask(1)["code"] == "unavailable"
+            gate.open()
+            assert ready.wait(30)
+            assert http.get("/readyz").json() == {"ready": True, "models": {"constant": "none"}}
+            assert client.ask(2)["type"] == "result"
+
+
+def test_a_server_can_be_stopped_while_its_model_loads(gate: Any) -> None:
+    """A load that takes for ever does not keep the server from ending."""
+
+    def load(_: Settings) -> list[Any]:
+        gate()
+        return []
+
+    with in_thread(Server(ANY, load)):
+        gate.wait_reached()
+
+
+def test_stopping_answers_what_runs_and_drops_what_waits(
+    constant: Callable[..., Any], gate: Any, dealer: Any, png: bytes
+) -> None:
+    """Jobs that wait when the server stops are dropped as `shutdown` on both doors; the running one is answered."""
+    with RunningServer(segmenters=[constant(gate)]) as server, concurrent.futures.ThreadPoolExecutor() as pool:
+        client = dealer(server.address)
+        client.send("running")
+        gate.wait_reached()
+        client.send("waiting", stream="other")
+        over_http = pool.submit(httpx.post, f"{server.url}/segment", content=png, timeout=60)
+        while b"quadfollow_waiting 2.0" not in httpx.get(f"{server.url}/metrics").content:
+            pass
+        stopping = pool.submit(server.stop)
+        first = client.read().body
+        gate.open()
+        second = client.read().body
+        stopping.result()
+        refused = over_http.result()
+    assert (first["id"], first["type"], first["reason"]) == ("waiting", "dropped", "shutdown")
+    assert (second["id"], second["type"]) == ("running", "result")
+    assert (refused.status_code, refused.json()["reason"]) == (503, "shutdown")
+
+
+def test_the_server_ends_in_time_whatever_hangs(constant: Callable[..., Any], gate: Any, dealer: Any) -> None:
+    """Stuck inference, a body that never ends and a client that never reads keep it from ending for 5 s at most."""
+    with (
+        RunningServer(segmenters=[constant(gate)]) as server,
+        socket.create_connection(("127.0.0.1", server.service.ports.http)) as half,
+    ):
+        half.sendall(b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf")
+        deaf = dealer(server.address, rcvhwm=1, rcvbuf=4096)
+        deaf.send("stuck")
+        gate.wait_reached()
+        for number in range(20_000):
+            deaf.raw(*wire.encode_ping(f"{number:>100}"))
+        begun = time.monotonic()
+        server.stop()
+        assert time.monotonic() - begun < 5
+
+
+def test_a_stream_client_goes_on_by_itself_after_a_restart(
+    models: tuple[Path, Path], picture: NDArray[np.uint8]
+) -> None:
+    """The server ends and comes back on its ports; the client loses frames meanwhile, and then gets results again."""
+    settings = replace(ANY, models=(str(models[0]),))
+    with RunningServer(settings) as server:
+        ports = server.service.ports
+        client = StreamClient(server.address, timeout=0.3)
+        client.offer(picture)
+        assert [fate.outcome for fate in client.poll(30)] == ["result"]
+    client.offer(picture)
+    assert [fate.outcome for fate in client.poll(30)] == ["lost"]
+    with client, RunningServer(replace(settings, port=ports.http, zmq_port=ports.zmq, pub_port=ports.pub)):
+        outcomes: list[str] = []
+        end = time.monotonic() + 60
+        while "result" not in outcomes and time.monotonic() < end:
+            client.offer(picture)
+            outcomes += [fate.outcome for fate in client.poll(0.1)]
+        assert outcomes[-1] == "result"
+
+
+@contextmanager
+def served(*options: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """Run ``quadfollow serve`` for real on free ports, wait until it says that it is ready, and give its ports."""
+    program = "from quadfollow_core.cli import main; main()"
+    command = [sys.executable, "-c", program, "serve", "--port=0", "--zmq-port=0", "--pub-port=0", *options]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        ports: dict[str, Any] = {}
+        for line in process.stderr:
+            if " listening " in line:
+                ports = json.loads(line.partition(" listening ")[2])
+            if " ready " in line:
+                break
+        drain = threading.Thread(target=process.stderr.read)
+        drain.start()
+        try:
+            yield process, ports
+        finally:
+            process.kill()
+            drain.join()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_under_full_load_ends_the_process_gracefully(
+    models: tuple[Path, Path], dealer: Any, png: bytes, number: signal.Signals
+) -> None:
+    """With both doors under load, SIGTERM and SIGINT end the process with 0, each request answered until then."""
+    statuses: list[int] = []
+    over = threading.Event()
+
+    def post(url: str) -> None:
+        with httpx.Client(timeout=30) as http, suppress(httpx.TransportError):
+            while not over.is_set():
+                statuses.append(http.post(url, content=png).status_code)
+
+    def flood(client: Any) -> None:
+        client.socket.sndtimeo = 100
+        with suppress(zmq.Again):
+            while not over.is_set():
+                client.send(1)
+
+    with served("--model", str(models[0])) as (process, ports), concurrent.futures.ThreadPoolExecutor() as pool:
+        url = f"http://127.0.0.1:{ports['http']}/segment"
+        load = [pool.submit(post, url) for _ in range(4)]
+        load.append(pool.submit(flood, dealer(f"tcp://127.0.0.1:{ports['zmq']}")))
+        while len(statuses) < 50:
+            time.sleep(0.01)
+        process.send_signal(number)
+        code = process.wait(timeout=5)
+        over.set()
+        for future in load:
+            future.result()
+    assert code == 0
+    assert set(statuses) <= {200, 503}

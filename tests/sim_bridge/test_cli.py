@@ -1,0 +1,136 @@
+"""The command ``fly``: what it prints where, what it leaves behind, and what it ends with."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+
+from quadfollow_core.cli import main
+from quadfollow_sim.replay import ReplaySource
+
+Run = Callable[..., int]
+PROGRAM = "from quadfollow_core.cli import main; main()"
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the console command and return its exit code."""
+
+    def run_it(*arguments: object) -> int:
+        monkeypatch.setattr(sys, "argv", ["quadfollow", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0)
+
+    return run_it
+
+
+def test_without_a_server_fly_ends_with_5(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The error names the address and the remedy, nothing is written, and stdout stays empty."""
+    assert run("fly", "--server", "tcp://127.0.0.1:9", "--out", tmp_path / "out") == 5
+    printed = capsys.readouterr()
+    assert "tcp://127.0.0.1:9" in printed.err
+    assert "quadfollow serve" in printed.err
+    assert printed.out == ""
+    assert not (tmp_path / "out").exists()
+
+
+def test_fly_leaves_video_report_and_rows(run: Run, tmp_path: Path, start_peer: Any, capsys: Any) -> None:
+    """With --json stdout is one object, which is also the report; the rows are the frames, the film the answers."""
+    out = tmp_path / "out"
+    arguments = ("--server", start_peer().address, "--out", out, "--seconds", 1, "--log", "--json", "--stream", "s")
+    assert run("fly", *arguments) == 0
+    printed = capsys.readouterr()
+    report = json.loads(printed.out)
+    assert report == json.loads((out / "report.json").read_text())
+    assert report["plan"]["world"] == "drawn"
+    rows = [json.loads(line) for line in (out / "frames.jsonl").read_text().splitlines()]
+    assert len({row["id"] for row in rows}) == len(rows) == report["frames"] == sum(report["outcomes"].values())
+    film = cv2.VideoCapture(report["files"]["video"])
+    assert int(film.get(cv2.CAP_PROP_FRAME_COUNT)) == report["answers"] > 5
+    film.release()
+    assert sorted(path.name for path in out.iterdir()) == ["flight.mp4", "frames.jsonl", "report.json"]
+    assert report["truth"]["detection_rate"] == 1.0
+
+
+def test_fly_prints_a_table(
+    run: Run, tmp_path: Path, start_peer: Any, write_set: Callable[..., Path], capsys: Any
+) -> None:
+    """With --frames the world is the recording; without video or masks no mask is asked for."""
+    peer = start_peer()
+    folder = write_set(tmp_path / "set", 4)
+    plain = folder / "images"
+    options = ("--server", peer.address, "--out", tmp_path / "out", "--no-video", "--model", "m")
+    assert run("fly", "--frames", folder, *options) == 0
+    assert "4 frames" in capsys.readouterr().out
+    assert all("mask:png" in request.want for request in peer.requests)
+    peer.requests.clear()
+    assert run("fly", "--world", "replay", "--frames", plain, *options) == 0
+    assert "no masks" in capsys.readouterr().out
+    assert len(peer.requests) == 4
+    assert all(request.want == {"target", "people"} and request.model == "m" for request in peer.requests)
+    assert not (tmp_path / "out" / "flight.mp4").exists()
+
+
+def test_faulty_recordings_end_with_3(run: Run, tmp_path: Path, start_peer: Any, write_set: Any, capsys: Any) -> None:
+    """The faulty files are named and no frame goes out."""
+    peer = start_peer()
+    folder = write_set(tmp_path, 3)
+    (folder / "images" / "0_run1cam1_00001.jpeg").write_bytes(b"no picture")
+    assert run("fly", "--frames", folder, "--server", peer.address, "--out", tmp_path / "out") == 3
+    assert "0_run1cam1_00001.jpeg" in capsys.readouterr().err
+    assert peer.requests == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--world", "replay"),
+        ("--world", "drawn", "--frames", "."),
+        ("--rate", "0"),
+        ("--seconds", "-1"),
+        ("--server", "nonsense"),
+        ("--world", "moon"),
+    ],
+)
+def test_wrong_usage_ends_with_2(run: Run, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """Combinations that make no sense are refused before anything happens."""
+    assert run("fly", "--out", tmp_path / "out", *arguments) == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_drawn_clip_can_be_saved(run: Run, tmp_path: Path, capsys: Any) -> None:
+    """--save-frames writes the processed layout and needs no server."""
+    assert run("fly", "--save-frames", tmp_path / "clip", "--seconds", 0.5, "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"frames": 10, "folder": str(tmp_path / "clip")}
+    assert len(ReplaySource(tmp_path / "clip").frames) == 10
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_flight_still_reports(tmp_path: Path, start_peer: Any, number: signal.Signals) -> None:
+    """Ctrl-C or SIGTERM in mid-flight ends with 130, and report and film are whole."""
+    peer = start_peer()
+    command = [sys.executable, "-c", PROGRAM, "fly", "--server", peer.address, "--out", str(tmp_path), "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        end = time.monotonic() + 20
+        while len(peer.requests) < 5 and time.monotonic() < end:
+            time.sleep(0.02)
+        process.send_signal(number)
+        printed, _ = process.communicate(timeout=20)
+    assert process.returncode == 130
+    report = json.loads(printed)
+    assert report["interrupted"]
+    assert 5 <= report["frames"] < 200
+    assert sum(report["outcomes"].values()) == report["frames"]
+    film = cv2.VideoCapture(str(tmp_path / "flight.mp4"))
+    assert int(film.get(cv2.CAP_PROP_FRAME_COUNT)) == report["answers"]
+    film.release()

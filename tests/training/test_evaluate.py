@@ -1,0 +1,184 @@
+"""Evaluation of Keras and ONNX models, on models whose answers are known."""
+
+from __future__ import annotations
+
+import json
+
+import keras
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from PIL import Image
+
+from quadfollow_core.errors import BadDataset, BadInput, BadModel
+from quadfollow_training.evaluate import evaluate, without_bars
+from quadfollow_training.holdout import quantise, stand_in
+from quadfollow_training.predictors import open_predictor
+
+
+@pytest.fixture
+def copying_keras(tmp_path):
+    """A Keras model whose class probabilities are its input's colours."""
+    image = keras.Input((64, 64, 3), dtype="uint8")
+    model = keras.Model(image, keras.layers.Rescaling(1 / 255)(image))
+    model.save(tmp_path / "copy.keras")
+    return tmp_path / "copy.keras"
+
+
+def _save_onnx(path, nodes, outputs, side=64):
+    shape = ["N", side, side]
+    values = [helper.make_tensor_value_info(name, kind, [*shape, *rest]) for name, kind, rest in outputs]
+    source = helper.make_tensor_value_info("image", TensorProto.UINT8, [*shape, 3])
+    constants = [
+        helper.make_tensor("scale", TensorProto.FLOAT, [], [255.0]),
+        helper.make_tensor("two", TensorProto.INT64, [], [2]),
+    ]
+    graph = helper.make_graph(nodes, "copy", [source], values, constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(model, path)
+    return path
+
+
+FLOAT = [
+    helper.make_node("Cast", ["image"], ["colours"], to=TensorProto.FLOAT),
+    helper.make_node("Div", ["colours", "scale"], ["probabilities"]),
+]
+SERVED = [
+    helper.make_node("Cast", ["image"], ["colours"], to=TensorProto.FLOAT),
+    helper.make_node("ArgMax", ["colours"], ["index"], axis=3, keepdims=0),
+    helper.make_node("Cast", ["index"], ["classes"], to=TensorProto.UINT8),
+    helper.make_node("Gather", ["image", "two"], ["target_probability"], axis=3),
+]
+
+
+@pytest.fixture
+def copying_float(tmp_path):
+    """An ONNX model with float probabilities that copies its input."""
+    return _save_onnx(tmp_path / "float.onnx", FLOAT, [("probabilities", TensorProto.FLOAT, [3])])
+
+
+@pytest.fixture
+def copying_served(tmp_path):
+    """An ONNX model with the serving outputs that copies its input."""
+    outputs = [("classes", TensorProto.UINT8, []), ("target_probability", TensorProto.UINT8, [])]
+    return _save_onnx(tmp_path / "served.onnx", SERVED, outputs)
+
+
+@pytest.mark.parametrize("model", ["copying_keras", "copying_float", "copying_served"])
+def test_a_copying_model_is_perfect_on_images_that_are_their_masks(model, evaluation, request):
+    """Keras, float ONNX and served ONNX models go through the official scorer alike."""
+    result = evaluate(request.getfixturevalue(model), evaluation)
+    assert result["final"] == 1
+    assert (result["tp"], result["fp"], result["fn"]) == (8, 0, 0)
+    assert result["sets"]["following_images"]["by_size"] == {"80-159": {"frames": 4, "detected": 4, "iou": 1.0}}
+    assert result["sets"]["patrol_non_targ"]["iou_bg"] == 1
+    assert result["input_size"] == [64, 64]
+    assert "class map" in result["channels"] if model == "copying_served" else "exact" in result["channels"]
+
+
+@pytest.mark.parametrize("model", ["copying_keras", "copying_float", "copying_served"])
+def test_the_threshold_is_128_of_255(model, evaluation, request):
+    """A target probability of 127/255 is none and 128/255 is one."""
+    predict = open_predictor(request.getfixturevalue(model))
+    images = np.zeros((2, 64, 64, 3), dtype=np.uint8)
+    images[0, :, :, 2], images[1, :, :, 2] = 127, 128
+    assert [int((channels[:, :, 2] >= 128).sum()) for channels in predict(images)] == [0, 64 * 64]
+
+
+def test_probabilities_are_cut_not_rounded():
+    """floor(255 p), so that p >= 128/255 is exactly above 127; every multiple of 1/255 comes back."""
+    assert quantise(np.array([0.0, 0.499, 127.99 / 255, 1.0], dtype=np.float32)).tolist() == [0, 127, 127, 255]
+
+
+def test_a_model_that_sees_nothing_scores_nothing(evaluation, tmp_path):
+    """Missed targets are counted, and the worst ones lead the sheet."""
+    for path in evaluation.glob("*/images/*.png"):
+        Image.new("RGB", (64, 64), (255, 0, 0)).save(path)
+    blind = _save_onnx(tmp_path / "blind.onnx", FLOAT, [("probabilities", TensorProto.FLOAT, [3])])
+    result = evaluate(blind, evaluation, tmp_path / "report")
+    assert (result["final"], result["fn"], result["tp"]) == (0, 8, 0)
+    assert json.loads((tmp_path / "report" / "evaluation.json").read_text()) == json.loads(json.dumps(result))
+    with Image.open(tmp_path / "report" / "worst.png") as sheet:
+        assert sheet.size == (2 * 3 * 224, 4 * (224 + 18))
+
+
+def test_a_run_is_evaluated_into_its_folder(copying_keras, evaluation):
+    """A run's folder names its best model and receives report and sheet; a model on its own leaves no files."""
+    run = copying_keras.parent / "run"
+    run.mkdir()
+    copying_keras.rename(run / "best.keras")
+    evaluate(run / "best.keras", evaluation)
+    assert not (run / "worst.png").exists()
+    (run / "config.json").write_text("{}")
+    evaluate(run, evaluation.parent)
+    assert {"evaluation.json", "worst.png"} <= {path.name for path in run.iterdir()}
+
+
+def test_a_model_of_any_size_is_told_one(evaluation, tmp_path):
+    """A model with an open size needs --size; one with a fixed size takes no other."""
+    path = _save_onnx(tmp_path / "any.onnx", FLOAT, [("probabilities", TensorProto.FLOAT, [3])], side=None)
+    with pytest.raises(BadInput, match="--size 256x256"):
+        evaluate(path, evaluation)
+    assert evaluate(path, evaluation, size=(64, 64))["final"] == 1
+    fixed = _save_onnx(tmp_path / "fixed.onnx", FLOAT, [("probabilities", TensorProto.FLOAT, [3])])
+    with pytest.raises(BadInput, match="takes 64x64"):
+        open_predictor(fixed, (32, 32))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("missing.onnx", None, "no model"),
+        ("broken.onnx", b"junk", "not an ONNX model"),
+        ("broken.keras", b"junk", "not a Keras model"),
+        ("weights.h5", b"junk", "neither"),
+    ],
+)
+def test_what_is_no_model_is_refused_by_name(tmp_path, name, content, message):
+    """Missing, damaged and foreign files are named."""
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(BadModel, match=rf"{message}.*{name}|{name}.*{message}"):
+        open_predictor(tmp_path / name)
+
+
+def test_an_onnx_model_with_other_outputs_is_refused(tmp_path):
+    """A model without the contract's outputs is refused, and its outputs are named."""
+    nodes = [helper.make_node("Identity", ["image"], ["logits"])]
+    path = _save_onnx(tmp_path / "other.onnx", nodes, [("logits", TensorProto.UINT8, [3])])
+    with pytest.raises(BadModel, match="logits"):
+        open_predictor(path)
+
+
+def test_damaged_evaluation_data_is_named(copying_float, evaluation):
+    """A damaged frame, or a missing set, stops the evaluation with its name."""
+    victim = evaluation / "patrol_with_targ" / "masks" / "2__mask_00002.png"
+    victim.write_bytes(b"\x89PNG\r\n\x1a\n")
+    with pytest.raises(BadDataset, match="2__mask_00002"):
+        evaluate(copying_float, evaluation)
+    with pytest.raises(BadDataset, match="following_images"):
+        evaluate(copying_float, evaluation / "patrol_with_targ")
+
+
+def test_bars_of_a_letterboxed_frame_are_not_scored():
+    """A wide frame's prediction is cut to the part the frame fills."""
+    prediction = np.zeros((32, 32, 3), dtype=bool)
+    prediction[8:24] = True
+    assert without_bars(prediction, (20, 40, 3), (32, 32)).all()
+    assert without_bars(prediction, (40, 40, 3), (32, 32)).shape == (32, 32, 3)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "name"),
+    [
+        (0, "patrol_non_targ"),
+        (3, "patrol_non_targ"),
+        (4, "patrol_with_targ"),
+        (199, "patrol_with_targ"),
+        (200, "following_images"),
+    ],
+)
+def test_held_out_frames_stand_in_for_the_official_sets(pixels, name):
+    """How much target a held-out frame shows decides which set it stands in for."""
+    assert stand_in(pixels) == name

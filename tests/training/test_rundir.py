@@ -1,0 +1,53 @@
+"""A run's folder: files that are whole or not there, and where a run came from."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from quadfollow_training import rundir
+from quadfollow_training.rundir import RunFolder, environment, git_commit, save_whole
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    """Whoever reads a file sees it whole, old or new."""
+    path = tmp_path / "state.txt"
+    save_whole(path, lambda part: part.write_text("old"))
+
+    def fail(part):
+        part.write_text("ha")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        save_whole(path, fail)
+    assert path.read_text() == "old"
+
+
+def test_history_is_read_back_as_written_up_to_an_epoch(tmp_path):
+    """Numbers survive to the last digit, what was not measured stays absent, later epochs are cut off."""
+    folder = RunFolder(tmp_path)
+    rows = [
+        {"epoch": 1.0, "loss": 1 / 3},
+        {"epoch": 2.0, "loss": 0.1, "held_out_final": 0.5},
+        {"epoch": 3.0, "loss": 0.0},
+    ]
+    folder.write_history(rows)
+    assert folder.read_history(3) == rows
+    assert folder.read_history(2) == rows[:2]
+    assert RunFolder(tmp_path / "none").read_history(5) == []
+
+
+def test_the_environment_names_versions_and_command():
+    """A run can be traced to the packages it ran with."""
+    found = environment()
+    assert {"keras", "numpy", "quadfollow"} <= found["packages"].keys()
+    assert found["command"]
+
+
+def test_the_commit_is_only_named_for_source_in_git(tmp_path, monkeypatch):
+    """A package that is not under version control, or a machine without git, has no commit."""
+    monkeypatch.setattr(rundir, "__file__", str(shutil.copy(rundir.__file__, tmp_path)))
+    assert git_commit() is None
+    monkeypatch.setattr(rundir.shutil, "which", lambda name: None)
+    assert git_commit() is None

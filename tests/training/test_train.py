@@ -1,0 +1,239 @@
+"""Training runs: what they leave behind, and that an interruption changes nothing."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+
+from quadfollow_core.errors import BadInput, BadModel, Unavailable
+from quadfollow_training import train as train_module
+from quadfollow_training.batches import Shares
+from quadfollow_training.fcn import Spec
+from quadfollow_training.progress import ProgressBar
+from quadfollow_training.train import train
+
+ONE_STAGE = Spec(input_size=(32, 32), encoders=(4,), bottleneck=4, decoders=(4,))
+
+
+@pytest.fixture
+def recipe(tiny_recipe):
+    """The tiny recipe with the smallest network there is, for what does not depend on its depth."""
+    return replace(tiny_recipe, spec=ONE_STAGE)
+
+
+@pytest.fixture(scope="module")
+def finished_once(tmp_path_factory):
+    """Where the one finished run lies, and where its data."""
+    return tmp_path_factory.mktemp("finished")
+
+
+@pytest.fixture
+def finished(finished_once, data, recipe, tmp_path):
+    """A copy of a run of one epoch, its recipe and its data."""
+    recipe = replace(recipe, epochs=1)
+    if not (finished_once / "last.keras").exists():
+        train(recipe, [data], finished_once)
+    shutil.copytree(finished_once, tmp_path / "run")
+    return recipe, data, tmp_path / "run"
+
+
+def _weights(run):
+    model = keras.models.load_model(run / "last.keras")
+    return [np.asarray(value) for value in (*model.get_weights(), *(v.numpy() for v in model.optimizer.variables))]
+
+
+def _rows(run):
+    with (run / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
+
+
+def test_a_run_leaves_everything_that_tells_about_it(data, tiny_recipe, tmp_path):
+    """A run's folder has models, history, curves, picture and a configuration that names data and held-out runs."""
+    out = tmp_path / "run"
+    result = train(tiny_recipe, [data], out)
+    assert {path.name for path in out.iterdir()} == {
+        "best.keras",
+        "last.keras",
+        "history.csv",
+        "curves.png",
+        "network.png",
+        "config.json",
+    }
+    config = json.loads((out / "config.json").read_text())
+    assert config["recipe"]["name"] == "tiny"
+    assert config["held_out_runs"] == ["3_run1"]
+    assert len(config["data"]["fingerprint"]) == 64
+    assert config["packages"]["keras"] == keras.__version__
+    assert {"git_commit", "command", "python"} <= config.keys()
+    assert [row["epoch"] for row in _rows(out)] == ["1.0", "2.0", "3.0", "4.0"]
+    assert [bool(row["held_out_final"]) for row in _rows(out)] == [False, True, False, True]
+    assert result["epochs"] == 4
+    best = keras.models.load_model(out / "best.keras", compile=False)
+    assert best.input_shape == (None, 32, 32, 3)
+
+
+@pytest.mark.parametrize("recipe_of", ["whole frames", "crops"])
+def test_a_killed_run_goes_on_to_the_same_weights(data, recipe, tmp_path, monkeypatch, recipe_of):
+    """A run killed in the middle of its third epoch and resumed ends bit for bit as one never interrupted."""
+    if recipe_of == "crops":
+        recipe = replace(
+            recipe,
+            crop=32,
+            augmentations=("flip", "scale", "noise"),
+            optimizer="adamw",
+            weight_decay=1e-3,
+            schedule="cosine",
+            warmup=2,
+            dice=1.0,
+            workers=1,
+        )
+    train(recipe, [data], tmp_path / "whole")
+    with monkeypatch.context() as patched:
+
+        def kill(bar, batch, logs=None):
+            if bar.epoch == 2 and batch == 1:
+                raise KeyboardInterrupt
+
+        patched.setattr(ProgressBar, "on_train_batch_end", kill)
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, [data], tmp_path / "killed")
+    assert len(_rows(tmp_path / "killed")) == 2
+    train(recipe, [data], tmp_path / "killed", resume=True)
+    pairs = zip(_weights(tmp_path / "whole"), _weights(tmp_path / "killed"), strict=True)
+    assert all(np.array_equal(one, other) for one, other in pairs)
+    assert _rows(tmp_path / "whole") == _rows(tmp_path / "killed")
+
+
+@pytest.mark.slow
+def test_a_run_killed_outright_goes_on_to_the_same_weights(data, tmp_path):
+    """SIGKILL at any moment loses at most an epoch, and the resumed command ends as if nothing had happened."""
+    options = ["--data", str(data), "--hold-out", "3_run1", "--filters", "2,2,2,2,2", "--batch", "2", "--workers", "1"]
+    options += ["--epochs", "4", "--steps", "4", "--validation-steps", "1"]
+    program = "from quadfollow_training.cli import train; train()"
+
+    def start(out, *more):
+        return subprocess.Popen([sys.executable, "-c", program, *options, "--out", str(tmp_path / out), *more])
+
+    assert start("whole").wait() == 0
+    killed = start("killed")
+    while not (tmp_path / "killed" / "last.keras").exists():
+        assert killed.poll() is None
+        time.sleep(0.01)
+    killed.kill()
+    killed.wait()
+    assert start("killed", "--resume").wait() == 0
+    pairs = zip(_weights(tmp_path / "whole"), _weights(tmp_path / "killed"), strict=True)
+    assert all(np.array_equal(one, other) for one, other in pairs)
+
+
+def test_a_row_without_its_weights_is_dropped_on_resumption(data, recipe, tmp_path, monkeypatch):
+    """Killed between writing the history and the weights, the epoch is trained again and its row written once."""
+    recipe = replace(recipe, epochs=2, score_every=1)
+    out = tmp_path / "run"
+    save = train_module.save_whole
+
+    def fail(path, write):
+        if path.name == "last.keras" and len(_rows(out)) == 2:
+            raise KeyboardInterrupt
+        save(path, write)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(train_module, "save_whole", fail)
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, [data], out)
+    assert len(_rows(out)) == 2
+    train(recipe, [data], out, resume=True)
+    assert [row["epoch"] for row in _rows(out)] == ["1.0", "2.0"]
+
+
+def test_training_learns(data, tiny_recipe, tmp_path):
+    """On blobs of plain colours the loss falls well and the target's IoU on the held-out run rises."""
+    recipe = replace(
+        tiny_recipe,
+        epochs=4,
+        steps=25,
+        batch=8,
+        crop=32,
+        shares=Shares(0.6, 0.2, 0.2),
+        learning_rate=0.02,
+        class_weights=(1, 2, 4),
+        dice=1.0,
+        score_every=4,
+    )
+    train(recipe, [data], tmp_path / "run")
+    rows = _rows(tmp_path / "run")
+    assert float(rows[-1]["loss"]) < float(rows[0]["loss"]) / 2
+    assert max(float(rows[-1][f"held_out_iou_{place}"]) for place in ("near", "far")) > 0.2
+
+
+def test_a_finished_folder_is_not_overwritten(finished):
+    """Training into a folder that holds a run needs --resume, which then has nothing left to do."""
+    recipe, data, run = finished
+    with pytest.raises(BadInput, match="--resume"):
+        train(recipe, [data], run)
+    before = (run / "last.keras").read_bytes()
+    assert train(recipe, [data], run, resume=True)["epochs"] == 1
+    assert (run / "last.keras").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [({"learning_rate": 0.1}, "learning_rate 0.005, now 0.1"), ({"epochs": 9}, "epochs 1, now 9")],
+)
+def test_a_run_cannot_be_resumed_as_another(finished, change, named):
+    """Resuming with another recipe is refused, and the difference named."""
+    recipe, data, run = finished
+    with pytest.raises(BadInput, match=named):
+        train(replace(recipe, **change), [data], run, resume=True)
+
+
+def test_other_data_cannot_resume_a_run(finished, write_run):
+    """Data that changed since the run began is noticed by its fingerprint."""
+    recipe, data, run = finished
+    write_run(data / "train", "4_run1", 2, seed=9, target=5)
+    with pytest.raises(BadInput, match="fingerprint"):
+        train(recipe, [data], run, resume=True)
+
+
+def test_damaged_weights_are_refused_by_name(finished):
+    """A last.keras that is not a model is an error that names it."""
+    recipe, data, run = finished
+    (run / "last.keras").write_bytes(b"not a model")
+    with pytest.raises(BadModel, match=r"last.keras cannot be read"):
+        train(recipe, [data], run, resume=True)
+
+
+def test_held_out_runs_can_be_chosen(data, recipe, tmp_path):
+    """Runs named by the caller replace the recipe's, and must be there."""
+    recipe = replace(recipe, epochs=1)
+    train(recipe, [data], tmp_path / "run", hold_out=["2_run1"])
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["held_out_runs"] == ["2_run1"]
+    with pytest.raises(BadInput, match="7_run7"):
+        train(recipe, [data], tmp_path / "other", hold_out=["7_run7"])
+
+
+def test_data_without_the_recipes_runs_trains_without_a_held_out_score(data, recipe, tmp_path):
+    """Somebody else's recordings have none of the runs a recipe holds out: training goes on without them."""
+    recipe = replace(recipe, epochs=1, hold_out=("0_run6",))
+    result = train(recipe, [data], tmp_path / "run")
+    assert result["best"]["epoch"] == 1
+    assert not _rows(tmp_path / "run")[0]["held_out_final"]
+    assert (tmp_path / "run" / "best.keras").exists()
+
+
+def test_tensorboard_is_asked_for_before_anything_is_trained(data, recipe, tmp_path, monkeypatch):
+    """--tensorboard without TensorBoard says what to install."""
+    monkeypatch.setattr(train_module, "find_spec", lambda name: None)
+    with pytest.raises(Unavailable, match="pip install tensorboard"):
+        train(recipe, [data], tmp_path / "run", tensorboard=True)
+    assert not (tmp_path / "run" / "last.keras").exists()
