@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from quadfollow_core.errors import BadInput
-
-Point = tuple[float, float, float]
-"""``(x, y, z)`` in the world frame, metres."""
+from quadfollow_sim.world import Point
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ import numpy as np
 from quadfollow_sim.city.flight import Setpoint
 from quadfollow_sim.city.gimbal import MOUNT
 from quadfollow_sim.city.physics import State
-from quadfollow_sim.vehicle import Brake, Command, Follow, Point, Velocity
+from quadfollow_sim.vehicle import Brake, Command, Follow, Velocity
+from quadfollow_sim.world import Point
 
 DISTANCE, ABOVE = 4.0, 1.4
 """Where Follow keeps: metres away on the level, and above the point."""
