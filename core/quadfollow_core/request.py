@@ -55,6 +55,8 @@ class FrameRequest:
     depth: DepthHeader | None = None
     depth_data: Bytes | None = None
     want: frozenset[str] = DEFAULT_WANT
+    reset_track: bool = False
+    """Whether the stream's target is forgotten before this frame is looked at."""
     deadline_ms: float | None = None
     model: str | None = None
     threshold: int | None = None
@@ -124,6 +126,7 @@ def parse_request(header: Mapping[str, Any], image: Bytes, depth_data: Bytes | N
         depth=depth,
         depth_data=depth_data,
         want=_want(header.get("want")),
+        reset_track=_flag(header, "reset_track"),
         deadline_ms=_number(header, "deadline_ms", positive=True),
         model=_name(header, "model"),
         threshold=_integer(header, "threshold", 1, 255),
@@ -165,6 +168,13 @@ def _number(source: Mapping[str, Any], key: str, *, positive: bool = False) -> f
     if positive and value <= 0:
         raise BadMessage(f"{key} must be above zero, got {value}")
     return float(value)
+
+
+def _flag(source: Mapping[str, Any], key: str) -> bool:
+    value = source.get(key, False)
+    if value is not None and not isinstance(value, bool):
+        raise BadMessage(f"{key} must be true or false, got {_shown(value)}")
+    return bool(value)
 
 
 def _integer(source: Mapping[str, Any], key: str, low: int, high: int) -> int | None:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from quadfollow_core.codec import MAX_PIXELS
+from quadfollow_core.trackers import TRACKERS
 from quadfollow_server.settings import DEVICES, Settings
 
 
@@ -29,6 +30,13 @@ from quadfollow_server.settings import DEVICES, Settings
     default="auto",
     show_default=True,
     help="Where inference runs; anything but auto fails rather than fall back.",
+)
+@click.option(
+    "--tracker",
+    type=click.Choice(list(TRACKERS)),
+    default="kalman",
+    show_default=True,
+    help="How a stream's target is followed; centroid is the baseline.",
 )
 @click.option("--threads", default=0, show_default=True, help="Threads of one inference; 0 for all physical cores.")
 @click.option("--max-body-mb", default=16.0, show_default=True, help="Largest request in MiB.")

@@ -20,6 +20,7 @@ from quadfollow_server.metrics import Metrics
 from quadfollow_server.models import Models
 from quadfollow_server.pipeline import process
 from quadfollow_server.settings import Settings
+from quadfollow_server.tracking import Tracks
 
 MAX_STREAMS = 4096
 """Streams whose drops are remembered: those that dropped last."""
@@ -33,7 +34,7 @@ class Dispatcher:
     Args:
         models: where a frame's model is looked up.
         metrics: told each frame's outcome.
-        settings: gives ``max_waiting`` and ``max_pixels``.
+        settings: gives ``max_waiting``, ``max_pixels`` and ``tracker``.
         publish: given each result that belongs to a stream.
     """
 
@@ -42,6 +43,7 @@ class Dispatcher:
         self._metrics = metrics
         self._settings = settings
         self._publish = publish
+        self._tracks = Tracks(settings.tracker)
         self._waiting: dict[Hashable, Job] = {}
         self._running: Job | None = None
         self._state = threading.Condition(threading.RLock())
@@ -71,6 +73,7 @@ class Dispatcher:
                 return self._deliver(job, Overloaded(f"{len(self._waiting)} frames are waiting: try again"))
             if older is not None:
                 job.urgency = min(job.urgency, older.urgency)  # the place in the queue is the stream's
+                job.reset_track = job.reset_track or older.reset_track
             self._waiting[job.slot] = job
             self._state.notify()
         if older is not None:
@@ -107,11 +110,18 @@ class Dispatcher:
 
     def _answer(self, job: Job) -> Outcome:
         queued_ms = job.held_ms
+        self._tracks.prepare(job)
         if job.expired():
             return Dropped("deadline", queued_ms)
         try:
             segmenter = self._models.get(job.request.model)
-            result = process(job.request, segmenter, max_pixels=self._settings.max_pixels, overlay=job.overlay)
+            result = process(
+                job.request,
+                segmenter,
+                max_pixels=self._settings.max_pixels,
+                overlay=job.overlay,
+                follow=self._tracks.follower(job),
+            )
         except Exception as error:  # noqa: BLE001  a frame that cannot be answered must not end the worker
             return as_known(error, f"frame {job.request.id!r} from {job.door}")
         result.body["timings"] = {"queue_ms": queued_ms} | result.body["timings"]

@@ -140,7 +140,11 @@ def _header(query: Mapping[str, str], mask: str) -> dict[str, Any]:
     header: dict[str, Any] = {key: query[key] for key in ("id", "stream", "model") if key in query}
     header |= {key: _number(query, key, int) for key in ("threshold", "min_area") if key in query}
     header |= {key: _number(query, key, float) for key in ("deadline_ms", "captured_at") if key in query}
-    return header | {"want": ["target", "people", *([] if mask == "none" else [f"mask:{mask}"])]}
+    track, reset = _switch(query, "track"), _switch(query, "reset_track")
+    if (track or reset) and not query.get("stream"):
+        raise BadMessage("track and reset_track belong to a stream: name one with ?stream=")
+    wanted = {"target": True, "people": True, "track": track, f"mask:{mask}": mask != "none"}
+    return header | {"want": [name for name, is_wanted in wanted.items() if is_wanted], "reset_track": reset}
 
 
 def _number(query: Mapping[str, str], key: str, kind: type[int] | type[float]) -> float:

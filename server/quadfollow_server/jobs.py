@@ -54,11 +54,14 @@ class Job:
     received: float = field(default_factory=time.monotonic)
     urgency: float = field(init=False)
     """Monotonic time to be served by; the earliest is served first."""
+    reset_track: bool = field(init=False)
+    """Whether this frame, or one whose place it took, asked to forget the stream's target."""
     settled: bool = field(default=False, init=False)
     """Whether its outcome was delivered."""
 
     def __post_init__(self) -> None:
         deadline = self.request.deadline_ms
+        self.reset_track = self.request.reset_track and self.lane is not None
         self.urgency = self.received + (PATIENCE if deadline is None else deadline / 1000)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -11,14 +12,26 @@ from quadfollow_core.locate import Segmentation, locate
 from quadfollow_core.overlay import draw_overlay
 from quadfollow_core.request import FrameRequest, Result
 from quadfollow_core.resize import fit_frame
+from quadfollow_core.track import Track
 from quadfollow_core.types import Sighting
 from quadfollow_server.segmenter import Segmenter
 
+Follow = Callable[[Sighting], Track]
+"""Takes what one frame of a stream showed and tells the stream's track."""
 
-def process(request: FrameRequest, segmenter: Segmenter, *, max_pixels: int, overlay: bool = False) -> Result:
-    """Answer one frame: decode, fit, segment, locate, encode.
 
-    With ``overlay`` the result's picture is the frame with its overlay instead of the class mask.
+def process(
+    request: FrameRequest,
+    segmenter: Segmenter,
+    *,
+    max_pixels: int,
+    overlay: bool = False,
+    follow: Follow | None = None,
+) -> Result:
+    """Answer one frame: decode, fit, segment, locate, track, encode.
+
+    With ``overlay`` the result's picture is the frame with its overlay instead of the class mask; with ``follow`` the
+    answer has the stream's track.
 
     Raises:
         BadInput, LimitExceeded: the frame is not what it claims to be, or too large.
@@ -34,11 +47,16 @@ def process(request: FrameRequest, segmenter: Segmenter, *, max_pixels: int, ove
     seen = Segmentation(classes, probability, letterbox, (frame.shape[1], frame.shape[0]))
     sighting = locate(seen, request.rule(segmenter.contract.rule), request.camera, depth)
     watch.lap("locate_ms")
+    place = {}
+    if follow is not None:
+        place["track"] = follow(sighting).as_dict()
+        watch.lap("track_ms")
     mask, picture = _mask(request, seen)
     if overlay:
         picture = encode_png(draw_overlay(frame, classes, letterbox, sighting))
     watch.lap("encode_ms")
-    return Result(_body(request, segmenter.contract.name, seen, sighting, mask) | {"timings": watch.laps}, picture)
+    body = _body(request, segmenter.contract.name, seen, sighting, mask)
+    return Result(body | place | {"timings": watch.laps}, picture)
 
 
 class Stopwatch:

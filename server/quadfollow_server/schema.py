@@ -58,6 +58,23 @@ class MaskShape(_Shape):
     data: str | None = Field(None, description="png: base64 of a single-channel PNG of class ids")
 
 
+class TrackShape(_Shape):
+    """The stream's target over time, as of this frame; vectors are empty while it has no place."""
+
+    state: Literal["searching", "following", "coasting", "lost"]
+    time: float = Field(description="captured_at, or the server's clock where none was given; seconds")
+    space: Literal["world", "bearing", "pixel"] | None
+    position: list[float] = Field(description="world: x, y, z in metres; bearing: azimuth, elevation; pixel: u, v")
+    velocity: list[float] = Field(description="the same per second")
+    position_sigma: list[float] = Field(description="one standard deviation per axis")
+    velocity_sigma: list[float]
+    age: float | None = Field(description="seconds since the target was last seen")
+    updates: int = Field(description="sightings taken in")
+    distance: float | None = Field(description="metres from the camera")
+    distance_source: Literal["depth", "height"] | None
+    confidence: float | None = Field(description="of the last sighting taken in")
+
+
 class SegmentAnswer(_Shape):
     """What was located in one frame."""
 
@@ -69,6 +86,7 @@ class SegmentAnswer(_Shape):
     frame: Size
     target: TargetShape | None
     people: list[BlobShape]
+    track: TrackShape | None = None
     mask: MaskShape | None = None
     timings: dict[str, float] = Field(description="milliseconds per stage")
     held_ms: float = Field(description="milliseconds from the request's receipt to this answer")
@@ -105,6 +123,8 @@ _PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
     "stream": ({"type": "string"}, "name of the stream this frame belongs to; its results are published"),
     "id": ({"type": "string"}, "repeated in the answer"),
     "captured_at": ({"type": "number"}, "repeated in the answer"),
+    "track": ({"enum": ["0", "1"], "default": "0"}, "add the stream's track; needs a stream"),
+    "reset_track": ({"enum": ["0", "1"], "default": "0"}, "forget the stream's target first"),
     "mask": ({"enum": ["none", "rle", "png"], "default": "none"}, "add the class mask"),
     "overlay": ({"enum": ["0", "1"], "default": "0"}, "with Accept: image/png: the frame with its overlay"),
     "threshold": ({"type": "integer", "minimum": 1, "maximum": 255}, "target probability times 255"),

@@ -41,6 +41,7 @@ class Service:
             "version": VERSION,
             "ready": self.not_ready is None,
             "models": [_described(model, is_default=model is self.models.all[0]) for model in self.models.all],
+            "tracker": self.settings.tracker,
             "limits": self.settings.limits,
             "ports": self.ports.as_dict(),
         }

@@ -8,6 +8,7 @@ from typing import Any
 from quadfollow_core.codec import MAX_PIXELS
 from quadfollow_core.errors import BadInput
 from quadfollow_core.request import MAX_NAME
+from quadfollow_core.trackers import make_tracker
 from quadfollow_core.wire import MAX_HEADER
 
 DEVICES = ("auto", "cpu", "cuda", "tensorrt")
@@ -33,7 +34,11 @@ class Settings:
     max_waiting: int = 256
     """Frames waiting for inference at most, over all clients; likewise HTTP bodies being received."""
 
+    tracker: str = "kalman"
+    """How the target of a stream is followed; ``centroid`` is the baseline."""
+
     def __post_init__(self) -> None:
+        make_tracker(self.tracker)
         for name in ("port", "zmq_port", "pub_port"):
             _require_within(name, getattr(self, name), 0, 65535)
         _require_within("threads", self.threads, 0, 1024)

@@ -125,6 +125,7 @@ BAD_HEADERS = [
     ({"captured_at": 10**400}, "finite"),
     ({"deadline_ms": -1}, "above zero"),
     ({"want": "target"}, "want"),
+    ({"reset_track": "yes"}, "reset_track"),
     ({"want": ["everything"]}, "everything"),
     ({"encoding": "bmp"}, "bmp"),
     ({"threshold": 0}, "1 to 255"),
@@ -176,7 +177,21 @@ json_values = st.recursive(
 )
 keys = st.sampled_from(
     ["id", "stream", "captured_at", "encoding", "width", "height", "camera", "depth", "want", "deadline_ms", "model"]
-    + ["threshold", "min_area", "type", "pose", "position", "rpy", "quaternion", "fx", "fy", "cx", "cy", "scale"]
+    + [
+        "reset_track",
+        "threshold",
+        "min_area",
+        "type",
+        "pose",
+        "position",
+        "rpy",
+        "quaternion",
+        "fx",
+        "fy",
+        "cx",
+        "cy",
+        "scale",
+    ]
 )
 
 

@@ -150,6 +150,12 @@ class Gate:
         """Let everybody through from now on."""
         self._opened.set()
 
+    def shut(self) -> None:
+        """Stop whoever comes from now on; those who went through are forgotten."""
+        self._opened.clear()
+        while self._reached.acquire(blocking=False):
+            pass
+
 
 @pytest.fixture
 def gate() -> Iterator[Gate]:

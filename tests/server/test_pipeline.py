@@ -66,7 +66,7 @@ def test_no_target_is_null(segmenter: OnnxSegmenter) -> None:
 
 
 def test_people_come_only_when_wanted(ask: Callable[..., Result]) -> None:
-    """Without `people` in `want` the answer has no such key; `track` is accepted and adds none yet."""
+    """Without `people` in `want` the answer has no such key; a frame on its own has no track."""
     assert "people" not in ask(want=["target"]).body
     assert ask(want=["target", "people", "track"]).body.keys() == ask().body.keys()
 
