@@ -16,12 +16,13 @@ PACKAGES = "apt-get install libegl1 libegl-mesa0 libgl1-mesa-dri (or libosmesa6)
 
 @cache
 def load_mujoco() -> Any:
-    """Import MuJoCo for rendering without a display and return the module.
+    """Import MuJoCo for drawing without a display and return the module.
 
-    ``MUJOCO_GL`` is respected where it is set, else EGL is taken, else OSMesa.
+    ``MUJOCO_GL`` is respected where it is set, else EGL is taken, else OSMesa. Where neither is installed MuJoCo is
+    loaded for physics alone, and :func:`make_context` says what is missing.
 
     Raises:
-        Unavailable: MuJoCo or the system's OpenGL library is not installed.
+        Unavailable: MuJoCo is not installed, or its OpenGL library does not load.
     """
     os.environ["MUJOCO_GL"] = os.environ.get("MUJOCO_GL") or _find_platform()
     try:
@@ -32,22 +33,28 @@ def load_mujoco() -> Any:
         raise Unavailable(f"MuJoCo found no OpenGL ({error}): {PACKAGES}") from error
 
 
-def make_context(size: int) -> Any:
-    """Open an OpenGL context of this thread for pictures up to ``size`` pixels wide and high, and make it current.
+def _find_platform() -> str:
+    installed = (platform for platform, library in LIBRARIES.items() if ctypes.util.find_library(library))
+    return next(installed, "disable")
+
+
+def make_context(size: int, model: Any) -> tuple[Any, Any]:
+    """Open an OpenGL context of this thread for pictures up to ``size`` pixels wide and high, and upload a model.
+
+    Returns the context, now current, and MuJoCo's drawing context, which draws off screen with depth from far to near.
 
     Raises:
-        Unavailable: no driver can draw here.
+        Unavailable: no OpenGL is installed, or no driver can draw here.
     """
+    mujoco = load_mujoco()
+    if not hasattr(mujoco, "GLContext"):
+        raise Unavailable(f"the city draws with OpenGL, and neither EGL nor OSMesa is installed: {PACKAGES}")
     try:
-        context = load_mujoco().GLContext(size, size)
+        context = mujoco.GLContext(size, size)
         context.make_current()
-    except (ImportError, AttributeError, OSError, RuntimeError) as error:
+        drawing = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
+    except (ImportError, AttributeError, OSError, RuntimeError, mujoco.FatalError) as error:
         raise Unavailable(f"OpenGL cannot draw here ({error}): {PACKAGES}") from error
-    return context
-
-
-def _find_platform() -> str:
-    for platform, library in LIBRARIES.items():
-        if ctypes.util.find_library(library):
-            return platform
-    raise Unavailable(f"the city draws with OpenGL, and neither EGL nor OSMesa is installed: {PACKAGES}")
+    mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, drawing)
+    drawing.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
+    return context, drawing

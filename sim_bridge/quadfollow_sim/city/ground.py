@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 
 import numpy as np
@@ -21,23 +22,27 @@ _FEWEST = 4
 FLAT_ENOUGH = 0.03
 """Largest distance in metres by which an outline may be straightened."""
 
-Polygon = Floats
-"""``(N, 2 + fields)``: x, y and every field at each corner."""
+Polygon = list[list[float]]
+"""Per corner x, y and every field. Lists: the many small polygons are clipped faster than as arrays."""
 
 
 def build_ground(plan: Plan) -> dict[tuple[str, int, int], Mesh]:
     """Return meshes keyed by surface and chunk; kerb faces between road and pavement are with ``border``."""
     polygons: dict[str, list[Polygon]] = defaultdict(list)
-    walls: list[Floats] = []
+    walls: list[Polygon] = []
     for triangle in _triangles(plan):
         _share_out(triangle, polygons, walls)
     chunks: dict[tuple[str, int, int], list[Polygon]] = defaultdict(list)
     for surface, pieces in polygons.items():
         for piece in pieces:
-            column, row = np.floor(piece[:, :2].mean(axis=0) / CHUNK).astype(int)
-            chunks[surface, int(column), int(row)].append(piece[:, :2])
+            chunks[surface, *_chunk(piece)].append(piece)
     meshes = {key: _flat_mesh(pieces, key[0]) for key, pieces in chunks.items()}
     return {**meshes, ("border", 99, 99): _wall_mesh(walls)}
+
+
+def _chunk(piece: Polygon) -> tuple[int, int]:
+    column, row = (math.floor(sum(corner[axis] for corner in piece) / len(piece) / CHUNK) for axis in (0, 1))
+    return column, row
 
 
 def _fields(plan: Plan, x: Floats, y: Floats) -> Floats:
@@ -50,11 +55,13 @@ def _triangles(plan: Plan) -> list[Polygon]:
     """Cut the square into cells over which every field is near enough linear; return their triangles."""
     steps = np.arange(-REACH, REACH, COARSE)
     cells = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
-    size, done = COARSE, []
+    size = COARSE
+    done: list[Polygon] = []
     while len(cells):
         corners, split = _inspect(plan, cells, size)
         split &= size > FINE
-        done += [cell[[0, 1, 2]] for cell in corners[~split]] + [cell[[0, 2, 3]] for cell in corners[~split]]
+        for order in ([0, 1, 2], [0, 2, 3]):
+            done += corners[~split][:, order].tolist()
         size /= 2
         cells = (cells[split][:, None] + np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) * size).reshape(-1, 2)
     return done
@@ -71,41 +78,43 @@ def _inspect(plan: Plan, cells: Floats, size: float) -> tuple[Floats, NDArray[np
     return np.concatenate([points, fields], axis=-1)[:, :4], (bent & crossed).any(axis=1)
 
 
-def _share_out(triangle: Polygon, polygons: dict[str, list[Polygon]], walls: list[Floats]) -> None:
+def _share_out(triangle: Polygon, polygons: dict[str, list[Polygon]], walls: list[Polygon]) -> None:
     """Give each surface its part of a triangle, in order."""
     rest = triangle
     for column, surface in enumerate(list(TILE_METRES)[:-1], start=2):
-        if rest[:, column].min() >= 0:
+        values = [corner[column] for corner in rest]
+        if min(values) >= 0:
             continue
         inside, edge = _clip(rest, column, 1.0)
         polygons[surface].append(inside)
         if column == 2 and len(edge) == 2:
-            walls.append(np.array(edge)[:, :2])
-        if rest[:, column].max() <= 0:
+            walls.append(edge)
+        if max(values) <= 0:
             return
         rest, _ = _clip(rest, column, -1.0)
     polygons["grass"].append(rest)
 
 
-def _clip(polygon: Polygon, column: int, sign: float) -> tuple[Polygon, list[Floats]]:
+def _clip(polygon: Polygon, column: int, sign: float) -> tuple[Polygon, Polygon]:
     """Keep the part where ``sign · field`` is not positive; also return the points on the cut, in order."""
-    kept, edge = [], []
-    for here, there in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
+    kept: Polygon = []
+    edge: Polygon = []
+    for here, there in zip(polygon, [*polygon[1:], polygon[0]], strict=True):
         a, b = sign * here[column], sign * there[column]
         if a <= 0:
             kept.append(here)
         if a * b < 0:
-            cut = here + (there - here) * (a / (a - b))
-            kept.append(cut)
-            edge.append(cut)
-    return np.array(kept), edge
+            share = a / (a - b)
+            edge.append([one + (other - one) * share for one, other in zip(here, there, strict=True)])
+            kept.append(edge[-1])
+    return kept, edge
 
 
 def _flat_mesh(pieces: list[Polygon], surface: str) -> Mesh:
     level = ROAD_Z if surface == "asphalt" else 0.0
     if sum(len(piece) for piece in pieces) < _FEWEST:
         pieces = pieces * 2
-    points = np.vstack(pieces)
+    points = np.array([corner[:2] for piece in pieces for corner in piece])
     starts = np.cumsum([0, *(len(piece) for piece in pieces)])[:-1]
     fans = [
         start + np.array([[0, k, k + 1] for k in range(1, len(piece) - 1)])
@@ -117,9 +126,9 @@ def _flat_mesh(pieces: list[Polygon], surface: str) -> Mesh:
     return Mesh(vertices, normals, points / TILE_METRES[surface], np.vstack(fans).astype(np.int32))
 
 
-def _wall_mesh(edges: list[Floats]) -> Mesh:
+def _wall_mesh(edges: list[Polygon]) -> Mesh:
     """Stand a kerb face on every piece of the road's outline, seen from both sides."""
-    line = np.array(edges)
+    line = np.array(edges)[:, :, :2]
     low, high = (np.concatenate([line, np.full((*line.shape[:2], 1), z)], axis=-1) for z in (ROAD_Z - 0.02, 0.0))
     corners = np.stack([low[:, 0], low[:, 1], high[:, 1], high[:, 0]], axis=1).reshape(-1, 3)
     faces = np.arange(0, len(corners), 4)[:, None] + np.array([[0, 1, 2, 0, 2, 3]])

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.random import Generator
 
 from quadfollow_sim.city.fields import Box, Floats, Road, Shape
-from quadfollow_sim.city.mesh import Mesh, loft, merge, quads, ring
+from quadfollow_sim.city.mesh import Mesh, loft, merge, quads, ring, rotation_z
 from quadfollow_sim.city.plan import REACH, ROAD_Z, Plan
 
 WHITE, YELLOW = 0.25, 0.75
@@ -103,3 +103,14 @@ def build_posts(plan: Plan) -> Mesh:
     lamp = loft(np.stack([ring((0.3, 0, z), (0.5, 0.12), 8) for z in (5.1, 5.3)]), np.array([0, 0.1]))
     single = merge([pole, lamp])
     return merge([single.placed((x, y, 0.0), yaw=index) for index, (x, y) in enumerate(plan.posts)])
+
+
+def build_signs(plan: Plan) -> Mesh:
+    """Stop signs: an octagon that shows the whole texture, on a thin pole of its lowest row."""
+    y, z = (ring((0, 0, 0), (0.42, 0.42), 8) @ rotation_z(np.pi / 8).T)[:, :2].T
+    vertices = np.column_stack([np.full(8, 0.05), y, z + 2.3])
+    faces = np.array([[0, k, k + 1] for k in range(1, 7)], dtype=np.int32)
+    plate = Mesh(vertices, np.tile([1.0, 0.0, 0.0], (8, 1)), np.column_stack([0.5 + y / 0.84, 0.58 + z / 1.02]), faces)
+    pole = loft(np.stack([ring((0, 0, z), (0.035, 0.035), 6) for z in (0.0, 2.7)]), np.array([0.0, 1.0]))
+    sign = merge([plate.two_sided(), pole.with_uv(pole.uv * [0.0, 0.02] + [0.5, 0.03])])
+    return merge([sign.placed((x, y, 0.0), yaw) for x, y, yaw in plan.signs])

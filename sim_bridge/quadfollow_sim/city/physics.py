@@ -1,4 +1,7 @@
-"""The physics model: a quadrotor with lagged thrust, drag and wind among solid houses, trees and people."""
+"""The physics model: a quadrotor with lagged thrust, drag and wind among solid houses, trunks and people.
+
+Leaves do not stop it: of a tree only the trunk is solid.
+"""
 
 from __future__ import annotations
 
@@ -127,7 +130,7 @@ class Physics:
         self._mujoco.mj_step(self._model, self._data, steps)
 
     def touching(self) -> frozenset[str]:
-        """Name what the quadrotor touches: ``building``, ``tree``, ``bed``, ``post``, ``person``, ``ground``."""
+        """Name the kinds of things the quadrotor touches, such as ``building``, ``tree``, ``person``, ``ground``."""
         pairs = self._data.contact.geom[: self._data.ncon]
         return frozenset(self._kinds[other] for pair in pairs for other in pair if other != self._hull)
 
@@ -182,6 +185,8 @@ def _add_solids(mujoco: Any, spec: Any, setting: Setting) -> None:
         _add_pillar(kinds, world, f"bed{index}", bed.disc.center, bed.disc.radius, max(0.35, bed.bush * 0.8))
     for index, post in enumerate(plan.posts):
         _add_pillar(kinds, world, f"post{index}", post, 0.06, 5.2)
+    for index, (x, y, _) in enumerate(plan.signs):
+        _add_pillar(kinds, world, f"sign{index}", (x, y), 0.05, 2.7)
 
 
 def _add_pillar(kinds: Any, world: Any, name: str, at: tuple[float, float], radius: float, height: float) -> None:

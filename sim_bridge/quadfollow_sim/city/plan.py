@@ -68,6 +68,8 @@ class Plan:
     trees: tuple[Tree, ...]
     beds: tuple[Bed, ...]
     posts: tuple[tuple[float, float], ...]
+    signs: tuple[tuple[float, float, float], ...]
+    """Stop signs: x, y and the direction in radians that they face."""
     stage: tuple[float, float]
     """Where most people are."""
 
@@ -84,7 +86,8 @@ class Plan:
         """Distance to the nearest thing that a person cannot walk through."""
         solid = [building.outline.distance(x, y) for building in self.buildings]
         solid += [bed.disc.distance(x, y) for bed in self.beds]
-        solid += [np.hypot(x - tree.position[0], y - tree.position[1]) - 0.25 for tree in self.trees]
+        thin = [tree.position for tree in self.trees] + [*self.posts, *((a, b) for a, b, _ in self.signs)]
+        solid += [np.hypot(x - a, y - b) - 0.25 for a, b in thin]
         return functools.reduce(np.minimum, solid)
 
     def height(self, x: Floats, y: Floats) -> Floats:
@@ -104,11 +107,11 @@ def draw_plan(preset: Preset, rng: Generator) -> Plan:
     stage = (
         center if preset.stage == "plaza" else (float(roads[0].point(np.array(center[0]))[0]), _road_y(roads, center))
     )
-    bare = Plan(roads, parking, squares, (), (), (), (), stage)
+    bare = Plan(roads, parking, squares, (), (), (), (), (), stage)
     buildings = _draw_buildings(bare, rng)
     beds = _draw_beds(bare, buildings, rng)
     trees = _draw_trees(bare, buildings, beds, int(rng.integers(preset.trees[0], preset.trees[1] + 1)), rng)
-    return Plan(roads, parking, squares, buildings, trees, beds, _draw_posts(bare, rng), stage)
+    return Plan(roads, parking, squares, buildings, trees, beds, _draw_posts(bare, rng), _draw_signs(bare), stage)
 
 
 def _road_y(roads: tuple[Road, ...], center: tuple[float, float]) -> float:
@@ -232,3 +235,16 @@ def _draw_posts(plan: Plan, rng: Generator) -> tuple[tuple[float, float], ...]:
     road = plan.roads[0]
     points = road.point(places, road.half_width + 0.5)
     return tuple((float(x), float(y)) for x, y in points if plan.asphalt(x, y) > 0.2)
+
+
+def _draw_signs(plan: Plan) -> tuple[tuple[float, float, float], ...]:
+    """Stop signs where the cross road meets the first, and one on either side of the stage."""
+    first, cross = plan.roads[:2]
+    ends = [(cross, first.origin[1] + side * (first.half_width + 5.0), side) for side in (-1, 1)]
+    ends += [(first, plan.stage[0] - first.origin[0] + side * 14.0, side) for side in (-1, 1)]
+    signs = []
+    for road, s, side in ends:
+        x, y = road.point(np.array(s), side * (road.half_width + 0.6))
+        if float(plan.asphalt(x, y)) > 0.3:
+            signs.append((float(x), float(y), road.heading(s) + (0.0 if side > 0 else np.pi)))
+    return tuple(signs)

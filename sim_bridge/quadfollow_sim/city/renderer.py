@@ -58,7 +58,7 @@ class Renderer:
         self._size = size
         self._model = build_scene(setting)
         self._data = self._mujoco.MjData(self._model)
-        self._context = make_context(size)
+        self._context, self._gl = make_context(size, self._model)
         self._open_scene()
         self._class_of_id = _Classes(self._mujoco)
         self._bounds = _bounds(self._mujoco, self._model, self._data)
@@ -72,9 +72,6 @@ class Renderer:
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
         self._camera.fixedcamid = self._model.camera(CAMERA).id
         self._viewport = mujoco.MjrRect(0, 0, self._size, self._size)
-        self._gl = mujoco.MjrContext(self._model, mujoco.mjtFontScale.mjFONTSCALE_100)
-        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._gl)
-        self._gl.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
 
     def pose_people(self, time: float) -> None:
         """Put everybody where they are at ``time`` seconds."""

@@ -119,6 +119,9 @@ def _add_ground(builder: _Builder, setting: Setting, rng: Generator) -> None:
     for (surface, column, row), mesh in build_ground(setting.plan).items():
         builder.show(f"{surface}{column}_{row}", mesh, surface)
     builder.show("markings", markings.paint_roads(setting.plan, rng), "paint")
+    if setting.plan.signs:
+        builder.texture("sign", textures.stop_sign(rng))
+        builder.show("signs", markings.build_signs(setting.plan), "sign")
     builder.show("posts", markings.build_posts(setting.plan), "border")
 
 

@@ -136,6 +136,16 @@ def stripes(rng: Generator) -> Picture:
     return paint((1, 1, 1), picture * (1 + 0.08 * noise(rng, 128, 16, 2)[:64, :, None]))
 
 
+def stop_sign(rng: Generator) -> Picture:
+    """A red stop sign with a white rim; the lowest rows are its pole's grey."""
+    picture = np.zeros((64, 64, 3), dtype=np.uint8)
+    picture[:] = (168, 24, 28)
+    cv2.circle(picture, (32, 29), 29, (220, 216, 210), 2)
+    cv2.putText(picture, "STOP", (7, 35), cv2.FONT_HERSHEY_SIMPLEX, 0.62, (226, 222, 216), 2)
+    picture[56:] = (110, 112, 114)
+    return paint((1, 1, 1), picture * (1 + 0.06 * noise(rng, 64, 8, 2)[:, :, None]))
+
+
 def sky(rng: Generator, tint: Floats) -> Picture:
     """Blue-grey sky with white clouds, six square faces in a column: right, left, up, down, front, back."""
     size = 192

@@ -16,7 +16,8 @@ from quadfollow_sim.city.renderer import Renderer
 @pytest.fixture(scope="session", autouse=True)
 def _mujoco() -> None:
     try:
-        load_mujoco()
+        if not hasattr(load_mujoco(), "GLContext"):
+            pytest.skip("no OpenGL here: the city's tests draw")
     except Unavailable as error:
         pytest.skip(str(error))
 

@@ -1,9 +1,12 @@
-"""What is said where OpenGL or MuJoCo is missing. No test here loads either."""
+"""What is said where OpenGL or MuJoCo is missing."""
 
 from __future__ import annotations
 
-import ctypes.util
 import importlib
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -20,11 +23,25 @@ def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     gl.load_mujoco.cache_clear()
 
 
-def test_no_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without EGL and OSMesa the message names the packages to install."""
-    monkeypatch.setattr(ctypes.util, "find_library", lambda _: None)
-    with pytest.raises(Unavailable, match=r"libegl1 .* libosmesa6"):
-        gl.load_mujoco()
+FLY = """
+import ctypes.util
+ctypes.util.find_library = lambda name: None
+from quadfollow_core.errors import Unavailable
+from quadfollow_sim.city.city import City
+city = City("plaza", pictures=False)
+city.step(0.1)
+try:
+    City("plaza")
+except Unavailable as error:
+    print(city.time, error)
+"""
+
+
+def test_no_library() -> None:
+    """Without EGL and OSMesa one can fly, and a picture's message names the packages to install."""
+    environment = {key: value for key, value in os.environ.items() if key != "MUJOCO_GL"}
+    done = subprocess.run([sys.executable, "-c", FLY], env=environment, capture_output=True, text=True, check=True)
+    assert re.match(r"0\.1\d* .*libegl1 .*libosmesa6", done.stdout)
 
 
 def test_no_mujoco(monkeypatch: pytest.MonkeyPatch) -> None:
