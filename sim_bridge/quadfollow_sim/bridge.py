@@ -14,6 +14,7 @@ from typing import Any
 from quadfollow_core.errors import ServerGone
 from quadfollow_core.stream_client import Fate, StreamClient
 from quadfollow_sim.judge import Row, judge
+from quadfollow_sim.pace import Pace
 from quadfollow_sim.world import FrameSource, Observation, known_fields
 
 DRAIN = 3.0
@@ -71,7 +72,7 @@ def fly(
         witnesses: called with every row as its fate becomes known.
         stop: asked between two frames; True ends the flight, and what is in flight is still waited for.
     """
-    clock = _Clock(source.rate)
+    clock = Pace(source.rate)
     log = _Log(Flight(source.rate), clock, witnesses)
     while not stop() and not clock.past(seconds):
         log.settle(client.poll(min(clock.until_due(), PATIENCE)))
@@ -89,34 +90,6 @@ def fly(
     return log.flight
 
 
-class _Clock:
-    """When each picture is due, by the real clock from the first one on."""
-
-    def __init__(self, rate: float) -> None:
-        self._period = 1 / rate
-        self._start = time.monotonic()
-        self._number = 0
-
-    def elapsed(self) -> float:
-        return time.monotonic() - self._start
-
-    def past(self, seconds: float | None) -> bool:
-        return seconds is not None and self.elapsed() >= seconds
-
-    def until_due(self) -> float:
-        return max(0.0, self._number * self._period - self.elapsed())
-
-    def tick(self) -> int:
-        """Go on to the next picture and return how many were missed on the way."""
-        missed = max(0, int((self.elapsed() - self._number * self._period) / self._period))
-        self._number += missed + 1
-        return missed
-
-    def lag(self) -> float:
-        """Seconds since the picture of the last tick was due."""
-        return self.elapsed() - (self._number - 1) * self._period
-
-
 @dataclass(slots=True)
 class _Pending:
     """An offered frame whose fate is not known yet."""
@@ -130,7 +103,7 @@ class _Pending:
 class _Log:
     """Keeps what is in flight (a frame or two) and turns fates into rows."""
 
-    def __init__(self, flight: Flight, clock: _Clock, witnesses: tuple[Witness, ...]) -> None:
+    def __init__(self, flight: Flight, clock: Pace, witnesses: tuple[Witness, ...]) -> None:
         self.flight = flight
         self._clock = clock
         self._witnesses = witnesses

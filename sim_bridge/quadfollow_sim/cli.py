@@ -3,77 +3,136 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
+from click.core import ParameterSource
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 INTERRUPTED = 130
+CITY = "city"
+OPEN_LOOP = ("frames", "loop", "save_frames")
+"""Options of worlds that only show frames."""
+CLOSED_LOOP = ("preset", "flights", "clock", "eyes", "tracker")
+"""Options of worlds that are flown in."""
+DEMO_SECONDS = {CITY: 30.0}
 
 
-def flight_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that ``fly`` and ``demo`` share."""
-    for option in (
-        click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table."),
-        click.option("--log", is_flag=True, help="Keep a row per frame as JSON lines."),
-        click.option("--video/--no-video", default=True, show_default=True, help="Write an MP4 with overlay."),
-        click.option("--depth/--no-depth", default=True, show_default=True, help="Drawn street: send depth too."),
-        click.option("--seed", default=0, show_default=True, help="Drawn street: slabs, clothes, passers-by."),
-        click.option("--loop", is_flag=True, help="Replay: start over at the end."),
-        click.option("--rate", default=20.0, show_default=True, help="Frames per second."),
-        click.option("--frames", type=FOLDER, help="Folder of recordings: images/ (and masks/), or pictures."),
-    ):
-        command = option(command)
-    return command
+def _options(*options: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Callable[..., Any]:
+    """Several click options as one decorator, listed in this order."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+world_options = _options(
+    click.option("--frames", type=FOLDER, help="Replay: folder of recordings, images/ (and masks/), or pictures."),
+    click.option("--loop", is_flag=True, help="Replay: start over at the end."),
+    click.option("--preset", default="street", show_default=True, help="City: plaza, street, crowd, dusk or wind."),
+    click.option(
+        "--tracker",
+        type=click.Choice(["kalman", "centroid"]),
+        help="City: how the target is followed; centroid is the baseline. With --eyes network the server decides.",
+    ),
+    click.option("--seed", default=0, show_default=True, help="Of all that is drawn by chance."),
+    click.option("--rate", default=20.0, show_default=True, help="Frames per second."),
+    click.option("--depth/--no-depth", default=True, show_default=True, help="Whether a camera measures depth."),
+    click.option("--video/--no-video", default=True, show_default=True, help="Write an MP4 with overlay."),
+    click.option("--log", is_flag=True, help="Keep a row per frame as JSON lines."),
+    click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table."),
+)
 
 
 @click.command()
-@click.option("--world", type=click.Choice(["replay", "drawn"]), help="Default: replay with --frames, else drawn.")
-@click.option("--seconds", type=float, help="Length of the flight. Default: all of it.")
+@click.option(
+    "--world", type=click.Choice(["replay", "drawn", CITY]), help="Default: replay with --frames, else drawn."
+)
+@click.option("--seconds", type=float, help="Length of a flight. Default: all of it; 60 in the city.")
+@click.option("--flights", default=1, show_default=True, help="City: flights to make, each with the next seed.")
+@click.option(
+    "--clock",
+    type=click.Choice(["lockstep", "real"]),
+    default="lockstep",
+    show_default=True,
+    help="City: lockstep waits for every answer and repeats itself; real goes on meanwhile.",
+)
+@click.option(
+    "--eyes",
+    type=click.Choice(["network", "truth", "mirrored", "blind"]),
+    default="network",
+    show_default=True,
+    help="City: the server's network, or an arm of comparison that needs no server.",
+)
 @click.option("--server", default="tcp://127.0.0.1:5555", show_default=True, help="The server's ZeroMQ door.")
 @click.option("--stream", default="", help="Name of the stream.")
 @click.option("--model", help="Model to ask the server for. Default: the server's own.")
 @click.option("--out", type=FOLDER, default=Path("out/fly"), show_default=True, help="Where video and report go.")
 @click.option("--save-frames", type=FOLDER, help="Write the world's frames (images/, masks/) there; fly nothing.")
-@flight_options
+@world_options
 def fly(world: str | None, save_frames: Path | None, as_json: bool, **options: Any) -> int:
-    """Stream a world's frames to a server; report answers, drops, latency and how right the answers are."""
+    """Fly behind a server's answers through the city, or show it frames; report how right and how fast it was."""
     from quadfollow_core.errors import ServerGone
-    from quadfollow_sim.flight import FlightPlan, carry_out
+    from quadfollow_sim.flight import open_world
+    from quadfollow_sim.save import save_frames as save
     from quadfollow_sim.signals import terminable
 
-    plan = FlightPlan(world=world or ("replay" if options["frames"] else "drawn"), **options)  # type: ignore[arg-type]
+    world = world or ("replay" if options["frames"] else "drawn")
+    _refuse_foreign(world)
     with terminable():
         if save_frames is not None:
-            return _save(plan, save_frames, as_json)
-        report = carry_out(plan)
+            count = save(open_world(_shown(world, options)), save_frames)
+            told = {"frames": count, "folder": str(save_frames)}
+            click.echo(json.dumps(told) if as_json else f"{count} frames in {save_frames}")
+            return 0
+        report = _carry_out(world, options)
     code = _show(report, as_json)
     if report["server_gone"]:
-        raise ServerGone(f"the server at {plan.server} stopped answering during the flight")
+        raise ServerGone(f"the server at {options['server']} stopped answering during the flight")
     return code
 
 
 @click.command()
-@click.option("--seconds", default=12.0, show_default=True, help="Length of the flight.")
+@click.option(
+    "--world",
+    type=click.Choice(["replay", "drawn", CITY]),
+    help="Default: replay with --frames, else the city where OpenGL can draw, else drawn.",
+)
+@click.option("--seconds", type=float, help="Length of the flight. Default: 30 in the city, else 12.")
+@click.option(
+    "--clock", type=click.Choice(["lockstep", "real"]), default="real", show_default=True, help="City: see `fly`."
+)
 @click.option("--model", help="Model file or name of a shipped model. Default: the shipped default.")
 @click.option("--device", default="auto", show_default=True, help="Where the server computes: see `serve`.")
 @click.option("--out", type=FOLDER, default=Path("out/demo"), show_default=True, help="Where video and report go.")
-@flight_options
-def demo(model: str | None, device: str, out: Path, as_json: bool, **options: Any) -> int:
-    """Start a server with the shipped model, fly a short world past it, show the table, shut it down."""
+@world_options
+def demo(
+    world: str | None,
+    model: str | None,
+    device: str,
+    tracker: str | None,
+    out: Path,
+    as_json: bool,
+    **options: Any,
+) -> int:
+    """Start a server with the shipped model, follow a person behind it, show the table, shut it down."""
     from quadfollow_core.shipped import find_model
-    from quadfollow_sim.flight import FlightPlan, carry_out
     from quadfollow_sim.server_process import ServerProcess
     from quadfollow_sim.signals import terminable
 
     find_model(model)
-    world = "replay" if options["frames"] else "drawn"
-    with terminable(), ServerProcess(out / "server.log", model=model, device=device) as server:
-        click.echo(f"server ready at {server.url} and {server.address}; its log: {out / 'server.log'}", err=True)
-        plan = FlightPlan(world=world, server=server.address, out=out, stream="demo", **options)  # type: ignore[arg-type]
-        report = carry_out(plan)
+    world = world or ("replay" if options["frames"] else _drawable())
+    _refuse_foreign(world)
+    options["seconds"] = options["seconds"] or DEMO_SECONDS.get(world, 12.0)
+    log = out / "server.log"
+    with terminable(), ServerProcess(log, model=model, device=device, tracker=tracker or "kalman") as server:
+        click.echo(f"server ready at {server.url} and {server.address}; its log: {log}", err=True)
+        report = _carry_out(world, options | {"server": server.address, "out": out, "stream": "demo"})
         died = server.died()
     code = _show(report, as_json)
     if died is not None:
@@ -81,23 +140,60 @@ def demo(model: str | None, device: str, out: Path, as_json: bool, **options: An
     return code
 
 
-def _save(plan: Any, folder: Path, as_json: bool) -> int:
-    from quadfollow_sim.flight import open_world
-    from quadfollow_sim.save import save_frames
+def _drawable() -> str:
+    """The world to show when none was asked for."""
+    from quadfollow_sim.mission import city_is_missing
 
-    count = save_frames(open_world(plan), folder)
-    click.echo(json.dumps({"frames": count, "folder": str(folder)}) if as_json else f"{count} frames in {folder}")
-    return 0
+    missing = city_is_missing()
+    if missing is None:
+        return CITY
+    click.echo(f"no city on this machine, flying over the drawn street instead: {missing}", err=True)
+    return "drawn"
+
+
+def _refuse_foreign(world: str) -> None:
+    """Refuse options that were given and mean nothing in a world.
+
+    Raises:
+        BadInput: there is one.
+    """
+    from quadfollow_core.errors import BadInput
+
+    context = click.get_current_context()
+    defaults = (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP, None)
+    for name in OPEN_LOOP if world == CITY else CLOSED_LOOP:
+        if context.get_parameter_source(name) not in defaults:
+            raise BadInput(f"--{name.replace('_', '-')} means nothing to --world {world}")
+
+
+def _carry_out(world: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    from quadfollow_sim.flight import carry_out
+    from quadfollow_sim.mission import MissionPlan, carry_out_mission
+
+    if world != CITY:
+        return carry_out(_shown(world, options))
+    given = {key: value for key, value in options.items() if key not in OPEN_LOOP and value is not None}
+    return carry_out_mission(MissionPlan(**given))
+
+
+def _shown(world: str, options: Mapping[str, Any]) -> Any:
+    """The plan of a flight over frames."""
+    from quadfollow_sim.flight import FlightPlan
+
+    known = {key: value for key, value in options.items() if key not in CLOSED_LOOP}
+    kind: Literal["replay", "drawn"] = "replay" if world == "replay" else "drawn"
+    return FlightPlan(world=kind, **known)
 
 
 def _show(report: dict[str, Any], as_json: bool) -> int:
     """Print a report; the exit code says whether the flight was cut short."""
+    from quadfollow_sim.measures import flights_table
     from quadfollow_sim.report import table
 
     if as_json:
         click.echo(json.dumps(report))
     else:
-        click.echo(table(report))
+        click.echo(flights_table(report) if "flights" in report else table(report))
         for name, path in report["files"].items():
             click.echo(f"{name:8}{path}")
     return INTERRUPTED if report["interrupted"] else 0

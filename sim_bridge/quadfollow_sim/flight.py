@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TextIO
@@ -15,6 +14,7 @@ from quadfollow_core.errors import BadInput
 from quadfollow_core.stream_client import Fate, StreamClient
 from quadfollow_sim.bridge import Asker, Witness, fly, require_server
 from quadfollow_sim.drawn import DrawnSource
+from quadfollow_sim.files import require_address, write_whole
 from quadfollow_sim.judge import Row
 from quadfollow_sim.replay import RATE, ReplaySource
 from quadfollow_sim.report import summarise
@@ -60,10 +60,7 @@ class FlightPlan:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise BadInput(f"--{name} must be above zero, got {value}")
-        if not re.fullmatch(r"tcp://[^/\s]+:\d+|(ipc|inproc)://.+", self.server):
-            raise BadInput(
-                f"--server is the address of a ZeroMQ door, such as tcp://127.0.0.1:5555, got {self.server!r}"
-            )
+        require_address(self.server)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -99,7 +96,7 @@ def carry_out(plan: FlightPlan) -> dict[str, Any]:
         stop = stack.enter_context(stopping())
         flight = fly(source, client, seconds=plan.seconds, ask=_asker(plan), witnesses=witnesses, stop=stop)
     report = {"plan": plan.as_dict()} | summarise(flight) | {"files": _files(plan, film)}
-    _write_whole(plan.out / REPORT, json.dumps(report, indent=1))
+    write_whole(plan.out / REPORT, json.dumps(report, indent=1))
     return report
 
 
@@ -133,13 +130,6 @@ def _files(plan: FlightPlan, film: VideoWriter) -> dict[str, str]:
     made |= {"video": film.path} if film.frames else {}
     made |= {"rows": plan.out / ROWS} if plan.log else {}
     return {name: str(path) for name, path in made.items()}
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write a file so that its name never stands for half of it."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text + "\n")
-    part.replace(path)
 
 
 def _show_progress(done: int, total: int) -> None:

@@ -36,10 +36,11 @@ class ServerProcess:
         Unavailable: the server ended or was not ready in time; the message has the end of its log.
     """
 
-    def __init__(self, log: Path, *, model: str | None = None, device: str = "auto") -> None:
+    def __init__(self, log: Path, *, model: str | None = None, device: str = "auto", tracker: str = "kalman") -> None:
         self._log = log
         self._model = model
         self._device = device
+        self._tracker = tracker
         self._process: subprocess.Popen[bytes] | None = None
         self.port, self.zmq_port, self.pub_port = free_ports(3)
 
@@ -104,7 +105,7 @@ class ServerProcess:
     def _command(self) -> list[str]:
         ports = ("--port", self.port, "--zmq-port", self.zmq_port, "--pub-port", self.pub_port)
         model = () if self._model is None else ("--model", self._model)
-        options = ("--host", "127.0.0.1", *ports, "--device", self._device, *model)
+        options = ("--host", "127.0.0.1", *ports, "--device", self._device, "--tracker", self._tracker, *model)
         program = "from quadfollow_core.cli import main; main()"
         return [sys.executable, "-c", program, "serve", *map(str, options)]
 

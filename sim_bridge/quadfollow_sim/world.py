@@ -32,7 +32,7 @@ class Observation:
     name: str
     """What the world calls the frame, such as its file."""
     captured: float = field(default_factory=time.monotonic)
-    """``time.monotonic()`` at the moment of capture."""
+    """Seconds at the moment of capture: ``time.monotonic()``, or the clock of a world that is flown in."""
     camera: Camera | None = None
     depth: Depth | None = field(default=None, repr=False)
     truth: NDArray[np.uint8] | None = field(default=None, repr=False)

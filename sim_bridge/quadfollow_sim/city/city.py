@@ -86,6 +86,11 @@ class City:
         return self._physics.state
 
     @property
+    def tilt(self) -> float:
+        """The camera's angle below the horizon, radians."""
+        return self._gimbal.tilt
+
+    @property
     def camera(self) -> Camera:
         """The camera's intrinsics and its pose now."""
         return Camera(self._lens, self._gimbal.pose(self._physics.state))

@@ -79,16 +79,26 @@ class CitySource:
         self._next += 1
 
     def _observation(self, view: CityView, number: int) -> Observation:
-        x, y, z = (float(value) for value in view.target)
-        return Observation(
-            image=encode_jpeg(view.picture.rgb, QUALITY),
-            name=f"city_{self.city.setting.preset.name}_{self.city.setting.seed}_{number:05d}",
-            captured=time.monotonic(),
-            camera=view.camera,
-            depth=_depth(view.picture.depth) if self._frames.with_depth else None,
-            truth=view.picture.classes,
-            target=(x, y, z),
-        )
+        return observed(view, frame_name(self.city, number), time.monotonic(), with_depth=self._frames.with_depth)
+
+
+def frame_name(city: City, number: int) -> str:
+    """Name a frame after its city."""
+    return f"city_{city.setting.preset.name}_{city.setting.seed}_{number:05d}"
+
+
+def observed(view: CityView, name: str, captured: float, *, with_depth: bool) -> Observation:
+    """A view of the city as the bridge takes it: a JPEG with its truth."""
+    x, y, z = (float(value) for value in view.target)
+    return Observation(
+        image=encode_jpeg(view.picture.rgb, QUALITY),
+        name=name,
+        captured=captured,
+        camera=view.camera,
+        depth=_depth(view.picture.depth) if with_depth else None,
+        truth=view.picture.classes,
+        target=(x, y, z),
+    )
 
 
 def _depth(metres: NDArray[np.float32]) -> Depth:

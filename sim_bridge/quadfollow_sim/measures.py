@@ -1,0 +1,156 @@
+"""What closed-loop flights amount to: in view, error, losses, collisions, latency, with their confidence."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from statistics import mean, median
+from typing import Any
+
+import numpy as np
+
+from quadfollow_sim.report import percentiles
+from quadfollow_sim.sortie import Sortie, Step
+
+VISIBLE = 20
+"""Pixels of the target from which on it counts as in view."""
+LOSS = 1.0
+"""Seconds out of view from which on it counts as a loss; shorter ones are lamp posts and passers-by."""
+RESAMPLES = 2000
+INTERVALS = ("in_view", "position_error_m", "losses", "longest_loss_s", "collisions")
+
+
+def measure_sortie(sortie: Sortie) -> dict[str, Any]:
+    """Measure one flight; None where nothing could be."""
+    steps = sortie.steps
+    first = next((index for index, step in enumerate(steps) if step.visible >= VISIBLE), len(steps))
+    since = steps[first:]
+    gaps = list(_gaps(since, 1 / sortie.rate))
+    losses = [gap for gap in gaps if gap > LOSS]
+    errors = [error for step in steps if (error := _error(step)) is not None]
+    return {
+        "seconds": round(sortie.seconds, 3),
+        "frames": len(steps),
+        "skipped": sortie.skipped,
+        "first_sight_s": since[0].time if since else None,
+        "in_view": _rounded(mean(step.visible >= VISIBLE for step in since)) if since else None,
+        "position_error_m": _rounded(median(errors)) if errors else None,
+        "position_error_p95_m": _rounded(float(np.percentile(errors, 95))) if errors else None,
+        "losses": len(losses),
+        "longest_loss_s": _rounded(max(losses, default=0.0)),
+        "recovered": not losses or since[-1].visible >= VISIBLE,
+        "collisions": len(sortie.collisions),
+        "collided_with": dict(Counter(sortie.collisions)),
+        "states": _counts(step.state or "none" for step in steps),
+        "braking": _counts(step.braking for step in steps if step.braking is not None),
+        "latency_ms": percentiles(step.latency_ms for step in steps),
+        "lag_ms": percentiles(step.lag_ms for step in steps),
+        "outcomes": dict(Counter(step.outcome for step in steps)),
+        "server_gone": sortie.server_gone,
+        "interrupted": sortie.interrupted,
+    }
+
+
+def measure_all(flights: Sequence[dict[str, Any]], steps: Sequence[Step]) -> dict[str, Any]:
+    """The means over flights with 95 % intervals (bootstrap over flights), and the latency of all answers."""
+    overall: dict[str, Any] = {name: _with_interval([flight[name] for flight in flights]) for name in INTERVALS}
+    return overall | {
+        "flights": len(flights),
+        "seconds": round(sum(flight["seconds"] for flight in flights), 1),
+        "flights_with_long_loss": sum(flight["longest_loss_s"] > 3 for flight in flights),
+        "not_recovered": sum(not flight["recovered"] for flight in flights),
+        "latency_ms": percentiles(step.latency_ms for step in steps),
+        "lag_ms": percentiles(step.lag_ms for step in steps),
+        "skipped": sum(flight["skipped"] for flight in flights),
+    }
+
+
+def bootstrap(values: Sequence[float], seed: int = 0) -> tuple[float, float] | None:
+    """The 95 % interval of the mean by resampling (Efron's percentiles); None for fewer than two values."""
+    if len(values) < 2:
+        return None
+    drawn = np.random.default_rng(seed).choice(np.array(values, dtype=float), (RESAMPLES, len(values)))
+    low, high = np.percentile(drawn.mean(axis=1), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def distance_between(step: Step) -> float | None:
+    """Horizontal metres from the vehicle to the target, in truth."""
+    return None if step.target is None else math.dist(step.position[:2], step.target[:2])
+
+
+def _error(step: Step) -> float | None:
+    """Horizontal metres from the track to the target, while it is followed or predicted."""
+    if step.place is None or step.target is None or step.state not in ("following", "coasting"):
+        return None
+    return math.dist(step.place[:2], step.target[:2])
+
+
+def _gaps(steps: Sequence[Step], period: float) -> Iterator[float]:
+    """Seconds of each stretch out of view, to its end or the flight's."""
+    start: float | None = None
+    for step in steps:
+        if step.visible < VISIBLE:
+            start = step.time if start is None else start
+        elif start is not None:
+            yield step.time - start
+            start = None
+    if start is not None:
+        yield steps[-1].time + period - start
+
+
+def _counts(words: Iterable[str]) -> dict[str, int]:
+    return dict(Counter(words))
+
+
+def _with_interval(values: Sequence[float | None]) -> dict[str, Any]:
+    known = [float(value) for value in values if value is not None]
+    interval = bootstrap(known)
+    return {
+        "mean": _rounded(mean(known)) if known else None,
+        "interval": None if interval is None else [_rounded(value) for value in interval],
+    }
+
+
+def _rounded(value: float) -> float:
+    return round(float(value), 4)
+
+
+def flights_table(report: dict[str, Any]) -> str:
+    """Lay a mission's report out as text: a row per flight, then all of them."""
+    lines = [
+        f"{'flight':>6}{'seed':>6}{'in view':>9}{'error m':>9}{'losses':>8}{'longest':>9}{'touches':>9}{'p99 ms':>8}"
+    ]
+    lines += [_flight_row(flight) for flight in report["flights"]]
+    overall = report["overall"]
+    lines.append(f"over {overall['flights']} flights, {overall['seconds']:g} s, mean [95 % interval]:")
+    names = {"in_view": "in view", "position_error_m": "position error, m", "losses": "losses", "collisions": "touches"}
+    lines += [f"  {what:20}{_interval_text(overall[name])}" for name, what in names.items()]
+    latency = overall["latency_ms"]
+    if latency:
+        lines.append(f"  {'capture to command':20}p50 {latency['p50']:.1f} ms, p99 {latency['p99']:.1f} ms")
+    if report["plan"]["clock"] == "real" and overall["lag_ms"]:
+        lag = overall["lag_ms"]
+        lines.append(f"  {'lag':20}p50 {lag['p50']:.1f} ms, p99 {lag['p99']:.1f} ms; {overall['skipped']} skipped")
+    return "\n".join(lines)
+
+
+def _flight_row(flight: dict[str, Any]) -> str:
+    latency = flight["latency_ms"]
+    cells = (_text(flight["in_view"], ".1%"), _text(flight["position_error_m"], ".3f"))
+    return (
+        f"{flight['number']:>6}{flight['seed']:>6}{cells[0]:>9}{cells[1]:>9}{flight['losses']:>8}"
+        f"{flight['longest_loss_s']:>8.1f}s{flight['collisions']:>9}{_text(latency and latency['p99'], '.1f'):>8}"
+    )
+
+
+def _interval_text(value: dict[str, Any]) -> str:
+    if value["mean"] is None:
+        return "-"
+    interval = value["interval"]
+    return f"{value['mean']:.3f}" + ("" if interval is None else f"  [{interval[0]:.3f}, {interval[1]:.3f}]")
+
+
+def _text(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)

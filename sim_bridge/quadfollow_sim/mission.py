@@ -1,0 +1,159 @@
+"""Closed-loop flights from their plan to their files: a city per flight, eyes, pilot, film, report."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import click
+
+from quadfollow_core.errors import BadInput, Unavailable
+from quadfollow_core.stream_client import StreamClient
+from quadfollow_core.trackers import make_tracker
+from quadfollow_sim.bridge import require_server
+from quadfollow_sim.city.presets import find_preset
+from quadfollow_sim.closed_loop import ClockName, ClosedLoop
+from quadfollow_sim.eyes import Arm, Eyes, LocalEyes, NetworkEyes
+from quadfollow_sim.files import require_address, write_whole
+from quadfollow_sim.measures import measure_all, measure_sortie
+from quadfollow_sim.pilot import Pilot, Plan
+from quadfollow_sim.safety import SafetyRule
+from quadfollow_sim.signals import stopping
+from quadfollow_sim.sortie import Sortie, Step
+from quadfollow_sim.video import VideoWriter
+
+EyesName = Literal["network", Arm]
+VIDEO, STEPS, REPORT = "flight.mp4", "steps.jsonl", "report.json"
+TIMEOUT = {"lockstep": 5.0, "real": 1.0}
+"""Seconds after which an unanswered picture counts as lost, by clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class MissionPlan:
+    """Which flights to make, and what to keep of them; checked at construction."""
+
+    preset: str = "street"
+    flights: int = 1
+    seconds: float = 60.0
+    """Length of each flight, on the world's clock."""
+    seed: int = 0
+    """Of the first flight's city; the next ones count up."""
+    clock: ClockName = "lockstep"
+    eyes: EyesName = "network"
+    tracker: str | None = None
+    """For eyes in this process; None for ``kalman``. A server has its own."""
+    rate: float = 20.0
+    """Pictures per second of the world's clock."""
+    depth: bool = True
+    """Whether the camera measures depth."""
+    server: str = "tcp://127.0.0.1:5555"
+    stream: str = ""
+    model: str | None = None
+    out: Path = Path("out/fly")
+    video: bool = True
+    log: bool = False
+    """Whether to keep a row per picture."""
+
+    def __post_init__(self) -> None:
+        find_preset(self.preset)
+        make_tracker(self.tracker or "kalman")
+        require_address(self.server)
+        for name in ("flights", "seconds", "rate"):
+            if not getattr(self, name) > 0:
+                raise BadInput(f"--{name} must be above zero, got {getattr(self, name)}")
+        if self.clock not in get_args(ClockName) or self.seed < 0:
+            raise BadInput(f"no such clock or seed: {self.clock!r}, {self.seed}")
+        if self.eyes == "network" and self.tracker is not None:
+            raise BadInput("a server's track is followed as the server was told: quadfollow serve --tracker")
+        if self.eyes != "network" and self.model is not None:
+            raise BadInput(f"--eyes {self.eyes} uses no model")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {"world": "city"} | asdict(self) | {"out": str(self.out)}
+
+
+def city_is_missing() -> Unavailable | None:
+    """Why no city can be drawn on this machine; None where one can."""
+    from quadfollow_sim.city.city import City
+
+    try:
+        City("plaza", 0, size=32).close()
+    except Unavailable as error:
+        return error
+    return None
+
+
+def carry_out_mission(plan: MissionPlan) -> dict[str, Any]:
+    """Make all flights and return their report, which also lies in the plan's folder.
+
+    Ctrl-C ends the flight and those to come, not the report.
+
+    Raises:
+        ServerGone: no server answers at the plan's address; nothing was flown then.
+        Unavailable: no city can be drawn on this machine.
+    """
+    click.echo(f"flying {json.dumps(plan.as_dict())}", err=True)
+    flights: list[dict[str, Any]] = []
+    steps: list[Step] = []
+    with stopping() as stop:
+        for number in range(1, plan.flights + 1):
+            sortie, files = _fly(plan, number, stop)
+            flights.append({"number": number, "seed": plan.seed + number - 1} | measure_sortie(sortie))
+            flights[-1]["files"] = files
+            steps += sortie.steps
+            _tell(flights[-1], plan.flights)
+            if sortie.interrupted or sortie.server_gone:
+                break
+    report = {
+        "plan": plan.as_dict(),
+        "overall": measure_all(flights, steps),
+        "flights": flights,
+        "interrupted": flights[-1]["interrupted"],
+        "server_gone": flights[-1]["server_gone"],
+        "files": {"report": str(plan.out / REPORT)} | flights[0]["files"],
+    }
+    write_whole(plan.out / REPORT, json.dumps(report, indent=1))
+    return report
+
+
+def _fly(plan: MissionPlan, number: int, stop: Callable[[], bool]) -> tuple[Sortie, dict[str, str]]:
+    from quadfollow_sim.city.airspace import FENCE, CityAirspace
+    from quadfollow_sim.city.city import City
+
+    folder = plan.out / f"flight_{number:02d}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        eyes = _open_eyes(plan, stack)
+        city = City(plan.preset, plan.seed + number - 1)
+        world = stack.enter_context(contextlib.closing(CityAirspace(city, with_depth=plan.depth)))
+        pilot = Pilot(1 / plan.rate, Plan(safety=SafetyRule(fence=FENCE)), world.surroundings)
+        pilot.order("arm")
+        film = stack.enter_context(VideoWriter(folder / VIDEO, plan.rate))
+        loop = ClosedLoop(world, eyes, pilot, rate=plan.rate, witnesses=(film,) if plan.video else ())
+        sortie = loop.fly(plan.seconds, plan.clock, stop)
+    files = {"video": str(film.path)} if film.frames else {}
+    return sortie, files | (_keep_steps(sortie, folder / STEPS) if plan.log else {})
+
+
+def _open_eyes(plan: MissionPlan, stack: contextlib.ExitStack) -> Eyes:
+    """A connection per flight, so that each begins with a track of its own."""
+    if plan.eyes != "network":
+        return LocalEyes(plan.eyes, tracker=plan.tracker or "kalman", mask=plan.video)
+    client = stack.enter_context(StreamClient(plan.server, stream=plan.stream, timeout=TIMEOUT[plan.clock]))
+    require_server(client)
+    return NetworkEyes(client, mask=plan.video, model=plan.model)
+
+
+def _keep_steps(sortie: Sortie, path: Path) -> dict[str, str]:
+    write_whole(path, "\n".join(json.dumps(step.as_dict()) for step in sortie.steps))
+    return {"steps": str(path)}
+
+
+def _tell(flight: dict[str, Any], flights: int) -> None:
+    shown = {key: flight[key] for key in ("seed", "in_view", "position_error_m", "losses", "collisions")}
+    click.echo(f"flight {flight['number']} of {flights}: {json.dumps(shown)}", err=True)

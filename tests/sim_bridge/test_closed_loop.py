@@ -1,0 +1,184 @@
+"""The closed loop over a world of paper: what follows, what must not, and what the clocks do."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from quadfollow_core.errors import BadInput
+from quadfollow_core.stream_client import Fate
+from quadfollow_sim.airspace import Airspace
+from quadfollow_sim.closed_loop import GIVE_UP, ClosedLoop
+from quadfollow_sim.eyes import Arm, LocalEyes
+from quadfollow_sim.measures import distance_between, measure_sortie
+from quadfollow_sim.paper import PaperSpace
+from quadfollow_sim.pilot import Pilot
+from quadfollow_sim.sortie import Sortie, Step
+from quadfollow_sim.world import Observation, Point
+
+RATE = 20.0
+
+
+def walk(seconds: float) -> Point:
+    """A round of 6 m radius at 1.2 m/s that begins at the origin."""
+    angle = 1.2 * seconds / 6.0
+    return 6.0 * math.sin(angle), 6.0 * (1 - math.cos(angle)), 0.85
+
+
+def fly(eyes: Any, seconds: float = 12.0, *, world: Any = None, order: str = "arm", **options: Any) -> Sortie:
+    """A flight over paper."""
+    pilot = Pilot(1 / RATE)
+    pilot.order(order)  # type: ignore[arg-type]
+    space: Airspace = PaperSpace(walk) if world is None else world
+    return ClosedLoop(space, eyes, pilot, rate=RATE).fly(seconds, **options)
+
+
+class Fickle(LocalEyes):
+    """Eyes that answer for some pictures alone; the others are lost."""
+
+    def __init__(self, until: float = math.inf, delay: int = 0) -> None:
+        super().__init__("truth")
+        self.until = until
+        self._delay = delay
+        self._held: list[Fate] = []
+        self._times: dict[int, float] = {}
+
+    def offer(self, observation: Observation) -> int:
+        """Note when the picture was taken."""
+        number = super().offer(observation)
+        self._times[number] = observation.captured
+        return number
+
+    def poll(self, timeout: float) -> list[Fate]:
+        """Tell fates late, and lose those after the end."""
+        self._held += super().poll(0.0)
+        ready = self._held[: max(0, len(self._held) - self._delay)]
+        del self._held[: len(ready)]
+        known = [fate if self._times[fate.id] < self.until else Fate(fate.id, "lost", 0.0) for fate in ready]
+        if not known:
+            time.sleep(min(timeout, 0.001))
+        return known
+
+    def answers(self) -> bool:
+        """Not after the end."""
+        return math.isinf(self.until)
+
+
+def moved(step: Step, start: Step) -> float:
+    """Metres from the start."""
+    return math.dist(step.position, start.position)
+
+
+def test_the_truth_is_followed() -> None:
+    """With a perfect mask the target stays in view, well placed, at the distance asked for."""
+    sortie = fly(LocalEyes("truth"))
+    measures = measure_sortie(sortie)
+    assert measures["in_view"] > 0.98
+    assert measures["position_error_m"] < 0.15
+    assert measures["losses"] == 0
+    distances = [distance_between(step) for step in sortie.steps[100:]]
+    assert all(distance is not None and 2.0 < distance < 4.2 for distance in distances)
+
+
+def test_the_baseline_follows_too() -> None:
+    """The old rule holds a lone target in plain view."""
+    assert measure_sortie(fly(LocalEyes("truth", tracker="centroid")))["in_view"] > 0.9
+
+
+def test_blind_eyes_move_nothing() -> None:
+    """Nothing is ever seen, so nothing is flown but a turn on the spot."""
+    sortie = fly(LocalEyes("blind"))
+    assert max(moved(step, sortie.steps[0]) for step in sortie.steps) < 0.05
+    assert measure_sortie(sortie)["position_error_m"] is None
+
+
+def test_mirrored_eyes_do_not_follow() -> None:
+    """Left and right swapped, the target is lost soon."""
+    measures = measure_sortie(fly(LocalEyes("mirrored"), 20.0))
+    assert measures["in_view"] < 0.6
+    assert measures["losses"] >= 1
+
+
+@pytest.mark.parametrize("order", ["hold", "disarm", "abort"])
+def test_who_is_not_armed_does_not_fly(order: str) -> None:
+    """However well the target is seen."""
+    sortie = fly(LocalEyes("truth"), 3.0, order=order)
+    assert {step.braking for step in sortie.steps} == {"aborted" if order == "abort" else "disarmed"}
+    assert moved(sortie.steps[-1], sortie.steps[0]) == 0
+
+
+def test_lockstep_repeats_itself() -> None:
+    """Two flights are the same but for what the real clock measured."""
+    one, other = (fly(LocalEyes("truth"), 4.0).steps for _ in range(2))
+    assert [replace(step, latency_ms=None) for step in one] == [replace(step, latency_ms=None) for step in other]
+    assert len(one) == 80
+
+
+def test_without_answers_it_brakes_and_hovers() -> None:
+    """Half a second after the last answer, give or take a picture, there is a brake; then it stands still."""
+    sortie = fly(Fickle(until=6.0), 10.0)
+    braked = next(step.time for step in sortie.steps if step.time > 5.9 and step.braking is not None)
+    assert braked - 6.0 <= 0.5 + 1 / RATE
+    assert all(step.braking == "no fresh answer" for step in sortie.steps if step.time >= braked)
+    assert all(step.speed < 0.1 for step in sortie.steps if step.time > braked + 1.5)
+    assert sortie.server_gone
+
+
+def test_stale_answers_never_steer() -> None:
+    """Answers that come twelve pictures late, 0.6 s, move nothing."""
+    sortie = fly(Fickle(delay=12), 3.0)
+    assert len(sortie.steps) > 40
+    assert {step.braking for step in sortie.steps} == {"no fresh answer"}
+
+
+def test_a_flight_without_answers_ends() -> None:
+    """Nobody answering for long ends the flight, and says so."""
+    sortie = fly(Fickle(until=2.0), 60.0)
+    assert sortie.seconds == pytest.approx(2.0 + GIVE_UP, abs=0.3)
+    assert sortie.server_gone
+
+
+def test_a_flight_can_be_stopped() -> None:
+    """What was flown is kept."""
+    asked = iter(range(1000))
+    sortie = fly(LocalEyes("truth"), stop=lambda: next(asked) >= 30)
+    assert sortie.interrupted
+    assert len(sortie.steps) == 31
+
+
+@pytest.mark.parametrize("arm", ["truth", "blind"])
+def test_by_the_real_clock_the_world_goes_on(arm: Arm) -> None:
+    """A second of the world takes a second, and every picture that was taken has a step."""
+    start = time.monotonic()
+    sortie = fly(LocalEyes(arm), 1.0, clock="real")
+    assert 0.95 < time.monotonic() - start < 5
+    assert sortie.seconds == pytest.approx(1.0, abs=0.5)
+    assert len(sortie.steps) + sortie.skipped <= 1 + RATE * sortie.seconds
+    assert all(step.latency_ms is not None and step.latency_ms >= 0 for step in sortie.steps)
+
+
+class Slow(PaperSpace):
+    """A world that takes 120 ms to draw."""
+
+    def capture(self) -> Observation:
+        """Draw slowly."""
+        time.sleep(0.12)
+        return super().capture()
+
+
+def test_by_the_real_clock_lateness_is_counted() -> None:
+    """Pictures that could not be taken in time are skipped, and the delay is part of the latency."""
+    sortie = fly(LocalEyes("truth"), 1.5, world=Slow(walk), clock="real")
+    assert sortie.skipped >= len(sortie.steps)
+    assert min(step.latency_ms or 0.0 for step in sortie.steps) >= 120
+
+
+def test_arms_need_a_truth() -> None:
+    """A world that does not know its own truth needs a network."""
+    unknown = replace(PaperSpace(walk).capture(), truth=None)
+    with pytest.raises(BadInput, match="--eyes network"):
+        LocalEyes("truth").offer(unknown)
