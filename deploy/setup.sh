@@ -19,11 +19,13 @@ new_enough "$python" || fail "quadfollow needs Python 3.11 or newer, and $python
 
 has_library() { [[ $(uname) != Linux ]] || { ldconfig -p 2>/dev/null || /sbin/ldconfig -p; } | grep -F "$1 " >/dev/null; }
 
-# What opencv-python's wheel expects of the system, and what Debian leaves out of its python3.
+# What opencv-python's wheel and the city's pictures expect of the system, and what Debian leaves out of its python3.
 missing=()
 "$python" -c 'import ensurepip, venv' 2>/dev/null || missing+=("$(basename "$(readlink -f "$(command -v "$python")")")-venv")
 has_library libGL.so.1 || missing+=(libgl1)
 has_library libgthread-2.0.so.0 || missing+=(libglib2.0-0)
+has_library libEGL.so.1 || missing+=(libegl1)
+has_library libEGL_mesa.so.0 || missing+=(libegl-mesa0 libgl1-mesa-dri)
 if ((${#missing[@]})); then
     command -v apt-get >/dev/null || fail "the system lacks ${missing[*]} (Debian's names): install them and run make setup again"
     if [[ $(id -u) != 0 ]]; then

@@ -19,23 +19,31 @@ machine (an extra, a provider, a free port); 5 the server does not answer."""
 
 
 class LazyGroup(click.Group):
-    """A click group that imports a sub-command's package only when that command is asked for."""
+    """A click group that imports a sub-command's package only when that command is asked for.
+
+    Args:
+        points: the group of entry points that its sub-commands are announced in, beside its own.
+    """
+
+    def __init__(self, *args: Any, points: str, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._points = points
 
     def list_commands(self, context: click.Context) -> list[str]:
         """Name every sub-command."""
-        return sorted([*self.commands, *(point.name for point in entry_points(group=COMMANDS))])
+        return sorted([*self.commands, *(point.name for point in entry_points(group=self._points))])
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         """Load one sub-command."""
         if name in self.commands:
             return self.commands[name]
-        for point in entry_points(group=COMMANDS, name=name):
+        for point in entry_points(group=self._points, name=name):
             command: click.Command = point.load()
             return command
         return None
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXITS)
+@click.group(cls=LazyGroup, points=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXITS)
 @click.version_option(version("quadfollow"), prog_name="quadfollow")
 def quadfollow() -> None:
     """Real-time follow-me for a quadcopter: train, export, serve, fly.

@@ -26,6 +26,8 @@ SILENT_WITHIN = 0.05
 """The same once one did not come: the world flies on without, as it would beside the real clock."""
 GIVE_UP = 10.0
 """Seconds of the world's clock without any answer after which a flight ends."""
+SILENCE = 0.5
+"""The same after which, at the end of a flight, it is asked whether anybody is still there."""
 PATIENCE = 0.1
 """Seconds between two looks at whether to stop, while nothing is due."""
 
@@ -61,10 +63,11 @@ class ClosedLoop:
             self._in_lockstep(round(seconds * self._sortie.rate), over)
         else:
             self._beside_the_real_clock(over)
+        self._drain()
         self._sortie.interrupted = stop()
         self._sortie.seconds = self._world.time
         self._sortie.collisions = self._world.collisions
-        self._sortie.server_gone = self._gone() or (self._unanswered() and not self._eyes.answers())
+        self._sortie.server_gone = self._gone() or (self._silent(SILENCE) and not self._eyes.answers())
         return self._sortie
 
     def _in_lockstep(self, pictures: int, stop: Stop) -> None:
@@ -92,6 +95,13 @@ class ClosedLoop:
                 self._sortie.skipped += pace.tick()
                 self._look(pace.lag())
 
+    def _drain(self) -> None:
+        """Wait briefly for the last pictures' fates; what has none by then is lost."""
+        end = time.monotonic() + SILENCE
+        while self._recorder.open and (left := end - time.monotonic()) > 0:
+            self._settle(self._eyes.poll(left))
+        self._settle([Fate(number, "lost", 0.0) for number in self._recorder.open])
+
     def _look(self, lag: float = 0.0) -> int:
         """Take a picture, ``lag`` seconds late, offer it and return its number."""
         began = time.monotonic()
@@ -117,11 +127,11 @@ class ClosedLoop:
         return command
 
     def _gone(self) -> bool:
-        return self._world.time - self._answered > GIVE_UP
+        return self._silent(GIVE_UP)
 
-    def _unanswered(self) -> bool:
-        steps = self._sortie.steps
-        return not steps or steps[-1].outcome == "lost"
+    def _silent(self, seconds: float) -> bool:
+        """Whether no answer came for so long."""
+        return self._world.time - self._answered > seconds
 
 
 def _either(one: Stop, other: Stop) -> Stop:

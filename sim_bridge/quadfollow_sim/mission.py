@@ -20,6 +20,7 @@ from quadfollow_sim.closed_loop import ClockName, ClosedLoop
 from quadfollow_sim.eyes import Arm, Eyes, LocalEyes, NetworkEyes
 from quadfollow_sim.files import require_address, write_whole
 from quadfollow_sim.measures import measure_all, measure_sortie
+from quadfollow_sim.page import draw_page
 from quadfollow_sim.pilot import Pilot, Plan
 from quadfollow_sim.safety import SafetyRule
 from quadfollow_sim.signals import stopping
@@ -27,7 +28,7 @@ from quadfollow_sim.sortie import Sortie, Step
 from quadfollow_sim.video import VideoWriter
 
 EyesName = Literal["network", Arm]
-VIDEO, STEPS, REPORT = "flight.mp4", "steps.jsonl", "report.json"
+VIDEO, PAGE, STEPS, REPORT = "flight.mp4", "flight.png", "steps.jsonl", "report.json"
 TIMEOUT = {"lockstep": 5.0, "real": 1.0}
 """Seconds after which an unanswered picture counts as lost, by clock."""
 
@@ -136,7 +137,10 @@ def _fly(plan: MissionPlan, number: int, stop: Callable[[], bool]) -> tuple[Sort
         film = stack.enter_context(VideoWriter(folder / VIDEO, plan.rate))
         loop = ClosedLoop(world, eyes, pilot, rate=plan.rate, witnesses=(film,) if plan.video else ())
         sortie = loop.fly(plan.seconds, plan.clock, stop)
-    files = {"video": str(film.path)} if film.frames else {}
+    files = {
+        "page": str(draw_page(sortie, folder / PAGE, f"{plan.preset}, seed {city.setting.seed}, {plan.eyes} eyes"))
+    }
+    files |= {"video": str(film.path)} if film.frames else {}
     return sortie, files | (_keep_steps(sortie, folder / STEPS) if plan.log else {})
 
 

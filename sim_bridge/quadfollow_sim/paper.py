@@ -61,7 +61,7 @@ class PaperSpace:
         """Paint the board as it is seen now."""
         camera, target = self.vehicle.camera(LENS), self._walk(self.time)
         truth, depth = _paint(camera, target)
-        image = np.where((truth == TARGET)[:, :, None], np.uint8(RED), np.uint8(GREY))
+        image = np.where((truth == TARGET)[:, :, None], RED, GREY).astype(np.uint8)
         name = f"paper_{self._steps:06d}"
         return Observation(image, name, self.time, camera, Depth(depth, 1.0, FAR), truth, target)
 

@@ -84,6 +84,11 @@ class Recorder:
         self._witnesses = witnesses
         self._taken: dict[int, Taken] = {}
 
+    @property
+    def open(self) -> tuple[int, ...]:
+        """The pictures whose fate is not known yet."""
+        return tuple(self._taken)
+
     def take(self, number: int, taken: Taken) -> None:
         """Note a picture that was offered under a number."""
         self._taken[number] = taken

@@ -16,6 +16,8 @@ import cv2
 import psutil
 import pytest
 
+from quadfollow_sim.mission import city_is_missing
+
 PROGRAM = "from quadfollow_core.cli import main; main()"
 Demo = Callable[..., "subprocess.Popen[str]"]
 MARK = "QUADFOLLOW_TEST_MARK"
@@ -26,8 +28,8 @@ def demo(tmp_path: Path, colour_model: Path) -> Iterator[Demo]:
     """Start ``quadfollow demo``; in the end nothing that it started may be alive."""
     mark = tmp_path.name + str(os.getpid())
 
-    def start(*arguments: object, model: Path = colour_model) -> subprocess.Popen[str]:
-        options = ("--model", model, "--device", "cpu", "--out", tmp_path / "out", *arguments)
+    def start(*arguments: object, model: Path = colour_model, world: str = "drawn") -> subprocess.Popen[str]:
+        options = ("--world", world, "--model", model, "--device", "cpu", "--out", tmp_path / "out", *arguments)
         return subprocess.Popen(
             [sys.executable, "-c", PROGRAM, "demo", *map(str, options)],
             stdout=subprocess.PIPE,
@@ -63,7 +65,7 @@ def wait_until(is_so: Callable[[], bool], seconds: float) -> bool:
 def finished(process: subprocess.Popen[str]) -> tuple[str, str]:
     """What a demo printed, once it has ended."""
     with process:
-        return process.communicate(timeout=60)
+        return process.communicate(timeout=120)
 
 
 def wait_for_flight(process: subprocess.Popen[str]) -> None:
@@ -87,6 +89,18 @@ def test_the_demo_reports_and_says_where_things_lie(demo: Demo, tmp_path: Path) 
     film.release()
     assert json.loads(Path(report["files"]["report"]).read_text()) == report
     assert (tmp_path / "out" / "server.log").stat().st_size > 0
+
+
+def test_the_demo_flies_through_the_city(demo: Demo, tmp_path: Path) -> None:
+    """Where OpenGL can draw, a drone flies behind the server's answers; measures, film and report are there."""
+    if missing := city_is_missing():
+        pytest.skip(str(missing))
+    out, errors = finished(demo("--seconds", 3, "--clock", "lockstep", "--json", world="city"))
+    report: dict[str, Any] = json.loads(out)
+    assert report["flights"][0]["outcomes"] == {"result": 60}, errors
+    assert report["overall"]["latency_ms"]["p50"] > 0
+    assert Path(report["files"]["video"]).stat().st_size > 0
+    assert json.loads(Path(report["files"]["report"]).read_text()) == report
 
 
 def test_a_model_that_cannot_be_served_shows_the_servers_log(demo: Demo, tmp_path: Path) -> None:

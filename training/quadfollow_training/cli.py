@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from quadfollow_core.cli import LazyGroup
 from quadfollow_core.errors import Unavailable
 
 _INSTALL = 'pip install "quadfollow[train]"'
@@ -125,9 +126,9 @@ def calibrate(run: Path, data: tuple[Path, ...], as_json: bool) -> None:
     _print(calibrate_run(RunFolder(run), data), as_json, _lines)
 
 
-@click.group()
+@click.group(cls=LazyGroup, points="quadfollow.data_commands")
 def data() -> None:
-    """Fetch, check and convert labelled frames."""
+    """Fetch, check, convert and render labelled frames."""
 
 
 @data.command()

@@ -1,0 +1,152 @@
+"""City, bridge, pilot and a real server: what follows, what must not, and what happens when the server dies.
+
+Flights are in lockstep, so their length is simulated time. Tolerances are physical.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from quadfollow_core.cli import quadfollow
+from quadfollow_core.errors import ServerGone
+from quadfollow_core.stream_client import StreamClient
+from quadfollow_server.running import RunningServer
+from quadfollow_server.settings import Settings
+from quadfollow_sim.city.airspace import CityAirspace
+from quadfollow_sim.city.city import City
+from quadfollow_sim.closed_loop import ClosedLoop
+from quadfollow_sim.eyes import NetworkEyes
+from quadfollow_sim.mission import MissionPlan, carry_out_mission, city_is_missing
+from quadfollow_sim.pilot import Pilot
+from quadfollow_sim.sortie import Sortie
+
+RATE = 20.0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _drawable() -> None:
+    if missing := city_is_missing():
+        pytest.skip(str(missing))
+
+
+@pytest.fixture
+def street() -> Iterator[CityAirspace]:
+    """A street with nobody about who is dressed like the target."""
+    world = CityAirspace(City("street", 1))
+    yield world
+    world.close()
+
+
+def flown(out: Path, **options: Any) -> dict[str, Any]:
+    """The report of a mission without a film."""
+    return carry_out_mission(MissionPlan(out=out, **({"video": False} | options)))
+
+
+def test_a_perfect_mask_is_followed(tmp_path: Path) -> None:
+    """Two streets, 8 s each: always in view, placed within 15 cm, nothing touched; the report lies where it says."""
+    report = flown(tmp_path, eyes="truth", flights=2, seconds=8.0, seed=1, log=True)
+    overall = report["overall"]
+    assert overall["in_view"]["mean"] > 0.97, report["flights"]
+    assert overall["position_error_m"]["mean"] < 0.15
+    assert overall["collisions"]["mean"] == 0
+    assert [flight["seed"] for flight in report["flights"]] == [1, 2]
+    assert json.loads(Path(report["files"]["report"]).read_text()) == report
+    assert len(Path(report["flights"][1]["files"]["steps"]).read_text().splitlines()) == 160
+
+
+@pytest.mark.parametrize("eyes", ["blind", "mirrored"])
+def test_wrong_eyes_do_not_follow(tmp_path: Path, eyes: str) -> None:
+    """The negative controls: out of view most of the time, and lost for more than three seconds."""
+    (flight,) = flown(tmp_path, eyes=eyes, seconds=15.0)["flights"]
+    assert flight["in_view"] < 0.5
+    assert flight["longest_loss_s"] > 3
+    assert flight["collisions"] == 0
+
+
+def test_lockstep_gives_the_same_flight_again(tmp_path: Path) -> None:
+    """The same seed, the same measures."""
+    one, other = (flown(tmp_path, eyes="truth", seconds=2.0)["flights"][0] for _ in range(2))
+    timing = ("latency_ms", "lag_ms")
+    assert {key: one[key] for key in one if key not in timing} == {key: other[key] for key in one if key not in timing}
+
+
+def over_the_wire(server: RunningServer, world: CityAirspace, seconds: float, ends: float | None = None) -> Sortie:
+    """A flight behind a server, which may be stopped at a time of the city."""
+
+    def watch(*_: object) -> None:
+        if ends is not None and world.time >= ends:
+            server.stop()
+
+    pilot = Pilot(1 / RATE, surroundings=world.surroundings)
+    pilot.order("arm")
+    with StreamClient(server.address, timeout=2.0) as client:
+        return ClosedLoop(world, NetworkEyes(client), pilot, rate=RATE, witnesses=(watch,)).fly(seconds)
+
+
+def test_a_server_leads_through_the_city(colour_server: RunningServer, street: CityAirspace) -> None:
+    """A model that knows her colours alone: pictures, tracks and times of the city go over the wire and come back."""
+    sortie = over_the_wire(colour_server, street, 6.0)
+    assert {step.outcome for step in sortie.steps} == {"result"}
+    assert [step.state for step in sortie.steps].count("following") > 60
+    assert street.own.position != pytest.approx(sortie.steps[0].position, abs=0.5)
+    assert not sortie.server_gone
+
+
+def test_a_killed_server_leaves_a_hovering_drone(colour_model: Path, street: CityAirspace) -> None:
+    """Within half a second of the city's time, and a picture, it brakes; then it hovers where it stopped."""
+    settings = Settings(models=(str(colour_model),), port=0, zmq_port=0, pub_port=0, device="cpu", threads=1)
+    with RunningServer(settings) as server:
+        sortie = over_the_wire(server, street, 9.0, ends=4.0)
+    last = max(step.time for step in sortie.steps if step.outcome == "result")
+    assert last == pytest.approx(4.0, abs=0.2)
+    after = [step for step in sortie.steps if step.time > last + 0.5 + 1 / RATE]
+    assert len(after) > 40
+    assert {step.braking for step in after} == {"no fresh answer"}
+    assert all(step.speed < 0.3 for step in after if step.time > last + 2.5)
+    assert sortie.server_gone
+    assert street.collisions == ()
+
+
+def test_without_a_server_nothing_flies(tmp_path: Path) -> None:
+    """A mission behind a network needs one."""
+    with pytest.raises(ServerGone, match="quadfollow serve"):
+        flown(tmp_path, server="tcp://127.0.0.1:1", seconds=1.0)
+
+
+def test_the_command_prints_one_object(tmp_path: Path) -> None:
+    """`fly --json` has what others rely on, per flight and overall."""
+    options = ("--eyes", "truth", "--flights", "2", "--seconds", "1", "--out", str(tmp_path), "--json")
+    done = CliRunner().invoke(quadfollow, ["fly", "--world", "city", *options])
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.stdout)
+    names = {"in_view", "position_error_m", "losses", "collisions", "latency_ms"}
+    assert names <= report["overall"].keys()
+    assert all(names <= flight.keys() for flight in report["flights"])
+    assert Path(report["flights"][1]["files"]["video"]).stat().st_size > 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("preset", ["plaza", "street", "crowd", "dusk", "wind"])
+def test_a_perfect_mask_follows_everywhere(tmp_path: Path, preset: str) -> None:
+    """Three minutes in each kind of city: the ceiling that a network is held against."""
+    report = flown(tmp_path, eyes="truth", preset=preset, flights=3, seconds=60.0, seed=100)
+    assert report["overall"]["in_view"]["mean"] > 0.95, report["flights"]
+    assert report["overall"]["position_error_m"]["mean"] < 0.2
+    assert report["overall"]["collisions"]["mean"] == 0
+    assert report["overall"]["not_recovered"] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_in_real_time_answers_are_fresh(colour_server: RunningServer, tmp_path: Path) -> None:
+    """Beside the real clock, with the server in this process: 99 of 100 commands within a quarter of a second."""
+    plan = MissionPlan(server=colour_server.address, seconds=15.0, clock="real", out=tmp_path, video=False)
+    overall = carry_out_mission(plan)["overall"]
+    assert overall["latency_ms"]["p99"] < 250
