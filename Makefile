@@ -24,7 +24,7 @@ $(READY): pyproject.toml constraints.txt deploy/setup.sh
 	PYTHON="$(PYTHON)" VENV="$(VENV)" deploy/setup.sh
 	@touch $@
 
-demo: setup ## serve the shipped model, fly over frames, print the table (FRAMES=dir for your own)
+demo: setup ## serve the shipped model, follow a person through the city, print the table (FRAMES=dir: over your frames)
 	$(BIN)/quadfollow demo $(if $(FRAMES),--frames "$(FRAMES)")
 
 test: lint ## lint, then every test but the slow ones

@@ -82,7 +82,8 @@ class ClosedLoop:
         fates, end = self._eyes.poll(0.0), time.monotonic() + self._wait
         while all(fate.id != number for fate in fates) and time.monotonic() < end:
             fates += self._eyes.poll(end - time.monotonic())
-        self._wait = ANSWER_WITHIN if any(fate.outcome == "result" for fate in fates) else SILENT_WITHIN
+        in_time = any(fate.id == number and fate.outcome == "result" for fate in fates)
+        self._wait = ANSWER_WITHIN if in_time else SILENT_WITHIN
         return fates
 
     def _beside_the_real_clock(self, stop: Stop) -> None:

@@ -1,4 +1,4 @@
-"""A short walk through a drawn street: the world of the demo until there is a city to fly in.
+"""A short walk through a drawn street: the world of the demo where no city can be drawn.
 
 The woman in red walks along the pavement and the camera follows her at 2 to 4 m, falls back to 11 m, loses her
 behind a lamp post and a passer-by, looks away, and comes back. Other people walk by, nearer and farther. All of it is
