@@ -56,7 +56,6 @@ def export(
     RUN_OR_KERAS is a run's folder, whose best network is taken, or a .keras file.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when onnxruntime is first imported
     try:
         from quadfollow_export.exporting import Options, export_network
     except ModuleNotFoundError as error:
