@@ -56,7 +56,7 @@ def fly(world: str | None, save_frames: Path | None, as_json: bool, **options: A
 
 
 @click.command()
-@click.option("--seconds", default=12.0, show_default=True, help="Length of the flight.")
+@click.option("--seconds", type=float, help="Length of the flight. Default: all of a recording, one walk otherwise.")
 @click.option("--model", help="Model file or name of a shipped model. Default: the shipped default.")
 @click.option("--device", default="auto", show_default=True, help="Where the server computes: see `serve`.")
 @click.option("--out", type=FOLDER, default=Path("out/demo"), show_default=True, help="Where video and report go.")
