@@ -33,9 +33,11 @@ RUN useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --
 COPY --from=build /opt/quadfollow /opt/quadfollow
 ARG DEVICE=cuda
 # Every option of `quadfollow serve` is an environment variable like these; a device that is not there is an error.
+# onnxruntime would otherwise report usage to its makers.
 ENV PATH=/opt/quadfollow/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
+    ORT_DISABLE_TELEMETRY=1 \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility \
     QUADFOLLOW_SERVE_HOST=0.0.0.0 \

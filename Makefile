@@ -8,6 +8,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+# onnxruntime would otherwise report usage to its makers.
+export ORT_DISABLE_TELEMETRY ?= 1
+
 # The QuadSim recordings, where they lie beside the checkout; tests that need them are skipped elsewhere.
 ifneq ($(wildcard ../shared/quadsim/train),)
 export QUADFOLLOW_DATA ?= $(abspath ../shared/quadsim)

@@ -31,6 +31,7 @@ fi
 work="$(mktemp --directory "${TMPDIR:-/tmp}/quadfollow-image.XXXXXX")"
 storage=(--root "$work/storage" --runroot "$work/run" --storage-driver overlay)
 podman=(podman "${storage[@]}" --cgroup-manager cgroupfs --runtime runc --log-level error)
+confined=(--pull never --no-healthcheck --read-only --cap-drop=all --ulimit nofile=4096:4096 --ulimit nproc=4096:4096)
 python="${VENV:-.venv}/bin/python"
 http=18000 router=15555 pub=15556
 
@@ -69,8 +70,7 @@ build() { # NAME BUILD-ARGUMENTS...
 start() { # NAME OPTIONS-AND-IMAGE...
     local name="$1"
     shift
-    "${podman[@]}" run --detach --name "$name" --pull never --no-healthcheck --read-only --cap-drop=all \
-        --ulimit nofile=4096:4096 --ulimit nproc=4096:4096 "$@" >/dev/null
+    "${podman[@]}" run "${confined[@]}" --detach --name "$name" "$@" >/dev/null
 }
 
 ask() { "$python" -c 'import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=2).read().decode())' "$1" 2>/dev/null; }
@@ -118,7 +118,7 @@ refuses_without_gpu refused quadfollow-cpu
 if [[ -n ${CUDA:-} ]]; then
     (($(df --output=avail -BG "$work" | tail -1 | tr -dc 0-9) >= 25)) || fail "the CUDA image needs 25 GB of free disk while it is built"
     build quadfollow
-    "${podman[@]}" run --rm --pull never --no-healthcheck --entrypoint python3 localhost/quadfollow -c '
+    "${podman[@]}" run "${confined[@]}" --rm --entrypoint python3 localhost/quadfollow -c '
 import onnxruntime, sys
 onnxruntime.preload_dlls()
 loaded = open("/proc/self/maps").read()

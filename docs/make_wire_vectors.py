@@ -16,6 +16,12 @@ from quadfollow_core import wire
 from quadfollow_core.codec import encode_jpeg, encode_png
 from quadfollow_core.request import Bytes, Result
 
+ABOUT = (
+    "Messages of the ZeroMQ wire, part by part in base64. A request either has 'expect', what a server reads in it "
+    "(shape is rows, columns, channels of the decoded image), or 'error', the code it is refused with. Of a reply a "
+    "client must read at least 'expect'."
+)
+
 
 def vector(name: str, message: list[Bytes] | list[bytes], **more: Any) -> dict[str, Any]:
     """One named message, its parts in base64."""
@@ -27,9 +33,9 @@ def frame(number: int | str | None, stream: str, shape: list[int]) -> dict[str, 
     return {"type": "frame", "id": number, "stream": stream, "shape": shape}
 
 
-def reply(name: str, body: dict[str, Any]) -> dict[str, Any]:
+def reply(name: str, body: dict[str, Any], mask: bytes | None = None) -> dict[str, Any]:
     """One named reply and what a reader must find in it."""
-    return vector(name, wire.encode_reply(Result(body)), expect={key: body[key] for key in ("type", "id")})
+    return vector(name, wire.encode_reply(Result(body, mask)), expect={key: body[key] for key in ("type", "id")})
 
 
 def main() -> None:
@@ -65,16 +71,51 @@ def main() -> None:
         vector("truncated JPEG", wire.encode_request({}, jpeg[:200]), error="bad-image"),
         vector("empty image", wire.encode_request({}, b""), error="bad-image"),
         vector("PNG declared, JPEG sent", wire.encode_request({"encoding": "png"}, jpeg), error="unsupported-encoding"),
+        vector("id too long", wire.encode_request({"id": "x" * 129}, jpeg), error="limit-exceeded"),
+        vector("id beyond 64 bits", wire.encode_request({"id": 2**63}, jpeg), error="bad-message"),
+        vector("NUL in the stream", wire.encode_request({"stream": "a\0b"}, jpeg), error="bad-message"),
+        vector("five parts", [*wire.encode_request({"id": 1}, jpeg), b"", b""], error="bad-message"),
+        vector("depth without its object", wire.encode_request({"id": 1}, jpeg, depth), error="bad-message"),
+        vector("unknown want", wire.encode_request({"want": ["everything"]}, jpeg), error="bad-message"),
         vector("NaN in the pose", [wire.MAGIC, _nan_pose(), jpeg], error="bad-geometry"),
     ]
+    nothing = {
+        **{"type": "result", "id": 7, "stream": "front", "captured_at": None, "model": "follow-256"},
+        **{"frame": {"width": 24, "height": 16}, "target": None, "people": [], "held_ms": 9.0, "dropped": 0},
+        "timings": {
+            "queue_ms": 0.1,
+            "decode_ms": 0.2,
+            "resize_ms": 0.1,
+            "infer_ms": 8.0,
+            "locate_ms": 0.3,
+            "encode_ms": 0,
+        },
+    }
+    late = {"type": "dropped", "id": 6, "stream": "", "captured_at": 12.5, "reason": "superseded", "held_ms": 4.2}
+    fault = {"type": "error", "id": None, "stream": "", "code": "bad-message", "detail": "part 1 is not JSON"}
+    large = {
+        "type": "error",
+        "id": 9,
+        "stream": "",
+        "code": "limit-exceeded",
+        "detail": "max_pixels is limited to 16777216",
+    }
     replies = [
-        reply("nothing seen", {"type": "result", "id": 7, "target": None}),
-        reply("dropped", {"type": "dropped", "id": 6, "reason": "superseded"}),
-        reply("error", {"type": "error", "id": None, "code": "bad-message", "detail": "part 1 is not JSON"}),
+        reply("nothing seen", nothing),
+        reply(
+            "with a mask",
+            nothing | {"mask": {"encoding": "png", "width": 24, "height": 16}},
+            encode_png(image[:, :, 0]),
+        ),
+        reply("dropped", late),
+        reply("error", fault),
+        reply("a limit was broken", large | {"limit": "max_pixels", "allowed": 16777216}),
         reply("pong", {"type": "pong", "id": "p1"}),
     ]
     target = Path(__file__).with_name("wire-vectors.json")
-    target.write_text(json.dumps({"version": 1, "requests": requests, "replies": replies}, indent=1) + "\n")
+    target.write_text(
+        json.dumps({"about": ABOUT, "version": 1, "requests": requests, "replies": replies}, indent=1) + "\n"
+    )
 
 
 def _nan_pose() -> bytes:

@@ -14,8 +14,9 @@ from click.shell_completion import get_completion_class
 from quadfollow_core.errors import BadDataset, QuadfollowError, Unavailable
 
 COMMANDS = "quadfollow.commands"
+PREFIX = "QUADFOLLOW"
 EXITS = """Exit codes: 0 done; 1 failed; 2 wrong usage or input; 3 data or model refused; 4 something missing on this
-machine (an extra, a provider, a free port); 5 the server does not answer."""
+machine (an extra, a provider, a free port); 5 the server does not answer; 130 interrupted."""
 
 
 class LazyGroup(click.Group):
@@ -28,6 +29,8 @@ class LazyGroup(click.Group):
     def __init__(self, *args: Any, points: str, **options: Any) -> None:
         super().__init__(*args, **options)
         self._points = points
+        self.prefix = PREFIX
+        """What the environment variables of its sub-commands' options begin with."""
 
     def list_commands(self, context: click.Context) -> list[str]:
         """Name every sub-command."""
@@ -39,8 +42,22 @@ class LazyGroup(click.Group):
             return self.commands[name]
         for point in entry_points(group=self._points, name=name):
             command: click.Command = point.load()
+            name_variables(command, f"{self.prefix}_{name}")
             return command
         return None
+
+
+def name_variables(command: click.Command, prefix: str) -> None:
+    """Give every option the environment variable of its long name, which click derives from Python's name for it."""
+    for option in command.params:
+        long = next((flag[2:] for flag in option.opts if flag.startswith("--")), None)
+        if isinstance(option, click.Option) and option.envvar is None and long is not None:
+            option.envvar = f"{prefix}_{long}".replace("-", "_").upper()
+    if isinstance(command, LazyGroup):
+        command.prefix = prefix
+    if isinstance(command, click.Group):
+        for name, inner in command.commands.items():
+            name_variables(inner, f"{prefix}_{name}")
 
 
 @click.group(cls=LazyGroup, points=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXITS)
@@ -96,7 +113,7 @@ def score_table(score: dict[str, Any]) -> str:
 def main() -> NoReturn:
     """Run the console command and turn deliberate errors into one line and an exit code."""
     try:
-        code = quadfollow.main(prog_name="quadfollow", auto_envvar_prefix="QUADFOLLOW", standalone_mode=False)
+        code = quadfollow.main(prog_name="quadfollow", standalone_mode=False)
     except QuadfollowError as error:
         click.echo(f"error: {error}", err=True)
         if isinstance(error, BadDataset) and error.problems:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from quadfollow_core.errors import BadGeometry, BadInput
 from quadfollow_core.geometry import LARGEST, Camera, Vector, bearing
-from quadfollow_core.resize import PERSON, Letterbox
+from quadfollow_core.resize import PERSON, Letterbox, plan_fit
 from quadfollow_core.types import Blob, DistanceSource, Sighting, Target
 
 TARGET_HEIGHT = 1.6
@@ -89,14 +89,25 @@ def locate(
     Bearing needs ``camera``; distance needs ``depth``, or is estimated from the apparent height; the world position
     needs the camera's pose as well.
     """
-    chosen = segmentation.target_probability >= rule.threshold
+    chosen = _within_frame(segmentation.target_probability >= rule.threshold, segmentation)
     components = _components(chosen, rule.min_area, segmentation, most=MAX_CANDIDATES)
-    others = (segmentation.classes == PERSON) & ~chosen
+    others = _within_frame(segmentation.classes == PERSON, segmentation) & ~chosen
     people = tuple(part.blob for part in _components(others, rule.min_area, segmentation, most=MAX_PEOPLE))
     if not components:
         return Sighting(None, people)
     target, *candidates = (_target(component, segmentation, camera, depth) for component in components)
     return Sighting(target, people, tuple(candidates))
+
+
+def _within_frame(mask: NDArray[np.bool_], segmentation: Segmentation) -> NDArray[np.bool_]:
+    """Clear what the network sees in the bars that pad a frame of another shape than the model's."""
+    height, width = mask.shape
+    _, (left, top, inner_width, inner_height) = plan_fit(segmentation.frame_size, (width, height))
+    if (inner_width, inner_height) != (width, height):
+        inside = np.zeros_like(mask)
+        inside[top : top + inner_height, left : left + inner_width] = True
+        mask = mask & inside
+    return mask
 
 
 def _components(mask: NDArray[np.bool_], min_area: int, segmentation: Segmentation, most: int) -> list[_Component]:

@@ -70,6 +70,12 @@ def fit_frame(frame: NDArray[np.uint8], model_size: tuple[int, int]) -> tuple[ND
     return canvas, letterbox
 
 
+def without_bars(prediction: NDArray[np.bool_], shape: tuple[int, ...], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Cut a prediction at the model's ``(width, height)`` down to the part that a frame of ``shape`` fills."""
+    _, (left, top, width, height) = plan_fit((shape[1], shape[0]), size)
+    return prediction[top : top + height, left : left + width]
+
+
 def fit_channels(channels: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
     """Resize an ``(H, W, C)`` stack of class channels to ``(width, height)`` exactly as the official scorer does.
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quadfollow_core.codec import decode_image
-from quadfollow_core.errors import BadDataset
+from quadfollow_core.errors import BadDataset, BadInput, LimitExceeded
 from quadfollow_core.resize import TARGET, fit_channels
 
 FOLLOWING, PATROL_EMPTY, PATROL_TARGET = "following_images", "patrol_non_targ", "patrol_with_targ"
@@ -135,9 +135,25 @@ def _lower_edge(name: str) -> int:
     return int(name.rstrip("+").split("-")[0])
 
 
+def read_picture(path: Path) -> NDArray[np.uint8]:
+    """Read a data set's picture as ``(H, W, 3)`` uint8 RGB.
+
+    Raises:
+        BadDataset: it cannot be decoded; the message names the file.
+    """
+    try:
+        return decode_image(path.read_bytes())
+    except (BadInput, LimitExceeded) as error:
+        raise BadDataset(f"{path}: {error}") from error
+
+
 def read_channels(path: Path) -> NDArray[np.bool_]:
-    """Read a mask or prediction picture as thresholded ``(H, W, 3)`` channels."""
-    return threshold_channels(decode_image(path.read_bytes()))
+    """Read a mask or prediction picture as thresholded ``(H, W, 3)`` channels.
+
+    Raises:
+        BadDataset: it cannot be decoded; the message names the file.
+    """
+    return threshold_channels(read_picture(path))
 
 
 def score_folders(predictions: Path, truth: Path, progress: Callable[[str], None] = lambda _: None) -> Score:
@@ -146,7 +162,7 @@ def score_folders(predictions: Path, truth: Path, progress: Callable[[str], None
     Files pair by sorted order within a set, which is the official rule.
 
     Raises:
-        BadDataset: a set is missing, or its counts differ.
+        BadDataset: a set is missing, its counts differ, or a picture is damaged.
     """
     sets = {}
     for name in SETS:

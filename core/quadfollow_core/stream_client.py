@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from quadfollow_core import wire
 from quadfollow_core.codec import encode_jpeg, sniff
-from quadfollow_core.errors import BadInput, BadMessage
+from quadfollow_core.errors import BadInput
 from quadfollow_core.request import Bytes, Result
 from quadfollow_core.track import Track
 from quadfollow_core.types import Sighting
@@ -82,6 +82,8 @@ class StreamClient:
     ) -> None:
         self.address = address
         self.stream = stream
+        self.strays = 0
+        """Replies to no frame in flight, which a server that keeps to the wire never sends."""
         self._credit = credit
         self._timeout = timeout
         self._ids = itertools.count(1)
@@ -183,8 +185,11 @@ class StreamClient:
     def _accept(self, reply: Result) -> None:
         pending = self._in_flight.pop(reply.body.get("id", 0), None)
         if pending is None:
-            raise BadMessage(f"the server answered a frame that was never sent: {reply.body.get('id')!r}")
+            self.strays += 1
+            return
         self._wait = BACKOFF[0]
+        if reply.body.get("code") in ("overloaded", "unavailable"):
+            self._not_before = time.monotonic() + BACKOFF[0]
         self._settle(pending, reply.body["type"], reply)
 
     def _expire(self) -> None:

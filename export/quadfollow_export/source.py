@@ -12,7 +12,6 @@ import keras
 
 from quadfollow_core.contract import CLASSES
 from quadfollow_core.errors import BadModel, NotFound, Unavailable
-from quadfollow_core.runs import run_network
 
 KEPT = ("recipe", "data", "held_out_runs", "packages", "git_commit")
 """What of a run's configuration goes into the contract, besides its command."""
@@ -28,7 +27,7 @@ class Source:
 
     @property
     def training(self) -> dict[str, Any]:
-        """What the contract says about the training; absolute paths in the command lose their folders."""
+        """What the contract says about the training; paths that lead out of the checkout lose their folders."""
         told = {key: self.config[key] for key in KEPT if key in self.config}
         if "command" in self.config:
             told["command"] = " ".join(_without_folders(word) for word in self.config["command"])
@@ -36,14 +35,14 @@ class Source:
 
 
 def find_source(path: Path) -> Source:
-    """Find the network in a run's folder (see :func:`quadfollow_core.runs.run_network`), or take a ``.keras`` file.
+    """Find the network in a run's folder (the best one), or take a ``.keras`` file.
 
     Raises:
         NotFound: nothing there, or a folder that holds no network.
         BadModel: the run's configuration cannot be read.
     """
     folder = path if path.is_dir() else path.parent
-    file = run_network(path) if path.is_dir() else path
+    file = path / "best.keras" if path.is_dir() else path
     if not file.is_file():
         raise NotFound(f"no network at {file}: give a run's folder or a .keras file")
     config = folder / "config.json"
@@ -114,4 +113,4 @@ def _recipe_size(config: Mapping[str, Any]) -> tuple[int, int] | None:
 
 
 def _without_folders(word: str) -> str:
-    return PurePosixPath(word).name if word.startswith("/") else word
+    return PurePosixPath(word).name if word.startswith(("/", "../")) else word

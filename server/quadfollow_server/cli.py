@@ -22,8 +22,8 @@ from quadfollow_server.settings import DEVICES, Settings
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for all.")
 @click.option("--port", default=8000, show_default=True, help="HTTP port; 0 for any free one.")
-@click.option("--zmq-port", default=5555, show_default=True, help="ZeroMQ port for frames.")
-@click.option("--pub-port", default=5556, show_default=True, help="ZeroMQ port results are published on.")
+@click.option("--zmq-port", default=5555, show_default=True, help="ZeroMQ port for frames; 0 for any free one.")
+@click.option("--pub-port", default=5556, show_default=True, help="ZeroMQ port results are published on; 0 for any.")
 @click.option(
     "--device",
     type=click.Choice(DEVICES),

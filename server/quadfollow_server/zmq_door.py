@@ -118,8 +118,9 @@ class Publisher:
         self._pub = pub
 
     def publish(self, request: FrameRequest, result: Result) -> None:
-        """Send one result to whom it concerns; a subscriber that does not read misses it."""
-        self._pub.send_multipart(wire.encode_publication(request.stream, result.body), zmq.NOBLOCK)
+        """Send one result, without its mask, to whom it concerns; a subscriber that does not read misses it."""
+        body = {key: value for key, value in result.body.items() if key != "mask"}
+        self._pub.send_multipart(wire.encode_publication(request.stream, body), zmq.NOBLOCK)
 
 
 def dropped_body(dropped: Dropped, request: FrameRequest) -> dict[str, object]:

@@ -17,7 +17,8 @@ OPEN_LOOP = ("frames", "loop", "save_frames")
 """Options of worlds that only show frames."""
 CLOSED_LOOP = ("preset", "flights", "clock", "eyes", "tracker")
 """Options of worlds that are flown in."""
-DEMO_SECONDS = {CITY: 30.0}
+DEMO_SECONDS = 30.0
+"""Length of the demo's flight through the city."""
 
 
 def _options(*options: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Callable[..., Any]:
@@ -103,7 +104,7 @@ def fly(world: str | None, save_frames: Path | None, as_json: bool, **options: A
     type=click.Choice(["replay", "drawn", CITY]),
     help="Default: replay with --frames, else the city where OpenGL can draw, else drawn.",
 )
-@click.option("--seconds", type=float, help="Length of the flight. Default: 30 in the city, else 12.")
+@click.option("--seconds", type=float, help="Length of the flight. Default: 30 in the city, else all of it.")
 @click.option(
     "--clock", type=click.Choice(["lockstep", "real"]), default="real", show_default=True, help="City: see `fly`."
 )
@@ -128,7 +129,8 @@ def demo(
     find_model(model)
     world = world or ("replay" if options["frames"] else _drawable())
     _refuse_foreign(world)
-    options["seconds"] = options["seconds"] or DEMO_SECONDS.get(world, 12.0)
+    if world == CITY and options["seconds"] is None:
+        options["seconds"] = DEMO_SECONDS
     log = out / "server.log"
     with terminable(), ServerProcess(log, model=model, device=device, tracker=tracker or "kalman") as server:
         click.echo(f"server ready at {server.url} and {server.address}; its log: {log}", err=True)

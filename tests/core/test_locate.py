@@ -80,6 +80,14 @@ def test_pixels_are_those_of_the_frame_as_sent() -> None:
     assert target.area == pytest.approx(40 * 80)
 
 
+def test_bars_around_a_letterboxed_frame_hold_nobody() -> None:
+    """What the network sees in the padding is no part of the frame: boxes end at its edge, and nobody stands beyond."""
+    bars = [(TARGET, 80, 15, 90, 40), (PERSON, 10, 2, 20, 12)]
+    sighting = locate(segmentation(bars, size=160, frame=(640, 480)), RULE)
+    assert found(sighting).box == pytest.approx((320, 0, 360, 80))
+    assert sighting.people == ()
+
+
 def test_the_rule_decides() -> None:
     """A faint target needs a lower threshold; a small one needs a smaller least area."""
     faint = segmentation([(TARGET, 10, 10, 20, 20)], p=100)

@@ -14,6 +14,7 @@ from quadfollow_core.resize import (
     fit_channels,
     fit_frame,
     plan_fit,
+    without_bars,
 )
 
 side = st.integers(1, 2000)
@@ -55,6 +56,14 @@ def test_a_wide_frame_is_letterboxed_with_its_content_in_place() -> None:
     assert letterbox.to_frame(columns.mean() + 0.5, rows.mean() + 0.5) == pytest.approx((404, 104), abs=1)
     assert fitted[:40].max() == 0
     assert fitted[-40:].max() == 0
+
+
+def test_the_bars_are_cut_from_a_prediction() -> None:
+    """What is left of a letterboxed input is the frame's part alone, and all of one without bars."""
+    fitted, _ = fit_frame(np.full((320, 640, 3), 200, np.uint8), (160, 160))
+    assert without_bars(fitted > 0, (320, 640, 3), (160, 160)).shape == (80, 160, 3)
+    assert without_bars(fitted > 0, (320, 640, 3), (160, 160)).all()
+    assert without_bars(fitted > 0, (50, 50, 3), (160, 160)).shape == fitted.shape
 
 
 def test_masks_follow_the_official_rounding() -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +14,7 @@ import pytest
 from quadfollow_core.codec import encode_png
 from quadfollow_core.errors import BadDataset
 from quadfollow_core.resize import TARGET
-from quadfollow_core.scoring import SETS, SetScore, combine, score_folders, score_pairs, size_class
+from quadfollow_core.scoring import SETS, SetScore, combine, read_picture, score_folders, score_pairs, size_class
 
 
 def channels(target_pixels: int, size: int = 16) -> np.ndarray:
@@ -106,3 +109,24 @@ def test_folders_that_do_not_pair_are_refused(tmp_path: Path) -> None:
     next((predictions / "patrol_with_targ").iterdir()).unlink()
     with pytest.raises(BadDataset, match=r"has 1 files but .* has 2"):
         score_folders(predictions, truth)
+
+
+@pytest.mark.parametrize("side", ["predictions", "truth"])
+def test_a_damaged_picture_is_named(tmp_path: Path, side: str) -> None:
+    """A truncated prediction or mask is a fault of the data, and the message says which file."""
+    write_folders(tmp_path, 2)
+    damaged = sorted((tmp_path / side / "patrol_with_targ").rglob("*.png"))[1]
+    damaged.write_bytes(damaged.read_bytes()[:40])
+    with pytest.raises(BadDataset, match=re.escape(f"{damaged}: damaged PNG")):
+        score_folders(tmp_path / "predictions", tmp_path / "truth")
+
+
+def test_a_picture_beyond_the_limit_is_named(tmp_path: Path) -> None:
+    """A header that promises too many pixels is a fault of the data as well."""
+    huge = tmp_path / "huge.png"
+    data = bytearray(encode_png(np.zeros((1, 1, 3), np.uint8)))
+    header = b"IHDR" + struct.pack(">II", 1 << 15, 1 << 15) + data[24:29]
+    data[12:33] = header + struct.pack(">I", zlib.crc32(header))
+    huge.write_bytes(data)
+    with pytest.raises(BadDataset, match=r"huge\.png: max_pixels"):
+        read_picture(huge)

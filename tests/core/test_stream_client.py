@@ -143,6 +143,33 @@ def test_drops_and_errors_return_the_credit(start: Callable[..., Peer], kind: st
         peer.take()
 
 
+@pytest.mark.parametrize("code", ["overloaded", "unavailable"])
+def test_a_server_that_has_no_room_is_not_hammered(start: Callable[..., Peer], code: str) -> None:
+    """After an answer that says "not now" the next frame waits a moment, and then goes out."""
+    peer = start()
+    with StreamClient(peer.address) as client:
+        client.offer(IMAGE)
+        peer.answer(*peer.take(), kind="error", code=code)
+        assert fates(client, 1)[0].outcome == "error"
+        client.offer(IMAGE)
+        assert not client.idle
+        assert client._in_flight == {}
+        assert fates(client, 1, 0.3) == []
+        peer.take()
+
+
+def test_a_reply_to_nothing_is_counted_and_passed_over(start: Callable[..., Peer]) -> None:
+    """An answer with an unknown id neither ends the client nor spends a credit."""
+    peer = start()
+    with StreamClient(peer.address) as client:
+        client.offer(IMAGE)
+        sender, header = peer.take()
+        peer.answer(sender, {"id": 4711})
+        peer.answer(sender, header)
+        assert fates(client, 1)[0].outcome == "result"
+        assert client.strays == 1
+
+
 def test_a_silent_server_costs_the_frame_not_the_client(start: Callable[..., Peer]) -> None:
     """Without an answer the frame is lost, and the next one is sent on a fresh connection."""
     peer = start()

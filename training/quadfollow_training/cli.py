@@ -68,9 +68,8 @@ def train(
 ) -> None:
     """Train a network by a recipe.
 
-    The run's folder gets config.json, network.png, history.csv, curves.png, best.keras and last.keras, and
-    calibrated.keras where the recipe calibrates. A run that was killed goes on with --resume from its last finished
-    epoch and ends with the same weights, bit for bit.
+    The run's folder gets config.json, network.png, history.csv, curves.png, best.keras and last.keras. A run that was
+    killed goes on with --resume from its last finished epoch and ends with the same weights, bit for bit.
     """
     try:
         from quadfollow_training.recipes import find_recipe
@@ -105,25 +104,6 @@ def evaluate(model: Path, data: Path, out: Path | None, size: tuple[int, int] | 
 
     result = run(model, data, out, size)
     _print(result, as_json, lambda found: f"{score_table(found)}\n{found['channels']}")
-
-
-@click.command()
-@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@_MANY_DATA
-@_JSON
-def calibrate(run: Path, data: tuple[Path, ...], as_json: bool) -> None:
-    """Calibrate the target's logit of a finished RUN on the runs it held out.
-
-    Recipes that ask for it do so at the end of training. Writes calibrated.keras and calibration.json into the run's
-    folder.
-    """
-    try:
-        from quadfollow_training.calibrate import calibrate_run
-    except ImportError as error:
-        raise _unavailable(error) from error
-    from quadfollow_training.rundir import RunFolder
-
-    _print(calibrate_run(RunFolder(run), data), as_json, _lines)
 
 
 @click.group(cls=LazyGroup, points="quadfollow.data_commands")

@@ -6,7 +6,7 @@ serves to choose between epochs; it is not the official score, whose frames choo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -39,37 +39,24 @@ def stand_in(target_pixels: int) -> str:
     return FOLLOWING if target_pixels >= NEAR_PIXELS else PATROL_TARGET
 
 
-def held_out_score(predict: Probabilities, frames: Frames, size: tuple[int, int]) -> Score:
-    """Score held-out frames; ``predict`` takes uint8 ``[N, H, W, 3]`` to probabilities ``[N, H, W, 3]``."""
-    return held_out_scores(lambda images: [predict(images)], frames, size, 1)[0]
-
-
-def held_out_scores(
-    predict: Callable[[NDArray[np.uint8]], Sequence[Any]],
-    frames: Frames,
-    size: tuple[int, int],
-    variants: int,
-    batch: int = 16,
-) -> list[Score]:
-    """Score several variants of one prediction on held-out frames, each frame read and predicted once.
+def held_out_score(predict: Probabilities, frames: Frames, size: tuple[int, int], batch: int = 16) -> Score:
+    """Score held-out frames.
 
     Args:
-        predict: uint8 ``[N, H, W, 3]`` to ``variants`` arrays of probabilities ``[N, H, W, 3]``.
+        predict: uint8 ``[N, H, W, 3]`` to probabilities ``[N, H, W, 3]``.
         frames: the held-out frames.
         size: the model's ``(width, height)``.
-        variants: how many arrays ``predict`` returns.
         batch: frames predicted at once.
     """
-    sets = [{name: SetScore() for name in SETS} for _ in range(variants)]
+    sets = {name: SetScore() for name in SETS}
     for start in range(0, len(frames), batch):
         samples = [read_frame(frame) for frame in frames.items[start : start + batch]]
-        truths = [channels_from_classes(mask) for _, mask in samples]
         inputs = np.stack([fit_frame(image, size)[0] for image, _ in samples])
-        for scores, probabilities in zip(sets, predict(inputs), strict=True):
-            for offset, prediction in enumerate(quantise(probabilities)):
-                name = stand_in(int(frames.target[start + offset]))
-                scores[name].add(truths[offset], threshold_channels(prediction))
-    return [combine(scores) for scores in sets]
+        for offset, prediction in enumerate(quantise(predict(inputs))):
+            truth = channels_from_classes(samples[offset][1])
+            score = sets[stand_in(int(frames.target[start + offset]))]
+            score.add(truth, threshold_channels(prediction))
+    return combine(sets)
 
 
 def quantise(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:

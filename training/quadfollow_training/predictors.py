@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from quadfollow_core.contract import CLASSES_OUTPUT, INPUT, PROBABILITY_OUTPUT
 from quadfollow_core.errors import BadInput, BadModel, Unavailable
 from quadfollow_core.resize import PERSON, TARGET
-from quadfollow_core.runs import run_network
 from quadfollow_training.holdout import quantise
 
 FLOAT_OUTPUT = "probabilities"
@@ -36,12 +35,11 @@ def open_predictor(path: Path, size: tuple[int, int] | None = None) -> Predictor
         size: ``(width, height)`` for a model that takes any size.
 
     Raises:
-        NotFound: the run's folder has no network yet.
         BadModel: not a model, or one with outputs this does not know.
         BadInput: the model takes any size and none was given.
         Unavailable: a ``.keras`` model where Keras is not installed.
     """
-    model = run_network(path) if path.is_dir() else path
+    model = path / "best.keras" if path.is_dir() else path
     if not model.is_file():
         raise BadModel(f"no model at {model}")
     if model.suffix == ".onnx":

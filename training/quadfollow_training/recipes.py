@@ -39,7 +39,6 @@ class Recipe:
     validation_steps: int = 50
     workers: int = 4
     score_every: int = 2
-    calibrate: bool = False
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -91,7 +90,6 @@ FOLLOW_256 = Recipe(
     epochs=32,
     validation_steps=10,
     score_every=4,
-    calibrate=True,
 )
 
 RECIPES = {recipe.name: recipe for recipe in (SEED, FOLLOW_256)}

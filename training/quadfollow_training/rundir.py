@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from quadfollow_core.errors import BadInput
-from quadfollow_core.runs import BEST, CALIBRATED
 
 PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "numpy", "opencv-python", "pillow", "simplejpeg", "quadfollow")
 COLUMNS = (
@@ -45,12 +44,7 @@ class RunFolder:
     @property
     def best(self) -> Path:
         """The network with the best held-out score, without optimiser, at the recipe's input size."""
-        return self.path / BEST
-
-    @property
-    def calibrated(self) -> Path:
-        """The best network with its target logit calibrated on the held-out runs; not every recipe makes one."""
-        return self.path / CALIBRATED
+        return self.path / "best.keras"
 
     @property
     def last(self) -> Path:

@@ -17,10 +17,8 @@ import keras
 from rich.console import Console
 
 from quadfollow_core.errors import Unavailable
-from quadfollow_core.runs import run_network
 from quadfollow_core.scoring import FOLLOWING, PATROL_TARGET
 from quadfollow_training.batches import Batches, Crops, Sampler, WholeFrames
-from quadfollow_training.calibrate import calibrate
 from quadfollow_training.compiling import start
 from quadfollow_training.curves import draw_curves
 from quadfollow_training.fcn import build
@@ -79,8 +77,6 @@ def train(
             rows.append(_epoch(network, recipe, epoch, learn, held_out, [bar, *events]))
             _keep(network, recipe, folder, rows)
             console.print(_line(rows[-1], recipe))
-    if recipe.calibrate and len(held_out) and folder.best.exists():
-        console.print(f"calibrated: {calibrate(folder, held_out)['offset']:+.1f} on the target's logit")
     return _report(recipe, folder, rows)
 
 
@@ -186,7 +182,7 @@ def _report(recipe: Recipe, folder: RunFolder, rows: list[Row]) -> dict[str, Any
     return {
         "recipe": recipe.name,
         "run": str(folder.path),
-        "model": str(run_network(folder.path)),
+        "model": str(folder.best),
         "epochs": len(rows),
         "best": _best(rows) if rows else None,
     }
