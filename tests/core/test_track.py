@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from quadfollow_core import kalman
 from quadfollow_core.errors import BadInput
-from quadfollow_core.geometry import Camera, Intrinsics, Pose, bearing
+from quadfollow_core.geometry import LARGEST, SMALLEST_FOCAL, Camera, Intrinsics, Pose, bearing
 from quadfollow_core.kalman_tracker import KalmanTracker
 from quadfollow_core.measure import MAX_DISTANCE, WALKING, Noise, depth_step, measure
 from quadfollow_core.pursuit import Patience
@@ -428,6 +428,8 @@ def test_some_frames_without_pose_do_not_end_a_track() -> None:
 
 number = st.floats(allow_nan=False, allow_infinity=False)
 positive = st.floats(1e-300, 1e300)
+coordinate = st.floats(-LARGEST, LARGEST)
+focal = st.floats(SMALLEST_FOCAL, LARGEST)
 
 
 @st.composite
@@ -447,8 +449,10 @@ def any_look(draw: st.DrawFn) -> Look:
         None if source is None else draw(number),
         source,
     )
-    lens = Intrinsics(draw(positive), draw(positive), 0.0, 0.0)
-    pose = draw(st.none() | st.builds(Pose, st.tuples(number, number, number), st.just((0.0, 0.0, 0.0, 1.0))))
+    lens = Intrinsics(draw(focal), draw(focal), 0.0, 0.0)
+    pose = draw(
+        st.none() | st.builds(Pose, st.tuples(coordinate, coordinate, coordinate), st.just((0.0, 0.0, 0.0, 1.0)))
+    )
     camera = draw(st.none() | st.just(Camera(lens, pose)))
     return Look(Sighting(draw(st.none() | st.just(target))), draw(number | st.floats(0, 10)), camera)
 
