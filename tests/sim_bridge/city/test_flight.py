@@ -91,6 +91,19 @@ def test_yaw_turns_at_its_limit(city: City) -> None:
     assert math.remainder(city.state.yaw - start, 2 * math.pi) == pytest.approx(1.5, abs=0.15)
 
 
+def test_a_brake_may_go_on_looking(city: City) -> None:
+    """A brake with a yaw rate and a tilt turns and tilts on the spot, and keeps its heading when they end."""
+    start = city.state.position
+    city.command(Brake("looking", yaw_rate=0.5, tilt=0.8))
+    city.step(2.0)
+    turned = city.state.yaw
+    assert city.tilt == pytest.approx(0.8, abs=0.05)
+    city.command(Brake())
+    city.step(2.0)
+    assert np.linalg.norm(city.state.position - start) < 0.3
+    assert city.state.yaw == pytest.approx(turned, abs=0.3)
+
+
 def test_velocity_command_and_brake(city: City) -> None:
     """A brake from 3 m/s stands still within two seconds and holds its place."""
     away = city.state.position[:2] - city.setting.crowd.middles(0.0)[0][:2]
