@@ -172,18 +172,47 @@ def test_unknown_paths_and_methods_are_problems_too(http: httpx.Client) -> None:
     assert response.headers["allow"] == "POST"
 
 
-@pytest.mark.parametrize("head", [b"x-big: " + b"a" * 300_000, b"".join(b"x-%d: y\r\n" % n for n in range(40_000))])
-def test_a_head_without_end_is_cut_off(server: RunningServer, http: httpx.Client, head: bytes) -> None:
-    """Headers that go on for too long are refused, and the connection is closed."""
+FIELDS = [b"x-big: " + b"a" * 300_000, b"".join(b"x-%d: y\r\n" % n for n in range(40_000))]
+
+
+def cut_off(server: RunningServer, data: bytes) -> bytes:
+    """Send what the server does not want to hear to its end; return its answer once it has closed the connection."""
+    answer = b""
     with socket.create_connection(("127.0.0.1", server.service.ports.http), timeout=30) as raw:
-        answer = b""
         try:
-            raw.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n" + head)
+            raw.sendall(data)
             while part := raw.recv(65536):
                 answer += part
-        except OSError:
+        except ConnectionError:
             pass  # closed while still sending
+    return answer
+
+
+@pytest.mark.parametrize("head", FIELDS)
+def test_a_head_without_end_is_cut_off(server: RunningServer, http: httpx.Client, head: bytes) -> None:
+    """Headers that go on for too long are refused, and the connection is closed."""
+    answer = cut_off(server, b"GET /livez HTTP/1.1\r\nHost: x\r\n" + head)
     assert not answer or answer.startswith(b"HTTP/1.1 431")
+
+
+@pytest.mark.parametrize("trailers", FIELDS)
+@pytest.mark.parametrize("request_line", [b"POST /segment", b"GET /livez"])
+def test_trailers_without_end_are_cut_off(
+    server: RunningServer, http: httpx.Client, request_line: bytes, trailers: bytes
+) -> None:
+    """Trailers that go on for too long end the connection, whether or not the request has been answered already."""
+    head = request_line + b" HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer = cut_off(server, head + b"1\r\nx\r\n0\r\n" + trailers)
+    assert not answer or answer.startswith((b"HTTP/1.1 431", b"HTTP/1.1 200"))
+
+
+def test_trailers_are_no_headers(server: RunningServer, http: httpx.Client, png: bytes) -> None:
+    """A body that ends with a trailer is answered as one without, whatever the trailer says."""
+    head = b"POST /segment HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    body = b"%x\r\n%b\r\n0\r\nContent-Type: text/plain\r\nAccept: image/png\r\n\r\n" % (len(png), png)
+    answer = cut_off(server, head + body)
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"application/json" in answer
 
 
 def test_bytes_that_are_not_http(server: RunningServer, http: httpx.Client) -> None:
