@@ -12,8 +12,8 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from quadfollow_server.problems import document
+from quadfollow_server.settings import MAX_HEAD
 
-MAX_HEAD = 64 * 1024
 GRACE_SECONDS = 1
 """Time that requests under way get to end once the server stops."""
 

@@ -12,7 +12,9 @@ from quadfollow_core.wire import MAX_HEADER
 
 DEVICES = ("auto", "cpu", "cuda", "tensorrt")
 UPLOAD_SECONDS = 10.0
-"""Longest time an HTTP client may take over sending one request's body."""
+"""Longest time an HTTP client may take over sending one request's head, and again over its body."""
+MAX_HEAD = 64 * 1024
+"""Most bytes of an HTTP request's line and headers, or of its trailers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Settings:
         """Every limit a request can break, under the name that an error gives it."""
         return {
             "max_body_bytes": self.max_body_bytes,
+            "max_head_bytes": MAX_HEAD,
             "max_header_bytes": MAX_HEADER,
             "max_name_length": MAX_NAME,
             "max_pixels": self.max_pixels,

@@ -195,6 +195,13 @@ def test_a_head_without_end_is_cut_off(server: RunningServer, http: httpx.Client
     assert not answer or answer.startswith(b"HTTP/1.1 431")
 
 
+def test_the_limit_of_a_head_is_one_that_info_tells(server: RunningServer, http: httpx.Client) -> None:
+    """A head that is too long is refused with the limit's name and its value as in `/info`."""
+    answer = cut_off(server, b"GET /livez HTTP/1.1\r\nHost: x\r\nx-big: " + b"a" * 65536)
+    problem = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert http.get("/info").json()["limits"][problem["limit"]] == problem["allowed"]
+
+
 @pytest.mark.parametrize("trailers", FIELDS)
 @pytest.mark.parametrize("request_line", [b"POST /segment", b"GET /livez"])
 def test_trailers_without_end_are_cut_off(
