@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,18 +13,32 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from quadfollow_server.problems import document
-from quadfollow_server.settings import MAX_HEAD
+from quadfollow_server.settings import MAX_HEAD, UPLOAD_SECONDS
 
 GRACE_SECONDS = 1
 """Time that requests under way get to end once the server stops."""
 
 
 class BoundedHead(HttpToolsProtocol):
-    """Refuses a request whose line and headers, or trailers, go on for too long: httptools collects them for ever."""
+    """Refuses a request whose line and headers, or trailers, go on for too long: httptools collects them for ever.
+
+    A connection that does not bring a head to its end in time is closed.
+    """
 
     _collected = 0
     _in_head = True
     _moved_on = False
+    _patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for the first head."""
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no more."""
+        self._head_ended()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, then look how much it has collected that is neither a whole head nor body."""
@@ -32,6 +47,8 @@ class BoundedHead(HttpToolsProtocol):
         self._collected = 0 if self._moved_on else self._collected + len(data)
         if self._collected > MAX_HEAD and not self.transport.is_closing():
             self._refuse_head()
+        if self._in_head and not self._moved_on:
+            self._await_head()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header; a trailer, which comes after the body, means nothing here."""
@@ -41,6 +58,7 @@ class BoundedHead(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Note that the head has ended."""
         self._in_head, self._moved_on = False, True
+        self._head_ended()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -52,6 +70,20 @@ class BoundedHead(HttpToolsProtocol):
         """Note that the next head may begin."""
         self._in_head, self._moved_on = True, True
         super().on_message_complete()
+
+    def _await_head(self) -> None:
+        if self._patience is None and not self.transport.is_closing():
+            self._patience = self.loop.call_later(UPLOAD_SECONDS, self._give_up)
+
+    def _head_ended(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _give_up(self) -> None:
+        self._patience = None
+        if self.cycle is None or self.cycle.response_complete:  # else an earlier request is still being answered
+            self.transport.close()
 
     def _refuse_head(self) -> None:
         if not self._in_head and self.cycle.response_started:

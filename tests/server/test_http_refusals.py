@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import httpx
@@ -13,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from quadfollow_core.codec import encode_jpeg
-from quadfollow_server import http_request
+from quadfollow_server import http_protocol, http_request
 from quadfollow_server.running import RunningServer
 from quadfollow_server.settings import Settings
 
@@ -164,6 +166,16 @@ def test_a_multipart_body_without_form(http: httpx.Client, content_type: str) ->
     refusal(response, 400, "bad-message")
 
 
+@pytest.mark.parametrize("charset", ["undefined", "punycode"])
+def test_a_multipart_body_in_a_charset_that_cannot_be_read(http: httpx.Client, charset: str) -> None:
+    """A charset that Python knows but that fails is a bad message."""
+    headers = {"content-type": f"multipart/form-data; boundary=x; charset={charset}"}
+    name = "a..b" + "\u00e9" * 70
+    body = f'--x\r\nContent-Disposition: form-data; name="{name}"; filename="f"\r\n\r\nx\r\n--x--\r\n'
+    problem = refusal(http.post("/segment", content=body.encode(), headers=headers), 400, "bad-message")
+    assert "multipart" in problem["detail"]
+
+
 def test_unknown_paths_and_methods_are_problems_too(http: httpx.Client) -> None:
     """404 and 405 come as problem documents, 405 with the methods allowed."""
     refusal(http.get("/nowhere"), 404, "not-found")
@@ -245,6 +257,46 @@ def test_a_body_that_never_ends(constant: Callable[..., Any], monkeypatch: pytes
         raw.sendall(b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf")
         answer = raw.recv(65536)
     assert answer.startswith(b"HTTP/1.1 408")
+
+
+@pytest.mark.parametrize("earlier", [b"", b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"])
+@pytest.mark.parametrize("head", [b"\r\n", b"GET /livez HTTP/1.1\r\nx-"])
+def test_a_head_that_never_ends(
+    constant: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, earlier: bytes, head: bytes
+) -> None:
+    """A connection that brings no head to its end in time is closed, the first one and those after it."""
+    monkeypatch.setattr(http_protocol, "UPLOAD_SECONDS", 0.2)
+    with (
+        RunningServer(segmenters=[constant()]) as server,
+        socket.create_connection(("127.0.0.1", server.service.ports.http), timeout=30) as raw,
+    ):
+        if earlier:
+            raw.sendall(earlier)
+            assert raw.recv(65536).startswith(b"HTTP/1.1 200")
+        raw.sendall(head)
+        assert raw.recv(65536) == b""
+
+
+def test_a_connection_that_says_nothing(constant: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that is only opened is closed in time, too."""
+    monkeypatch.setattr(http_protocol, "UPLOAD_SECONDS", 0.2)
+    with (
+        RunningServer(segmenters=[constant()]) as server,
+        socket.create_connection(("127.0.0.1", server.service.ports.http), timeout=30) as raw,
+    ):
+        assert raw.recv(65536) == b""
+
+
+def test_a_head_that_ended_in_time_leaves_all_time_for_the_answer(
+    png: bytes, constant: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Waiting for an answer longer than a head may take closes nothing."""
+    monkeypatch.setattr(http_protocol, "UPLOAD_SECONDS", 0.2)
+    with (
+        RunningServer(segmenters=[constant(partial(time.sleep, 0.5))]) as server,
+        httpx.Client(base_url=server.url, timeout=30) as http,
+    ):
+        assert [http.post("/segment", content=png).status_code for _ in range(2)] == [200, 200]
 
 
 def test_bodies_being_received_are_limited_too(png: bytes, constant: Callable[..., Any]) -> None:
