@@ -46,6 +46,11 @@ class Settings:
             raise BadInput(f"device is one of {', '.join(DEVICES)}, got {self.device!r}")
 
     @property
+    def max_waiting_per_client(self) -> int:
+        """Frames of one ZeroMQ client, each of another stream, that wait at most: some others' fit in beside them."""
+        return max(1, self.max_waiting // 8)
+
+    @property
     def limits(self) -> dict[str, float]:
         """Every limit a request can break, under the name that an error gives it."""
         return {
@@ -55,6 +60,7 @@ class Settings:
             "max_name_length": MAX_NAME,
             "max_pixels": self.max_pixels,
             "max_waiting": self.max_waiting,
+            "max_waiting_per_client": self.max_waiting_per_client,
             "upload_seconds": UPLOAD_SECONDS,
         }
 

@@ -91,7 +91,8 @@ class ZmqDoor:
         if isinstance(asked, wire.Ping):
             return self._send(client, Result({"type": "pong", "id": asked.id}))
         lane = (client, asked.stream)
-        return self._dispatcher.submit(Job(asked, DOOR, partial(self._answer, client, asked), lane, newest_wins=True))
+        answer = partial(self._answer, client, asked)
+        return self._dispatcher.submit(Job(asked, DOOR, answer, lane, newest_wins=True, client=client))
 
     def _decode(self, parts: list[memoryview]) -> FrameRequest | wire.Ping:
         size = sum(len(part) for part in parts)
