@@ -42,7 +42,8 @@ lint: setup ## ruff, mypy and the import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup ## measure what the export's rewrites bring on this machine
+bench: setup ## measure on this machine: answers through each door beside the network alone, what the export's rewrites bring
+	$(BIN)/python benchmarks/latency.py
 	$(BIN)/python benchmarks/rewrites.py
 
 image-test: setup ## build the serving image and run it for real, without a Docker daemon (root, Debian)

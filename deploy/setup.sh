@@ -12,6 +12,7 @@ fail() {
 }
 
 new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+has_pip() { "$1" -m pip --version >/dev/null 2>&1; }
 
 command -v "$python" >/dev/null || fail "there is no $python: install Python 3.11 or newer, or name one: make setup PYTHON=python3.12"
 new_enough "$python" || fail "quadfollow needs Python 3.11 or newer, and $python is $("$python" -c 'import platform; print(platform.python_version())'):" \
@@ -36,8 +37,9 @@ if ((${#missing[@]})); then
     DEBIAN_FRONTEND=noninteractive apt-get install --yes -qq --no-install-recommends "${missing[@]}"
 fi
 
-new_enough "$venv/bin/python" || "$python" -m venv --clear "$venv"
+# An environment whose making was interrupted may have a Python and no pip.
+{ new_enough "$venv/bin/python" && has_pip "$venv/bin/python"; } || "$python" -m venv --clear "$venv"
 echo "setup: installing into $venv; the first time this downloads about 1.5 GB"
-"$venv/bin/pip" install --quiet --progress-bar off --constraint constraints.txt --editable '.[dev]'
+"$venv/bin/python" -m pip install --quiet --progress-bar off --constraint constraints.txt --editable '.[dev]'
 "$venv/bin/python" -c 'import cv2, onnxruntime' || fail "OpenCV or onnxruntime cannot be loaded, see above"
 echo "setup: ready; try $venv/bin/quadfollow --help, or make demo"

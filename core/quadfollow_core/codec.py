@@ -16,15 +16,22 @@ import cv2
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
+from PIL import Image
 from PIL.ImageFile import ImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from quadfollow_core.errors import BadImage, LimitExceeded, UnsupportedEncoding
+from quadfollow_core.errors import BadImage, LimitExceeded, QuadfollowError, UnsupportedEncoding
 
 MEDIA_TYPES = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 Encoding = Literal["jpeg", "png", "webp"]
 MAX_PIXELS = 4096 * 4096
+MAX_SCANS = 64
+"""Most scans of a JPEG. A progressive one has about ten; each costs a pass over all pixels, for 33 bytes."""
+EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX")
+"""Pillow's colour modes that convert to RGB without clipping."""
+START_OF_SCAN = b"\xff\xda"
+"""Cannot occur inside a scan's data, where 0xff is always followed by 0x00 or a restart marker."""
 
 
 def sniff(data: bytes | memoryview) -> Encoding:
@@ -69,6 +76,9 @@ def decode_image(
 
 
 def _decode_jpeg(data: bytes | memoryview, max_pixels: int) -> NDArray[np.uint8]:
+    scans = bytes(data).count(START_OF_SCAN)
+    if scans > MAX_SCANS:
+        raise LimitExceeded("max_scans", got=scans, allowed=MAX_SCANS)
     try:
         height, width, _, _ = simplejpeg.decode_jpeg_header(data)
         _check_size(width, height, max_pixels)
@@ -80,20 +90,26 @@ def _decode_jpeg(data: bytes | memoryview, max_pixels: int) -> NDArray[np.uint8]
 
 def _decode_pillow(data: bytes | memoryview, encoding: Encoding, max_pixels: int) -> NDArray[np.uint8]:
     with _opened(data, encoding, max_pixels) as picture:
+        if picture.mode not in EIGHT_BIT_MODES:
+            raise BadImage(f"a frame has 8 bits a channel, this {encoding.upper()} is of mode {picture.mode}")
         return np.asarray(picture.convert("RGB"))
 
 
 @contextmanager
 def _opened(data: bytes | memoryview, encoding: Encoding, max_pixels: int) -> Iterator[ImageFile]:
     """Open a PNG or WebP whose size is within bounds; Pillow's exceptions on the way become BadImage."""
-    # The plug-in's class, not Image.open: that has a bomb limit of its own, which warns.
+    # The plug-in's class, not Image.open, which warns below a bomb limit of its own.
     kind = PngImageFile if encoding == "png" else WebPImageFile
     try:
         with kind(io.BytesIO(data)) as picture:
             _check_size(*picture.size, max_pixels)
             yield picture
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
-        raise BadImage(f"damaged {encoding.upper()}: {error}") from error
+    except QuadfollowError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise LimitExceeded("max_pixels", got=str(error), allowed=max_pixels) from error
+    except Exception as error:  # Pillow's plug-ins raise whatever a damaged file makes them stumble over
+        raise BadImage(f"damaged {encoding.upper()}: {error!r}") from error
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:

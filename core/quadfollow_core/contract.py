@@ -21,6 +21,8 @@ CLASSES = ("background", "person", "target")
 INPUT = "image"
 CLASSES_OUTPUT = "classes"
 PROBABILITY_OUTPUT = "target_probability"
+PROMISED = ("version", "name", "width", "height", "classes", "colour_order", "rule")
+"""What every contract must say; the rest tells where the model comes from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +76,13 @@ class Contract:
         try:
             data = json.loads(text)
             known = {entry.name for entry in fields(cls)}
+            missing = [name for name in PROMISED if name not in data]
+            if missing:
+                raise BadModel(f"the model's contract says nothing of {', '.join(missing)}")
             data = {key: value for key, value in data.items() if key in known}
-            rule = Rule(**data.pop("rule", {}))
+            rule = Rule(**{key: data["rule"][key] for key in ("threshold", "min_area")})
             return cls(**(data | {"rule": rule, "classes": tuple(data.get("classes", ()))}))
-        except (ValueError, TypeError, AttributeError, BadInput) as error:
+        except (ValueError, TypeError, AttributeError, KeyError, BadInput) as error:
             raise BadModel(f"the model's contract cannot be read: {error}") from error
 
     @classmethod

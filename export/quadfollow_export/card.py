@@ -35,7 +35,7 @@ def _title(contract: Contract, model: Path) -> str:
         ("parameters", _count(checks.get("parameters"))),
         ("multiply-accumulates per frame", _count(checks.get("macs"))),
         ("ONNX opset", checks.get("opset", "unknown")),
-        ("exported at commit", f"`{contract.commit[:12]}`"),
+        ("exported at commit", _commit(contract.commit)),
     ]
     return (
         f"# {contract.name}\n\n"
@@ -78,7 +78,7 @@ def _training(training: dict[str, Any]) -> str:
         ("frames", data.get("frames", "unknown")),
         ("data fingerprint", f"`{str(data.get('fingerprint', 'unknown'))[:16]}`"),
         ("runs held out", ", ".join(training.get("held_out_runs", ())) or "none"),
-        ("trained at commit", f"`{(training.get('git_commit') or 'unknown')[:12]}`"),
+        ("trained at commit", _commit(training.get("git_commit") or "unknown")),
     ]
     command = f"\n\n```sh\n{training['command']}\n```" if "command" in training else ""
     private = (
@@ -151,7 +151,7 @@ LIMITS = """## Limits and failures
 - Small targets are missed most: see the table by size. A person of fewer than some 20 pixels in a 256x256 frame
   is found rarely.
 - Other people are sometimes taken for the target; false positives are counted above.
-- It segments single frames and knows nothing of the frame before; tracking is the server's work.
+- It segments single frames and knows nothing of the frame before.
 - It is a research model: no safety function may rest on it."""
 
 LICENCE = """## Licence
@@ -169,6 +169,12 @@ def _table(head: Iterable[object], rows: Rows) -> str:
 
 def _row(cells: Iterable[object]) -> str:
     return "| " + " | ".join(str(cell) for cell in cells) + " |"
+
+
+def _commit(name: str) -> str:
+    """Shorten a commit; that the checkout was changed stays said."""
+    commit, dirty, _ = name.partition("-dirty")
+    return f"`{commit[:12]}{dirty}`"
 
 
 def _count(value: int | None) -> str:

@@ -31,7 +31,6 @@ def read_size(context: click.Context, option: click.Parameter, value: str | None
 @click.option("--data", type=click.Path(path_type=Path), help="Frames to compare on; rendered ones if not given.")
 @click.option("--frames", default=48, show_default=True, help="How many frames to compare on.")
 @click.option("--evaluate", type=click.Path(path_type=Path), help="Official evaluation sets to score the model on.")
-@click.option("--score", type=click.Path(path_type=Path), help="Take the score from this JSON file instead.")
 @click.option(
     "--float",
     "float_path",
@@ -47,7 +46,6 @@ def export(
     data: Path | None,
     frames: int,
     evaluate: Path | None,
-    score: Path | None,
     float_path: Path | None,
     as_json: bool,
 ) -> None:
@@ -64,9 +62,7 @@ def export(
         raise Unavailable(
             f'export needs {error.name}, which is not installed: pip install "quadfollow[export]"'
         ) from error
-    options = Options(
-        name=name, size=size, data=data, frames=frames, evaluate=evaluate, score=score, float_path=float_path
-    )
+    options = Options(name=name, size=size, data=data, frames=frames, evaluate=evaluate, float_path=float_path)
     exported = export_network(source, out, options, progress=lambda line: click.echo(line, err=True))
     if as_json:
         click.echo(json.dumps(exported.as_dict()))

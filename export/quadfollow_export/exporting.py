@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,8 +12,9 @@ import onnx
 import tensorflow as tf
 
 from quadfollow_core.contract import METADATA_KEY, Contract
-from quadfollow_core.errors import BadInput, ExportRefused, NotFound
+from quadfollow_core.errors import BadInput, ExportRefused
 from quadfollow_core.locate import Rule
+from quadfollow_core.provenance import git_commit
 from quadfollow_export import frames, parity
 from quadfollow_export.card import write_card
 from quadfollow_export.convert import OPSET, Converted, convert
@@ -36,8 +35,6 @@ class Options:
     frames: int = 48
     evaluate: Path | None = None
     """Official evaluation sets to score the model on."""
-    score: Path | None = None
-    """A score computed elsewhere, as JSON."""
     float_path: Path | None = None
     """Where the float variant goes; by default ``export/`` beside the network."""
     rule: Rule = field(default_factory=Rule)
@@ -46,8 +43,6 @@ class Options:
     def __post_init__(self) -> None:
         if self.frames < 3:
             raise BadInput(f"a parity check needs at least 3 frames, got {self.frames}")
-        if self.evaluate is not None and self.score is not None:
-            raise BadInput("--evaluate computes the score and --score brings one: give only one of them")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +78,6 @@ def export_network(
     if options.float_path is not None and options.float_path.resolve() == out.resolve():
         raise BadInput(f"the float variant would overwrite the model at {out}")
     source = find_source(path)
-    given_score = _read_score(options.score)
     progress(f"loading {source.path}")
     network, size = load_network(source, options.size)
     progress(f"converting for frames of {size[0]}x{size[1]}")
@@ -94,7 +88,7 @@ def export_network(
     keras_answers, onnx_answers = keras_predictor(network), open_session(converted.probabilities.SerializeToString())
     proof = parity.measure(keras_answers, open_session(converted.answers.SerializeToString()), onnx_answers, samples)
     parity.require(proof, options.tolerances)
-    score, checks = given_score, _checks(converted, network, proof)
+    score, checks = {}, _checks(converted, network, proof)
     if options.evaluate is not None:
         both = {"keras": keras_answers, "onnx": onnx_answers}
         scores = official_scores(both, options.evaluate, size, lambda part: progress(f"scoring {part}"))
@@ -110,7 +104,7 @@ def export_network(
         training=source.training,
         score=score,
         checks=checks,
-        commit=git_commit(),
+        commit=git_commit(__file__) or "unknown",
     )
     return _write(converted, contract, out, options.float_path or _float_path(source, contract))
 
@@ -139,16 +133,6 @@ def require_score(finals: dict[str, float], allowed: parity.Tolerances) -> None:
         )
 
 
-def git_commit() -> str:
-    """Name the commit of the source tree this package is loaded from; ``unknown`` outside of one."""
-    command = ["git", "rev-parse", "HEAD"]
-    try:
-        found = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
-    except OSError:
-        return "unknown"
-    return found.stdout.strip() if found.returncode == 0 else "unknown"
-
-
 def _samples(options: Options, size: tuple[int, int]) -> frames.Samples:
     folder = options.data or options.evaluate
     return frames.rendered(options.frames, size) if folder is None else frames.recorded(folder, options.frames, size)
@@ -162,19 +146,6 @@ def _checks(converted: Converted, network: Any, proof: parity.Parity) -> dict[st
         "opset": OPSET,
         "rewrites": converted.rewrites,
     }
-
-
-def _read_score(path: Path | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    try:
-        score = dict(json.loads(path.read_text(encoding="utf-8")))
-        float(score["final"])
-    except FileNotFoundError as error:
-        raise NotFound(f"no score at {path}") from error
-    except (ValueError, TypeError, KeyError) as error:
-        raise BadInput(f"{path} is not a score as `quadfollow evaluate --json` prints it: {error!r}") from error
-    return score
 
 
 def _float_path(source: Source, contract: Contract) -> Path:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quadfollow_core.codec import decode_image
-from quadfollow_core.errors import BadDataset, BadInput, NotFound
+from quadfollow_core.errors import NotFound
 from quadfollow_core.resize import fit_frame
-from quadfollow_core.scoring import pair_files, read_channels
+from quadfollow_core.scoring import pair_files, read_channels, read_picture
 from quadfollow_export.scenes import render_scenes
 
 
@@ -25,6 +22,8 @@ class Samples:
     origin: str
     truth: tuple[NDArray[np.bool_], ...] = ()
     """Per frame ``(h, w, 3)`` class channels, at the mask's own size."""
+    shapes: tuple[tuple[int, ...], ...] = ()
+    """Per frame with truth, its shape before it was brought to the model's size."""
 
 
 def rendered(count: int, size: tuple[int, int]) -> Samples:
@@ -37,13 +36,15 @@ def recorded(folder: Path, count: int, size: tuple[int, int]) -> Samples:
 
     Raises:
         NotFound: no set there.
-        BadDataset: a set whose images and masks do not pair.
+        BadDataset: a set whose images and masks do not pair, or a picture that cannot be decoded.
     """
     pairs = [pair for found in find_sets(folder) for pair in pair_files(found / "images", found / "masks")]
     chosen = [pairs[index] for index in np.unique(np.linspace(0, len(pairs) - 1, count).round().astype(int))]
-    images = np.stack([read_image(image, size) for image, _ in chosen])
+    frames = [read_picture(image) for image, _ in chosen]
+    images = np.stack([fit_frame(frame, size)[0] for frame in frames])
     origin = f"{len(chosen)} frames of {folder.resolve().name}"
-    return Samples(images, origin, tuple(read_truth(mask) for _, mask in chosen))
+    truth = tuple(read_channels(mask) for _, mask in chosen)
+    return Samples(images, origin, truth, tuple(frame.shape for frame in frames))
 
 
 def find_sets(folder: Path) -> list[Path]:
@@ -57,31 +58,3 @@ def find_sets(folder: Path) -> list[Path]:
     if not found:
         raise NotFound(f"no frames in {folder}: a set is a folder with images/ and masks/ in it")
     return found
-
-
-def read_image(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Decode a frame and bring it to the model's ``(width, height)``.
-
-    Raises:
-        BadDataset: it cannot be decoded.
-    """
-    with _naming(path):
-        return fit_frame(decode_image(path.read_bytes()), size)[0]
-
-
-def read_truth(path: Path) -> NDArray[np.bool_]:
-    """Decode a mask to its ``(h, w, 3)`` class channels.
-
-    Raises:
-        BadDataset: it cannot be decoded.
-    """
-    with _naming(path):
-        return read_channels(path)
-
-
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except BadInput as error:
-        raise BadDataset(f"{path}: {error}") from error

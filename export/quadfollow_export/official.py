@@ -7,8 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from quadfollow_core.scoring import SETS, Score, SetScore, combine, pair_files, threshold_channels
-from quadfollow_export.frames import read_image, read_truth
+from quadfollow_core.resize import fit_frame, without_bars
+from quadfollow_core.scoring import (
+    SETS,
+    Score,
+    SetScore,
+    combine,
+    pair_files,
+    read_channels,
+    read_picture,
+    threshold_channels,
+)
 from quadfollow_export.parity import to_levels
 from quadfollow_export.session import BATCH, Predictor
 
@@ -32,9 +41,11 @@ def official_scores(
             parts[part] = SetScore()
         for start in range(0, len(pairs), BATCH):
             batch = pairs[start : start + BATCH]
-            images = np.stack([read_image(image, size) for image, _ in batch])
-            truths = [read_truth(mask) for _, mask in batch]
+            frames = [read_picture(image) for image, _ in batch]
+            images = np.stack([fit_frame(frame, size)[0] for frame in frames])
+            truths = [read_channels(mask) for _, mask in batch]
             for name, predict in predictors.items():
-                for truth, levels in zip(truths, to_levels(predict(images)[0]), strict=True):
-                    scores[name][part].add(truth, threshold_channels(levels))
+                predictions = threshold_channels(to_levels(predict(images)[0]))
+                for truth, frame, prediction in zip(truths, frames, predictions, strict=True):
+                    scores[name][part].add(truth, without_bars(prediction, frame.shape, size))
     return {name: combine(parts) for name, parts in scores.items()}

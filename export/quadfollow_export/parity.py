@@ -14,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quadfollow_core.errors import ExportRefused
-from quadfollow_core.resize import TARGET
+from quadfollow_core.resize import TARGET, without_bars
 from quadfollow_core.scoring import SetScore, threshold_channels
 from quadfollow_export.frames import Samples
 from quadfollow_export.session import Frames, Predictor, in_batches
 
 CONTROLS = {"mirrored": np.s_[:, :, ::-1], "red and blue swapped": np.s_[..., ::-1]}
+TIE = 1e-6
+"""Probabilities no further apart than this are equal: either class is right."""
 Floats = NDArray[np.float32]
 
 
@@ -48,6 +50,8 @@ class Parity:
     """Share of pixels whose ``target_probability`` is another of its 256 levels than Keras' floor(255·p)."""
     rounding: int
     """Pixels where ``target_probability`` is not floor(255·p) of the float variant's p."""
+    decision: int
+    """Pixels whose class is not the likeliest of the float variant; ties count as right."""
     batch: float
     """Largest difference between frames answered one by one and three at a time."""
     control: dict[str, float]
@@ -61,6 +65,7 @@ class Parity:
             "largest probability difference": (self.probability, allowed.probability),
             "share of pixels with another class": (self.class_share, allowed.class_share),
             "pixels where target_probability is not floor(255 p)": (self.rounding, 0),
+            "pixels whose class is not the likeliest": (self.decision, 0),
             "difference between batch sizes": (self.batch, allowed.batch),
             "difference of the target's IoU": (self.score_difference or 0.0, allowed.score),
         }
@@ -103,6 +108,7 @@ def measure(network: Predictor, answers: Predictor, probabilities: Predictor, sa
         class_share=float(np.mean(classes != expected.argmax(axis=-1))),
         level_share=float(np.mean(levels != to_levels(expected)[..., TARGET])),
         rounding=int(np.sum(levels != to_levels(actual)[..., TARGET])),
+        decision=_wrong_decisions(classes, actual),
         batch=_batch_difference(probabilities, samples.images[:3]),
         control={
             name: _largest(expected, in_batches(probabilities, np.ascontiguousarray(samples.images[view]))[0])
@@ -133,6 +139,13 @@ def _largest(first: Floats, second: Floats) -> float:
     return float(np.abs(first - second).max())
 
 
+def _wrong_decisions(classes: NDArray[np.uint8], probabilities: Floats) -> int:
+    """Count the pixels whose class has a lower probability than another."""
+    is_class = classes[..., np.newaxis] == np.arange(probabilities.shape[-1])
+    chosen = np.where(is_class, probabilities, 0).sum(axis=-1)
+    return int(np.sum(~(probabilities.max(axis=-1) - chosen <= TIE)))
+
+
 def _batch_difference(predict: Predictor, frames: Frames) -> float:
     return _largest(in_batches(predict, frames, 1)[0], in_batches(predict, frames, 3)[0])
 
@@ -140,10 +153,10 @@ def _batch_difference(predict: Predictor, frames: Frames) -> float:
 def _target_ious(samples: Samples, expected: Floats, actual: Floats) -> dict[str, float] | None:
     if not samples.truth:
         return None
-    ious = {}
+    ious, size = {}, (samples.images.shape[2], samples.images.shape[1])
     for name, answer in (("keras", expected), ("onnx", actual)):
-        score = SetScore()
-        for truth, prediction in zip(samples.truth, to_levels(answer), strict=True):
-            score.add(truth, threshold_channels(prediction))
+        score, predictions = SetScore(), threshold_channels(to_levels(answer))
+        for truth, shape, prediction in zip(samples.truth, samples.shapes, predictions, strict=True):
+            score.add(truth, without_bars(prediction, shape, size))
         ious[name] = float(score.ious[TARGET])
     return ious

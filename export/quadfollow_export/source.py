@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -15,6 +16,8 @@ from quadfollow_core.errors import BadModel, NotFound, Unavailable
 
 KEPT = ("recipe", "data", "held_out_runs", "packages", "git_commit")
 """What of a run's configuration goes into the contract, besides its command."""
+LEADS_OUT = re.compile(r"(?P<option>--?[\w-]+=|-\w)?(?P<path>(?:/|\.\./).*)")
+"""A word that is a path out of the checkout, alone or behind an option: ``--data=/there``, ``-o/there``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,4 +116,5 @@ def _recipe_size(config: Mapping[str, Any]) -> tuple[int, int] | None:
 
 
 def _without_folders(word: str) -> str:
-    return PurePosixPath(word).name if word.startswith(("/", "../")) else word
+    found = LEADS_OUT.fullmatch(word)
+    return (found["option"] or "") + PurePosixPath(found["path"]).name if found else word

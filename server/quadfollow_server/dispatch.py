@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -34,7 +34,7 @@ class Dispatcher:
     Args:
         models: where a frame's model is looked up.
         metrics: told each frame's outcome.
-        settings: gives ``max_waiting``, ``max_pixels`` and ``tracker``.
+        settings: gives ``max_waiting``, ``max_waiting_per_client``, ``max_pixels`` and ``tracker``.
         publish: given each result that belongs to a stream.
     """
 
@@ -45,6 +45,7 @@ class Dispatcher:
         self._publish = publish
         self._tracks = Tracks(settings.tracker)
         self._waiting: dict[Hashable, Job] = {}
+        self._waiting_of: Counter[Hashable] = Counter()
         self._running: Job | None = None
         self._state = threading.Condition(threading.RLock())
         self._closing = False
@@ -69,8 +70,10 @@ class Dispatcher:
             if self._closing:
                 return self._drop(job, "shutdown")
             older = self._waiting.get(job.slot)
-            if older is None and len(self._waiting) >= self._settings.max_waiting:
-                return self._deliver(job, Overloaded(f"{len(self._waiting)} frames are waiting: try again"))
+            if older is None and (crowd := self._crowd(job)):
+                return self._deliver(job, Overloaded(f"{crowd} are waiting: try again"))
+            if older is None:
+                self._waiting_of[job.client] += 1
             if older is not None:
                 job.urgency = min(job.urgency, older.urgency)  # the place in the queue is the stream's
                 job.reset_track = job.reset_track or older.reset_track
@@ -79,6 +82,22 @@ class Dispatcher:
         if older is not None:
             self._drop(older, "superseded")
         return None
+
+    def _crowd(self, job: Job) -> str | None:
+        """Say who leaves no room for one more waiting frame; None where there is room."""
+        if len(self._waiting) >= self._settings.max_waiting:
+            return f"{len(self._waiting)} frames"
+        of_client = self._waiting_of[job.client]
+        if job.client is not None and of_client >= self._settings.max_waiting_per_client:
+            return f"{of_client} frames of this client"
+        return None
+
+    def _leave(self, job: Job) -> None:
+        """Take a frame from those that wait."""
+        del self._waiting[job.slot]
+        self._waiting_of[job.client] -= 1
+        if not self._waiting_of[job.client]:
+            del self._waiting_of[job.client]
 
     async def close(self, seconds: float) -> None:
         """Drop what waits and take no more; give the frame being worked on so many seconds to be answered."""
@@ -105,7 +124,7 @@ class Dispatcher:
             if self._closing:
                 return None
             job = self._running = min(self._waiting.values(), key=lambda waiting: waiting.urgency)
-            del self._waiting[job.slot]
+            self._leave(job)
             return job
 
     def _answer(self, job: Job) -> Outcome:

@@ -1,7 +1,8 @@
-"""uvicorn, made to run inside our event loop, with an end to what one request's head may hold."""
+"""uvicorn, made to run inside our event loop, with an end to what one request's head and trailers may hold."""
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,45 +13,88 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from quadfollow_server.problems import document
+from quadfollow_server.settings import MAX_HEAD, UPLOAD_SECONDS
 
-MAX_HEAD = 64 * 1024
 GRACE_SECONDS = 1
 """Time that requests under way get to end once the server stops."""
 
 
 class BoundedHead(HttpToolsProtocol):
-    """Refuses a request whose line and headers go on for too long: httptools itself would collect them for ever."""
+    """Refuses a request whose line and headers, or trailers, go on for too long: httptools collects them for ever.
 
-    _head = 0
+    A connection that does not bring a head to its end in time is closed.
+    """
+
+    _collected = 0
     _in_head = True
     _moved_on = False
+    _patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for the first head."""
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no more."""
+        self._head_ended()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser, then look how much of a head it has collected without finding its end."""
+        """Feed the parser, then look how much it has collected that is neither a whole head nor body."""
         self._moved_on = False
         super().data_received(data)
-        self._head = self._head + len(data) if self._in_head and not self._moved_on else 0
-        if self._head > MAX_HEAD and not self.transport.is_closing():
+        self._collected = 0 if self._moved_on else self._collected + len(data)
+        if self._collected > MAX_HEAD and not self.transport.is_closing():
             self._refuse_head()
+        if self._in_head and not self._moved_on:
+            self._await_head()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; a trailer, which comes after the body, means nothing here."""
+        if self._in_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Note that the head has ended."""
         self._in_head, self._moved_on = False, True
+        self._head_ended()
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Note that the body goes on."""
+        self._moved_on = True
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Note that the next head may begin."""
         self._in_head, self._moved_on = True, True
         super().on_message_complete()
 
+    def _await_head(self) -> None:
+        if self._patience is None and not self.transport.is_closing():
+            self._patience = self.loop.call_later(UPLOAD_SECONDS, self._give_up)
+
+    def _head_ended(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _give_up(self) -> None:
+        self._patience = None
+        if self.cycle is None or self.cycle.response_complete:  # else an earlier request is still being answered
+            self.transport.close()
+
     def _refuse_head(self) -> None:
+        if not self._in_head and self.cycle.response_started:
+            return self.transport.close()
         status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-        detail = f"max_head_bytes is limited to {MAX_HEAD}, got at least {self._head}"
+        detail = f"max_head_bytes is limited to {MAX_HEAD}, got at least {self._collected}"
         answer = document(status, "limit-exceeded", detail, limit="max_head_bytes", allowed=MAX_HEAD)
         lines = [f"HTTP/1.1 {status.value} {status.phrase}".encode(), b"connection: close"]
         lines += [name + b": " + value for name, value in answer.raw_headers]
         self.transport.write(b"\r\n".join([*lines, b"", bytes(answer.body)]))
-        self.transport.close()
+        return self.transport.close()
 
 
 class HttpServer(uvicorn.Server):

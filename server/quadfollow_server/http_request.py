@@ -96,6 +96,8 @@ async def _from_parts(request: Request, header: dict[str, Any], body: AsyncGener
         form = await _InMemory(request.headers, body, max_files=8, max_fields=8, max_part_size=MAX_HEADER).parse()
     except MultiPartException as error:
         raise BadMessage(f"the multipart body cannot be read: {error.message}") from error
+    except UnicodeError as error:  # a charset such as "undefined"
+        raise BadMessage(f"the multipart body cannot be read in its charset: {error}") from error
     try:
         image, depth = await _file(form, "file"), await _file(form, "depth")
         header |= {"camera": await _object(form, "camera"), "depth": await _object(form, "depth_header")}

@@ -50,6 +50,8 @@ class Job:
     """The stream of one client, such as (client, stream); None for a frame that stands alone."""
     newest_wins: bool = False
     """Whether a newer frame of the lane takes this one's place."""
+    client: Hashable = None
+    """Whose share of the waiting places it takes; None for a frame that is limited only with all others."""
     overlay: bool = False
     received: float = field(default_factory=time.monotonic)
     urgency: float = field(init=False)

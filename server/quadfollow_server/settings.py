@@ -13,7 +13,9 @@ from quadfollow_core.wire import MAX_HEADER
 
 DEVICES = ("auto", "cpu", "cuda", "tensorrt")
 UPLOAD_SECONDS = 10.0
-"""Longest time an HTTP client may take over sending one request's body."""
+"""Longest time an HTTP client may take over sending one request's head, and again over its body."""
+MAX_HEAD = 64 * 1024
+"""Most bytes of an HTTP request's line and headers, or of its trailers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +51,21 @@ class Settings:
             raise BadInput(f"device is one of {', '.join(DEVICES)}, got {self.device!r}")
 
     @property
+    def max_waiting_per_client(self) -> int:
+        """Frames of one ZeroMQ client, each of another stream, that wait at most: some others' fit in beside them."""
+        return max(1, self.max_waiting // 8)
+
+    @property
     def limits(self) -> dict[str, float]:
         """Every limit a request can break, under the name that an error gives it."""
         return {
             "max_body_bytes": self.max_body_bytes,
+            "max_head_bytes": MAX_HEAD,
             "max_header_bytes": MAX_HEADER,
             "max_name_length": MAX_NAME,
             "max_pixels": self.max_pixels,
             "max_waiting": self.max_waiting,
+            "max_waiting_per_client": self.max_waiting_per_client,
             "upload_seconds": UPLOAD_SECONDS,
         }
 

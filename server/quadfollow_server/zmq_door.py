@@ -37,12 +37,13 @@ class ZmqDoor:
         self._metrics = metrics
         self._max_bytes = max_bytes
         self._parts: list[memoryview] = []
+        self._coming_back = False
 
     def start(self) -> None:
         """Begin to take messages; call it on the event loop."""
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._descriptor, self._drain)
-        self._loop.call_soon(self._drain)
+        self._drain_soon()
 
     def stop(self) -> None:
         """Answer what is still unread (the dispatcher drops it by now) and take no more."""
@@ -52,11 +53,18 @@ class ZmqDoor:
 
     def _drain(self) -> None:
         """Take all that waits. The socket's descriptor tells only of changes, so stopping early means coming back."""
+        self._coming_back = False
         if self._router.closed:
             return
         with self._dispatcher.gathering():
             exhausted = self._read(BATCH)
         if not exhausted:
+            self._drain_soon()
+
+    def _drain_soon(self) -> None:
+        """Come back once, however often it is asked for meanwhile."""
+        if not self._coming_back:
+            self._coming_back = True
             self._loop.call_soon(self._drain)
 
     def _read(self, most: int) -> bool:
@@ -83,7 +91,8 @@ class ZmqDoor:
         if isinstance(asked, wire.Ping):
             return self._send(client, Result({"type": "pong", "id": asked.id}))
         lane = (client, asked.stream)
-        return self._dispatcher.submit(Job(asked, DOOR, partial(self._answer, client, asked), lane, newest_wins=True))
+        answer = partial(self._answer, client, asked)
+        return self._dispatcher.submit(Job(asked, DOOR, answer, lane, newest_wins=True, client=client))
 
     def _decode(self, parts: list[memoryview]) -> FrameRequest | wire.Ping:
         size = sum(len(part) for part in parts)
@@ -108,7 +117,7 @@ class ZmqDoor:
         except zmq.ZMQError:  # gone, or it does not read
             self._metrics.lose()
         # Sending may swallow the descriptor's news of what has arrived meanwhile.
-        self._loop.call_soon(self._drain)
+        self._drain_soon()
 
 
 class Publisher:

@@ -97,6 +97,42 @@ def test_a_huge_header_is_refused_before_decoding() -> None:
         decode_image(png_header(50_000, 50_000))
 
 
+def test_a_webp_bomb_is_refused_by_its_limit() -> None:
+    """A WebP canvas of 16,383 x 16,383 pixels is over the limit, not a fault of the server's."""
+    canvas = (16_382).to_bytes(3, "little")
+    extended = b"VP8X" + struct.pack("<I", 10) + bytes([2, 0, 0, 0]) + canvas + canvas
+    animation = b"ANIM" + struct.pack("<I", 6) + bytes(6)
+    body = b"WEBP" + extended + animation
+    with pytest.raises((LimitExceeded, BadImage)):
+        decode_image(b"RIFF" + struct.pack("<I", len(body)) + body)
+
+
+def test_a_jpeg_of_endless_scans_is_refused_before_decoding() -> None:
+    """A few bytes per scan must not buy a pass over all pixels each."""
+    data = saved(gradient(), "jpeg", progressive=True)
+    assert decode_image(data).shape == (40, 60, 3)
+    last = data.rindex(b"\xff\xda")
+    scan = data[last:-2]
+    with pytest.raises(LimitExceeded, match="max_scans"):
+        decode_image(data[:-2] + 100 * scan + data[-2:])
+
+
+def test_a_png_chunk_that_trips_pillow_is_a_bad_image() -> None:
+    """An empty colour profile behind the pixels is damage, whatever Pillow raises over it."""
+    data = saved(gradient(), "png")
+    profile = struct.pack(">I", 0) + b"iCCP" + struct.pack(">I", zlib.crc32(b"iCCP"))
+    end = data.rindex(b"IEND") - 4
+    for decode in (decode_image, decode_depth):
+        with pytest.raises(BadImage):
+            decode(data[:end] + profile + data[end:])
+
+
+def test_sixteen_bit_frames_are_refused_rather_than_clipped() -> None:
+    """A 16-bit grey picture would turn white; it is refused with the reason."""
+    with pytest.raises(BadImage, match="8 bits"):
+        decode_image(saved(np.full((8, 8), 5000, np.uint16), "png"))
+
+
 def test_the_declared_encoding_must_be_the_real_one() -> None:
     """JPEG bytes declared as PNG are refused, and so is an unknown encoding."""
     data = encode_jpeg(gradient())

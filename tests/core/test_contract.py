@@ -45,6 +45,22 @@ def test_promises_we_cannot_keep_are_refused(change: dict[str, object], says: st
         Contract.from_json(json.dumps(json.loads(CONTRACT.to_json()) | change))
 
 
+@pytest.mark.parametrize("key", ["version", "colour_order", "rule", "classes", "name"])
+def test_a_promise_left_out_is_named(key: str) -> None:
+    """A contract that says nothing of a promise is refused, not filled in."""
+    data = json.loads(CONTRACT.to_json())
+    del data[key]
+    with pytest.raises(BadModel, match=key):
+        Contract.from_json(json.dumps(data))
+
+
+def test_unknown_keys_of_the_rule_are_ignored() -> None:
+    """A later version's rule with more to say is still read."""
+    data = json.loads(CONTRACT.to_json())
+    data["rule"]["mood"] = "good"
+    assert Contract.from_json(json.dumps(data)) == CONTRACT
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{", "7", "{}"])
 def test_unreadable_contracts_are_refused(text: str) -> None:
     """What is no contract raises BadModel, not something else."""

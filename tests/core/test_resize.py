@@ -67,12 +67,14 @@ def test_the_bars_are_cut_from_a_prediction() -> None:
 
 
 def test_masks_follow_the_official_rounding() -> None:
-    """Pillow rounds to uint8 after each pass: a pixel half covered in both directions is kept only if both round up."""
-    channels = np.zeros((4, 4, 3), bool)
-    channels[1:3, 1:3, TARGET] = True
-    fitted = fit_channels(channels, (2, 2))
-    assert fitted.shape == (2, 2, 3)
-    assert fit_channels(channels, (4, 4)) is channels
+    """Halving keeps a pixel where at least half its width and half its height are covered, each pass rounded."""
+    channels = np.zeros((8, 8, 3), bool)
+    channels[2:4, 2:4, TARGET] = True  # exactly one pixel of the half size
+    channels[6:7, 6:7, TARGET] = True  # a quarter of one
+    fitted = fit_channels(channels, (4, 4))
+    assert fitted[:, :, TARGET].sum() == 1
+    assert fitted[1, 1, TARGET]
+    assert fit_channels(channels, (8, 8)) is channels
 
 
 def test_target_wins_over_person_over_background() -> None:

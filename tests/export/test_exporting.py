@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +15,19 @@ import onnxruntime
 import pytest
 from tests.export.conftest import SIZE, build_network
 
+from quadfollow_core import provenance
+from quadfollow_core.codec import encode_jpeg, encode_png
 from quadfollow_core.contract import Contract
 from quadfollow_core.errors import BadDataset, BadInput, BadModel, ExportRefused, NotFound
+from quadfollow_core.provenance import git_commit
+from quadfollow_core.resize import TARGET, channels_from_classes
+from quadfollow_core.scoring import SETS
+from quadfollow_export.card import write_card
 from quadfollow_export.exporting import Options, export_network
-from quadfollow_export.parity import Tolerances
-from quadfollow_export.source import find_source, load_network
+from quadfollow_export.frames import recorded
+from quadfollow_export.official import official_scores
+from quadfollow_export.parity import Tolerances, measure
+from quadfollow_export.source import Source, find_source, load_network
 
 FEW = 4
 
@@ -41,7 +52,7 @@ def test_a_run_becomes_a_model_its_float_variant_and_a_card(run_folder: Path, tm
     assert contract.checks["parity"]["probability"] < 1e-4
     assert contract.checks["parameters"] == build_network().count_params()
     assert contract.checks["macs"] > 0
-    assert len(contract.commit) == 40
+    assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?|unknown", contract.commit)
     card = out.with_suffix(".md").read_text()
     for expected in ("# follow\n", "tiny", "0_run6", "Not scored", "rendered frames", "MIT", str(contract.width)):
         assert expected in card
@@ -63,21 +74,89 @@ def test_recorded_frames_and_the_official_score_go_into_the_contract(
     assert "train_extra" not in card
 
 
-def test_a_score_can_be_brought(run_folder: Path, tmp_path: Path) -> None:
-    """A file with a final score is taken as it is."""
-    score = tmp_path / "score.json"
-    score.write_text(json.dumps({"final": 0.5321, "sets": {}}))
-    exported = export_network(run_folder, tmp_path / "x.onnx", Options(frames=FEW, score=score))
-    assert exported.contract.score["final"] == 0.5321
-    assert "**0.5321**" in exported.card.read_text()
+def write_wide(folder: Path) -> Path:
+    """Evaluation sets of 64 x 32 frames: black, with a white square that is the target."""
+    for name in SETS:
+        mask = np.zeros((32, 64), np.uint8)
+        mask[8:20, 20:36] = TARGET
+        for kind in ("images", "masks"):
+            (folder / name / kind).mkdir(parents=True)
+        for index in range(3):
+            frame = np.repeat((mask > 0).astype(np.uint8)[..., None] * 255, 3, axis=2)
+            (folder / name / "images" / f"{index}.jpeg").write_bytes(encode_jpeg(frame, quality=100))
+            picture = channels_from_classes(mask).astype(np.uint8) * 255
+            (folder / name / "masks" / f"{index}.png").write_bytes(encode_png(picture))
+    return folder
 
 
-@pytest.mark.parametrize("text", ["[]", "{}", '{"final": "high"}', "not json"])
-def test_a_file_that_is_no_score_is_refused(run_folder: Path, tmp_path: Path, text: str) -> None:
-    """Anything without a final number is named as such."""
-    (tmp_path / "score.json").write_text(text)
-    with pytest.raises(BadInput, match=r"score\.json is not a score"):
-        export_network(run_folder, tmp_path / "x.onnx", Options(score=tmp_path / "score.json"))
+def test_letterboxed_predictions_are_scored_without_their_bars(tmp_path: Path) -> None:
+    """A predictor that marks exactly the target scores fully on frames that a square model letterboxes."""
+
+    def mark(frames: Any) -> list[Any]:
+        target = (frames[..., 0] > 128).astype(np.float32)
+        return [np.stack([1 - target, 0 * target, target], axis=-1)]
+
+    def answer(frames: Any) -> list[Any]:
+        (marked,) = mark(frames)
+        return [marked.argmax(axis=-1).astype(np.uint8), (marked[..., TARGET] * 255).astype(np.uint8)]
+
+    folder = write_wide(tmp_path)
+    scores = official_scores({"keras": mark}, folder, (64, 64))
+    assert scores["keras"].final_iou == pytest.approx(1, abs=0.03)
+    assert scores["keras"].sets["following_images"]["iou_bg"] == pytest.approx(1, abs=0.01)
+    proof = measure(mark, answer, mark, recorded(folder, 4, (64, 64)))
+    assert proof.target_iou == {"keras": pytest.approx(1, abs=0.03), "onnx": pytest.approx(1, abs=0.03)}
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("/home/me/secret/quadsim", "quadsim"),
+        ("--data=/home/me/secret/quadsim", "--data=quadsim"),
+        ("--data=../../secret/quadsim", "--data=quadsim"),
+        ("-o/home/me/runs/x", "-ox"),
+        ("--out=runs/x", "--out=runs/x"),
+        ("recipes/tiny.toml", "recipes/tiny.toml"),
+        ("--schedule=1/2", "--schedule=1/2"),
+    ],
+)
+def test_folders_outside_the_checkout_are_not_told(word: str, told: str) -> None:
+    """A path that leads out of the checkout keeps its last name only, however it was written."""
+    source = Source(Path("best.keras"), "x", {"command": ["train", word]})
+    assert source.training["command"] == f"train {told}"
+
+
+def test_the_commit_is_that_of_tracked_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file in git has a commit, marked once something changed; one beside it, or a machine without git, has none."""
+    if shutil.which("git") is None:
+        pytest.skip("no git")
+    module = tmp_path / "module.py"
+    module.write_text("first")
+    identity = ("-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false")
+    for words in (("init", "-q"), ("add", "module.py"), (*identity, "commit", "-qm", "first")):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    commit = git_commit(module)
+    assert commit is not None
+    assert re.fullmatch("[0-9a-f]{40}", commit)
+    module.write_text("second")
+    assert git_commit(str(module)) == f"{commit}-dirty"
+    assert git_commit(tmp_path / "untracked.py") is None
+    monkeypatch.setattr(provenance.shutil, "which", lambda name: None)
+    assert git_commit(module) is None
+
+
+def test_without_git_the_commit_is_unknown(run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An export from a package that is not in git says so in contract and card."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    exported = export_network(run_folder, tmp_path / "x.onnx", Options(frames=FEW))
+    assert exported.contract.commit == "unknown"
+    assert "| exported at commit | `unknown` |" in exported.card.read_text()
+
+
+def test_a_changed_checkout_shows_in_the_card(tmp_path: Path) -> None:
+    """The card shortens a commit but keeps its mark."""
+    contract = Contract(name="x", width=8, height=8, commit="c" * 40 + "-dirty")
+    assert f"`{'c' * 12}-dirty`" in write_card(contract, tmp_path / "x.onnx")
 
 
 def test_a_refused_export_writes_nothing_and_keeps_what_was_there(run_folder: Path, tmp_path: Path) -> None:
@@ -144,12 +223,10 @@ def test_a_network_of_another_form_is_refused(tmp_path: Path, dtype: str, filter
         load_network(find_source(tmp_path / "odd.keras"))
 
 
-def test_options_that_contradict_are_refused() -> None:
-    """Too few frames to compare batches, or two scores."""
+def test_too_few_frames_are_refused() -> None:
+    """Batches cannot be compared on two frames."""
     with pytest.raises(BadInput, match="at least 3 frames"):
         Options(frames=2)
-    with pytest.raises(BadInput, match="only one of them"):
-        Options(evaluate=Path("a"), score=Path("b"))
 
 
 def test_the_file_must_be_an_onnx_file(run_folder: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 from tests.export.conftest import SIZE
 
 from quadfollow_core.errors import ExportRefused
@@ -24,6 +24,7 @@ GOOD = Parity(
     class_share=0.0,
     level_share=0.0,
     rounding=0,
+    decision=0,
     batch=0.0,
     control={"mirrored": 0.9, "red and blue swapped": 0.8},
     target_iou={"keras": 0.5, "onnx": 0.5001},
@@ -42,6 +43,23 @@ def perturbed(model: Any, factor: float) -> Any:
     return changed
 
 
+def person_favoured(model: Any, shift: float) -> Any:
+    """The same model with the person's logit raised where it is compared with the background's."""
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    cast = {name for node in changed.graph.node if node.op_type == "Cast" for name in node.input}
+    place, comparison = next(
+        (place, node)
+        for place, node in enumerate(changed.graph.node)
+        if node.op_type == "Greater" and node.output[0] in cast
+    )
+    changed.graph.initializer.append(numpy_helper.from_array(np.float32(shift), "shift"))
+    raised = helper.make_node("Add", [comparison.input[0], "shift"], ["raised"])
+    comparison.input[0] = "raised"
+    changed.graph.node.insert(place, raised)
+    return changed
+
+
 def proof_of(network: Any, answers: Any, probabilities: Any, samples: Samples) -> Parity:
     """Measure two models against a network."""
     sessions = (open_session(model.SerializeToString()) for model in (answers, probabilities))
@@ -57,7 +75,7 @@ def test_a_true_export_passes(
     proof = proof_of(networks[norm], converted.answers, converted.probabilities, Samples(frames, "test"))
     require(proof, Tolerances())
     assert proof.probability < 1e-5
-    assert proof.rounding == 0
+    assert (proof.rounding, proof.decision) == (0, 0)
     assert min(proof.control.values()) > 0.1
 
 
@@ -90,11 +108,40 @@ def test_the_target_iou_is_compared_where_there_is_truth(
     (answer,) = keras_predictor(networks["after-relu"])(frames)
     truth = tuple(answer >= np.float32(128 / 255))
     converted = conversions["after-relu"]
-    samples = Samples(frames, "test", truth)
+    samples = Samples(frames, "test", truth, (frames.shape[1:],) * len(frames))
     proof = proof_of(networks["after-relu"], converted.answers, converted.probabilities, samples)
     assert proof.target_iou is not None
     assert proof.target_iou["keras"] == pytest.approx(np.mean([t[..., 2].any() for t in truth]))
     assert proof.score_difference == pytest.approx(0, abs=1e-3)
+
+
+def test_a_decision_off_by_little_is_refused(
+    networks: dict[str, Any], conversions: dict[str, Converted], frames: Any
+) -> None:
+    """Classes must be the likeliest ones exactly, even where so few differ that their share would pass."""
+    converted = conversions["after-relu"]
+    changed = person_favoured(converted.answers, 0.05)
+    proof = proof_of(networks["after-relu"], changed, converted.probabilities, Samples(frames, "test"))
+    assert proof.rounding == 0
+    with pytest.raises(ExportRefused, match="class is not the likeliest"):
+        require(proof, Tolerances(class_share=1.0))
+
+
+@pytest.mark.parametrize(
+    ("given", "wrong"), [((0, 0, 0), 0), ((1, 0, 0), 0), ((2, 0, 0), 1), ((0, 1, 0), 1), ((0, 0, 3), 1)]
+)
+def test_ties_alone_leave_a_choice(given: tuple[int, ...], wrong: int) -> None:
+    """Either of two equal classes is right; a less likely one, or one that does not exist, is not."""
+    likely = np.array([[[[0.45, 0.45, 0.1], [0.6, 0.3, 0.1], [1.0, 0.0, 0.0]]]] * 3, np.float32)
+    classes = np.array([[given]] * 3, np.uint8)
+    levels = (likely[..., 2] * 255).astype(np.uint8)
+    samples = Samples(np.zeros((3, 1, 3, 3), np.uint8), "test")
+
+    def probabilities(batch: Any) -> list[Any]:
+        return [likely[: len(batch)]]
+
+    proof = measure(probabilities, lambda _: [classes, levels], probabilities, samples)
+    assert proof.decision == 3 * wrong
 
 
 @pytest.mark.parametrize(
@@ -104,6 +151,7 @@ def test_the_target_iou_is_compared_where_there_is_truth(
         ({"probability": float("nan")}, "largest probability difference nan"),
         ({"class_share": 2e-4}, "share of pixels with another class 0.0002, allowed 0.0001"),
         ({"rounding": 1}, "not floor"),
+        ({"decision": 1}, "pixels whose class is not the likeliest 1, allowed 0"),
         ({"batch": 1e-3}, "difference between batch sizes"),
         ({"target_iou": {"keras": 0.5, "onnx": 0.49}}, "difference of the target's IoU 0.01, allowed 0.001"),
         ({"control": {"mirrored": 0.0}}, "negative control shows nothing: mirrored"),

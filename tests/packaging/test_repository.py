@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import tomllib
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
@@ -31,12 +32,22 @@ MACHINE = tuple("/" + folder + "/" for folder in ("work", "root"))
 
 
 def tracked() -> list[Path]:
-    """Every text file git tracks; without git (an unpacked archive) there is nothing to check."""
+    """Every text file git tracks; without git (an unpacked archive, another's checkout) there is nothing to check."""
+    if shutil.which("git") is None:
+        pytest.skip("no git")
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
-    if listed.returncode != 0:
+    if listed.returncode != 0 or not listed.stdout:
         pytest.skip("not a git checkout")
     paths = [ROOT / name for name in listed.stdout.decode().split("\0") if name]
     return [path for path in paths if path.is_file() and b"\0" not in path.read_bytes()[:8000]]
+
+
+@pytest.mark.parametrize("variable", ["PATH", "GIT_DIR"])
+def test_without_git_there_is_nothing_to_check(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str) -> None:
+    """A machine without git, or a git that refuses this folder, skips these checks."""
+    monkeypatch.setenv(variable, str(tmp_path))
+    with pytest.raises(pytest.skip.Exception):
+        tracked()
 
 
 def found(words: tuple[str, ...]) -> list[str]:
@@ -86,14 +97,42 @@ def test_every_dependency_is_pinned_within_its_range() -> None:
     assert wrong == []
 
 
+def asked_for() -> set[str]:
+    """What `make setup` asks for on this machine: the direct dependencies of the default install and of `dev`."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    waiting, names = [*project["dependencies"], *extras["dev"]], set()
+    while waiting:
+        requirement = Requirement(waiting.pop())
+        if requirement.name == "quadfollow":
+            waiting += [line for extra in requirement.extras for line in extras[extra]]
+        elif requirement.marker is None or requirement.marker.evaluate():
+            names.add(canonicalize_name(requirement.name))
+    return names
+
+
+def installed(name: str) -> str | None:
+    """The version of a package that is installed, or None."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def test_what_is_asked_for_is_found_through_the_extras() -> None:
+    """The training stack, reached by two extras, is asked for; the runtime for other machines is not."""
+    names = asked_for()
+    assert {"numpy", "pytest", "tensorflow", "tf2onnx"} <= names
+    assert "quadfollow" not in names
+    assert len(names & {"onnxruntime", "onnxruntime-gpu"}) == 1
+
+
 def test_what_is_installed_is_what_is_pinned() -> None:
-    """The tests speak for the pinned versions only if those are the ones installed."""
-    differing = {}
-    for name, version in pins().items():
-        try:
-            installed = distribution(name).version
-        except PackageNotFoundError:
-            continue
-        if installed != version:
-            differing[name] = (installed, version)
+    """The tests speak for the pinned versions only if those are the ones installed, TensorFlow and all."""
+    needed = asked_for()
+    differing = {
+        name: (present, pinned)
+        for name, pinned in pins().items()
+        if (present := installed(name)) != pinned and (present is not None or name in needed)
+    }
     assert differing == {}

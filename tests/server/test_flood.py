@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ import zmq
 
 from quadfollow_core import wire
 from quadfollow_server.running import RunningServer
+from quadfollow_server.settings import Settings
 
 FRAMES = 300
 MEGABYTE = 2**20
@@ -27,10 +28,10 @@ def slow(constant: Callable[..., Any]) -> Any:
     return constant(partial(time.sleep, 0.02))
 
 
-def flood(client: Any, data: bytes = b"") -> list[dict[str, Any]]:
-    """Send frames as fast as they go, then read each one's fate."""
+def flood(client: Any, data: bytes = b"", streams: Sequence[str] = ("",)) -> list[dict[str, Any]]:
+    """Send frames as fast as they go, of these streams in turn, then read each one's fate."""
     for number in range(FRAMES):
-        client.send(number, data=data)
+        client.send(number, data=data, stream=streams[number % len(streams)])
     return [client.read().body for _ in range(FRAMES)]
 
 
@@ -56,9 +57,9 @@ def test_floods_leave_no_memory_behind(slow: Any, dealer: Dealers, png: bytes) -
         for _ in range(2):
             flood(dealer(server.address), frame)
         before = process.memory_info().rss
-        for _ in range(5):
+        for index in range(5):
             client = dealer(server.address)
-            flood(client, frame)
+            flood(client, frame, [f"flood {index}, stream {number}" for number in range(20)])
             client.socket.close(0)
         grown = process.memory_info().rss - before
         assert grown < 30 * MEGABYTE, f"{grown / MEGABYTE:.1f} MiB more after {5 * FRAMES} frames of 100 kB"
@@ -85,6 +86,27 @@ def test_streams_of_one_client_have_a_slot_each(slow: Any, dealer: Dealers) -> N
         for number in range(20):
             client.send(number, stream=f"s{number}")
         assert [client.read().body["type"] for _ in range(20)] == ["result"] * 20
+
+
+def test_a_client_of_ever_new_streams_shuts_nobody_out(
+    constant: Callable[..., Any], gate: Any, dealer: Dealers
+) -> None:
+    """A client that names a new stream with each frame gets its share of the places, and another one still its own."""
+    settings = Settings(port=0, zmq_port=0, pub_port=0, max_waiting=16)
+    with RunningServer(settings, [constant(gate)]) as server:
+        loud, quiet = dealer(server.address), dealer(server.address)
+        loud.send(0)
+        gate.wait_reached()
+        for number in range(1, 100):
+            loud.send(number, stream=f"s{number}")
+        refused = [loud.read().body for _ in range(97)]
+        assert {reply["code"] for reply in refused} == {"overloaded"}
+        assert [reply["id"] for reply in refused] == list(range(3, 100))
+        quiet.send("mine")
+        gate.open()
+        assert quiet.read().body["type"] == "result"
+        assert [loud.read().body["type"] for _ in range(3)] == ["result"] * 3
+        assert loud.ask(100, stream="s100")["type"] == "result"
 
 
 def test_a_client_that_never_reads_harms_nobody(constant: Callable[..., Any], dealer: Dealers) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import httpx
@@ -13,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from quadfollow_core.codec import encode_jpeg
-from quadfollow_server import http_request
+from quadfollow_server import http_protocol, http_request
 from quadfollow_server.running import RunningServer
 from quadfollow_server.settings import Settings
 
@@ -167,6 +169,16 @@ def test_a_multipart_body_without_form(http: httpx.Client, content_type: str) ->
     refusal(response, 400, "bad-message")
 
 
+@pytest.mark.parametrize("charset", ["undefined", "punycode"])
+def test_a_multipart_body_in_a_charset_that_cannot_be_read(http: httpx.Client, charset: str) -> None:
+    """A charset that Python knows but that fails is a bad message."""
+    headers = {"content-type": f"multipart/form-data; boundary=x; charset={charset}"}
+    name = "a..b" + "\u00e9" * 70
+    body = f'--x\r\nContent-Disposition: form-data; name="{name}"; filename="f"\r\n\r\nx\r\n--x--\r\n'
+    problem = refusal(http.post("/segment", content=body.encode(), headers=headers), 400, "bad-message")
+    assert "multipart" in problem["detail"]
+
+
 def test_unknown_paths_and_methods_are_problems_too(http: httpx.Client) -> None:
     """404 and 405 come as problem documents, 405 with the methods allowed."""
     refusal(http.get("/nowhere"), 404, "not-found")
@@ -175,18 +187,54 @@ def test_unknown_paths_and_methods_are_problems_too(http: httpx.Client) -> None:
     assert response.headers["allow"] == "POST"
 
 
-@pytest.mark.parametrize("head", [b"x-big: " + b"a" * 300_000, b"".join(b"x-%d: y\r\n" % n for n in range(40_000))])
-def test_a_head_without_end_is_cut_off(server: RunningServer, http: httpx.Client, head: bytes) -> None:
-    """Headers that go on for too long are refused, and the connection is closed."""
+FIELDS = [b"x-big: " + b"a" * 300_000, b"".join(b"x-%d: y\r\n" % n for n in range(40_000))]
+
+
+def cut_off(server: RunningServer, data: bytes) -> bytes:
+    """Send what the server does not want to hear to its end; return its answer once it has closed the connection."""
+    answer = b""
     with socket.create_connection(("127.0.0.1", server.service.ports.http), timeout=30) as raw:
-        answer = b""
         try:
-            raw.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n" + head)
+            raw.sendall(data)
             while part := raw.recv(65536):
                 answer += part
-        except OSError:
+        except ConnectionError:
             pass  # closed while still sending
+    return answer
+
+
+@pytest.mark.parametrize("head", FIELDS)
+def test_a_head_without_end_is_cut_off(server: RunningServer, http: httpx.Client, head: bytes) -> None:
+    """Headers that go on for too long are refused, and the connection is closed."""
+    answer = cut_off(server, b"GET /livez HTTP/1.1\r\nHost: x\r\n" + head)
     assert not answer or answer.startswith(b"HTTP/1.1 431")
+
+
+def test_the_limit_of_a_head_is_one_that_info_tells(server: RunningServer, http: httpx.Client) -> None:
+    """A head that is too long is refused with the limit's name and its value as in `/info`."""
+    answer = cut_off(server, b"GET /livez HTTP/1.1\r\nHost: x\r\nx-big: " + b"a" * 65536)
+    problem = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert http.get("/info").json()["limits"][problem["limit"]] == problem["allowed"]
+
+
+@pytest.mark.parametrize("trailers", FIELDS)
+@pytest.mark.parametrize("request_line", [b"POST /segment", b"GET /livez"])
+def test_trailers_without_end_are_cut_off(
+    server: RunningServer, http: httpx.Client, request_line: bytes, trailers: bytes
+) -> None:
+    """Trailers that go on for too long end the connection, whether or not the request has been answered already."""
+    head = request_line + b" HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer = cut_off(server, head + b"1\r\nx\r\n0\r\n" + trailers)
+    assert not answer or answer.startswith((b"HTTP/1.1 431", b"HTTP/1.1 200"))
+
+
+def test_trailers_are_no_headers(server: RunningServer, http: httpx.Client, png: bytes) -> None:
+    """A body that ends with a trailer is answered as one without, whatever the trailer says."""
+    head = b"POST /segment HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    body = b"%x\r\n%b\r\n0\r\nContent-Type: text/plain\r\nAccept: image/png\r\n\r\n" % (len(png), png)
+    answer = cut_off(server, head + body)
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"application/json" in answer
 
 
 def test_bytes_that_are_not_http(server: RunningServer, http: httpx.Client) -> None:
@@ -212,6 +260,46 @@ def test_a_body_that_never_ends(constant: Callable[..., Any], monkeypatch: pytes
         raw.sendall(b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf")
         answer = raw.recv(65536)
     assert answer.startswith(b"HTTP/1.1 408")
+
+
+@pytest.mark.parametrize("earlier", [b"", b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"])
+@pytest.mark.parametrize("head", [b"\r\n", b"GET /livez HTTP/1.1\r\nx-"])
+def test_a_head_that_never_ends(
+    constant: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, earlier: bytes, head: bytes
+) -> None:
+    """A connection that brings no head to its end in time is closed, the first one and those after it."""
+    monkeypatch.setattr(http_protocol, "UPLOAD_SECONDS", 0.2)
+    with (
+        RunningServer(segmenters=[constant()]) as server,
+        socket.create_connection(("127.0.0.1", server.service.ports.http), timeout=30) as raw,
+    ):
+        if earlier:
+            raw.sendall(earlier)
+            assert raw.recv(65536).startswith(b"HTTP/1.1 200")
+        raw.sendall(head)
+        assert raw.recv(65536) == b""
+
+
+def test_a_connection_that_says_nothing(constant: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that is only opened is closed in time, too."""
+    monkeypatch.setattr(http_protocol, "UPLOAD_SECONDS", 0.2)
+    with (
+        RunningServer(segmenters=[constant()]) as server,
+        socket.create_connection(("127.0.0.1", server.service.ports.http), timeout=30) as raw,
+    ):
+        assert raw.recv(65536) == b""
+
+
+def test_a_head_that_ended_in_time_leaves_all_time_for_the_answer(
+    png: bytes, constant: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Waiting for an answer longer than a head may take closes nothing."""
+    monkeypatch.setattr(http_protocol, "UPLOAD_SECONDS", 0.2)
+    with (
+        RunningServer(segmenters=[constant(partial(time.sleep, 0.5))]) as server,
+        httpx.Client(base_url=server.url, timeout=30) as http,
+    ):
+        assert [http.post("/segment", content=png).status_code for _ in range(2)] == [200, 200]
 
 
 def test_bodies_being_received_are_limited_too(png: bytes, constant: Callable[..., Any]) -> None:

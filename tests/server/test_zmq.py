@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,7 +18,13 @@ from numpy.typing import NDArray
 from quadfollow_core import wire
 from quadfollow_core.codec import decode_image, encode_jpeg
 from quadfollow_core.stream_client import StreamClient
+from quadfollow_server.binding import bound
+from quadfollow_server.dispatch import Dispatcher
+from quadfollow_server.metrics import Metrics
+from quadfollow_server.models import Models
 from quadfollow_server.running import RunningServer
+from quadfollow_server.settings import Settings
+from quadfollow_server.zmq_door import ZmqDoor
 
 CAMERA = {"fx": 100, "fy": 100, "cx": 64, "cy": 48}
 Dealers = Callable[..., Any]
@@ -225,3 +232,49 @@ def test_the_stream_client_gets_its_fates(server: RunningServer, picture: NDArra
         assert [(fate.id, fate.outcome) for fate in fates] == [(number, "result")]
         assert fates[0].sighting is not None
         assert fates[0].sighting.target is not None
+
+
+class CountingLoop:
+    """An event loop that calls nothing by itself: the test does."""
+
+    def __init__(self) -> None:
+        self.soon: list[Callable[[], None]] = []
+
+    def add_reader(self, _: int, callback: Callable[[], None]) -> None:
+        """Remember who reads."""
+        self._reader = callback
+
+    def remove_reader(self, _: int) -> None:
+        """Forget nothing."""
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        """Remember what is to be called."""
+        self.soon.append(callback)
+
+    def step(self) -> None:
+        """Call what was to be called first, else who reads."""
+        (self.soon.pop(0) if self.soon else self._reader)()
+
+
+def test_however_many_messages_wait_one_call_comes_back_for_them(
+    monkeypatch: pytest.MonkeyPatch, dealer: Dealers
+) -> None:
+    """Under a flood the door never has more than one call pending, and it still answers every message."""
+    loop = CountingLoop()
+    monkeypatch.setattr(asyncio, "get_running_loop", lambda: loop)
+    settings = Settings(port=0, zmq_port=0, pub_port=0)
+    with bound(settings) as sockets:
+        metrics = Metrics()
+        door = ZmqDoor(sockets.router, Dispatcher(Models(), metrics, settings, lambda *_: None), metrics, 1000)
+        client = dealer(f"tcp://127.0.0.1:{sockets.ports.zmq}")
+        for number in range(500):
+            client.raw(*wire.encode_ping(number))
+        door.start()
+        answered = 0
+        while answered < 500:
+            loop.step()
+            assert len(loop.soon) <= 1
+            while client.socket.poll(1):
+                assert client.read().body["id"] == answered
+                answered += 1
+        door.stop()

@@ -11,9 +11,11 @@ import pytest
 from onnx import TensorProto, helper
 from PIL import Image
 
+from quadfollow_core.codec import encode_png
 from quadfollow_core.errors import BadDataset, BadInput, BadModel
-from quadfollow_training.evaluate import evaluate, without_bars
-from quadfollow_training.holdout import quantise, stand_in
+from quadfollow_training.evaluate import evaluate
+from quadfollow_training.frames import open_frames
+from quadfollow_training.holdout import held_out_score, quantise, stand_in
 from quadfollow_training.predictors import open_predictor
 
 
@@ -161,12 +163,22 @@ def test_damaged_evaluation_data_is_named(copying_float, evaluation):
         evaluate(copying_float, evaluation / "patrol_with_targ")
 
 
-def test_bars_of_a_letterboxed_frame_are_not_scored():
-    """A wide frame's prediction is cut to the part the frame fills."""
-    prediction = np.zeros((32, 32, 3), dtype=bool)
-    prediction[8:24] = True
-    assert without_bars(prediction, (20, 40, 3), (32, 32)).all()
-    assert without_bars(prediction, (40, 40, 3), (32, 32)).shape == (32, 32, 3)
+def test_a_frame_beyond_the_limits_is_named(copying_float, evaluation):
+    """A picture of too many pixels stops the evaluation with its name."""
+    huge = encode_png(np.zeros((4097, 4096), np.uint8))
+    (evaluation / "following_images" / "images" / "2_run2cam1_00001.png").write_bytes(huge)
+    with pytest.raises(BadDataset, match=r"2_run2cam1_00001.png: max_pixels"):
+        evaluate(copying_float, evaluation)
+
+
+def test_bars_of_a_letterboxed_frame_do_not_count_in_the_held_out_score(tmp_path):
+    """A wide frame whose every pixel is found scores in full, whatever a network sees in the bars around it."""
+    for name, picture in (("images", np.zeros((20, 40, 3))), ("masks", np.full((20, 40, 3), (0, 0, 255)))):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        (tmp_path / "set" / name / f"1_run1_{name}.png").write_bytes(encode_png(picture.astype(np.uint8)))
+    frames = open_frames([tmp_path / "set"])
+    score = held_out_score(lambda images: np.eye(3)[np.full(images.shape[:3], 2)], frames, (32, 32))
+    assert score.sets["following_images"]["iou_hero"] == 1
 
 
 @pytest.mark.parametrize(

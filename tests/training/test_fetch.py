@@ -88,6 +88,19 @@ def test_frames_that_differ_are_all_named(mirror, tmp_path):
     )
 
 
+def test_a_foreign_picture_is_reported_before_anything_is_downloaded(mirror, tmp_path):
+    """A picture of one's own among the official ones is named with the remedy; moved away, nothing is in the way."""
+    url, manifest = mirror
+    own = tmp_path / "out" / "train" / "images" / "own.png"
+    own.parent.mkdir(parents=True)
+    own.write_text("mine")
+    with pytest.raises(BadDataset, match=r"move them elsewhere(.|\n)*own.png"):
+        fetch(tmp_path / "out", base_url="http://127.0.0.1:9", expected=manifest)
+    assert own.read_text() == "mine"
+    own.rename(tmp_path / "own.png")
+    assert fetch(tmp_path / "out", base_url=url, expected=manifest)["verified"]
+
+
 def test_an_archive_that_is_not_there_is_an_error(mirror, tmp_path):
     """A mirror without the archives is named."""
     url, manifest = mirror
@@ -136,9 +149,45 @@ def test_a_damaged_archive_is_named_and_dropped(mirror, tmp_path):
     store = tmp_path / "out" / ".download"
     store.mkdir(parents=True)
     (store / "train.zip").write_bytes(b"PK half of it")
-    with pytest.raises(BadDataset, match=r"train.zip is not a whole zip archive"):
+    with pytest.raises(BadDataset, match=r"train.zip cannot be unpacked"):
         fetch(tmp_path / "out", base_url=url, expected=manifest)
     assert fetch(tmp_path / "out", base_url=url, expected=manifest)["verified"]
+
+
+def _spoil(path, *, at=0, flag=0, method=None, cut=0):
+    """Overwrite parts of a one-member archive: its data, its flags or its compression method."""
+    data = bytearray(path.read_bytes())
+    for header, offset in ((data.index(b"PK\x03\x04"), 6), (data.index(b"PK\x01\x02"), 8)):
+        data[header + offset] |= flag
+        if method is not None:
+            data[header + offset + 2] = method
+    data[at : at + cut] = b"\xff" * cut
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [{"at": 48, "cut": 20}, {"flag": 1}, {"method": 97}],
+    ids=["damaged data", "encrypted", "unknown compression"],
+)
+def test_an_archive_that_cannot_be_unpacked_is_named(tmp_path, fault):
+    """Whatever stops the unpacking, the archive is named."""
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("train/images/a.png", bytes(range(256)))
+    _spoil(path, **fault)
+    with pytest.raises(BadDataset, match=r"x.zip cannot be unpacked"):
+        unpack(path, tmp_path / "out", "train")
+
+
+@pytest.mark.parametrize("names", [("a.png", "a.png/b.png"), ("a.png", "a.png/b/c.png"), ("a.png/b.png", "a.png")])
+def test_members_in_each_others_way_are_named(tmp_path, names):
+    """A picture that is also a folder makes an archive that cannot be unpacked."""
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as packed:
+        for name in names:
+            packed.writestr(name, "x")
+    with pytest.raises(BadDataset, match=r"x.zip cannot be unpacked"):
+        unpack(tmp_path / "x.zip", tmp_path / "out", "train")
 
 
 def test_the_command_takes_a_mirror_and_checks_against_the_official_frames(mirror, tmp_path):

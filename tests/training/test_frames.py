@@ -79,6 +79,21 @@ def test_every_faulty_file_is_named(data):
         assert f"1_run1{'' if name.startswith('cam1') else '_'}{name}" in named
 
 
+@pytest.mark.parametrize(
+    ("picture", "fault"),
+    [
+        (np.zeros((4097, 4096), np.uint8), "max_pixels"),
+        (np.ones((64, 64), np.uint8), "4096 pixel.*without exactly one class"),  # class numbers instead of channels
+        (np.full((64, 64), 255, np.uint8), "4096 pixel.*without exactly one class"),  # white on black
+    ],
+)
+def test_a_mask_that_cannot_be_meant_is_named(data, picture, fault):
+    """A mask beyond the limits, or with pixels of no class or of several, is a fault and not background."""
+    (data / "train" / "masks" / "1_run1_mask_00003.png").write_bytes(encode_png(picture))
+    with pytest.raises(BadDataset, match=f"1_run1_mask_00003.png: .*{fault}"):
+        open_frames([data])
+
+
 def test_different_counts_without_matching_names_are_reported(data):
     """Sorted order pairs nothing when the counts differ."""
     folder = data / "validation" / "masks"
@@ -106,7 +121,7 @@ def test_evaluation_sets_under_other_names_are_refused(evaluation, tmp_path):
 def test_evaluation_data_beside_the_sets_is_left_alone(data, evaluation):
     """A data folder that also holds the evaluation sets gives only the others."""
     shutil.move(evaluation, data / "sample_evaluation_data")
-    assert [folder.name for folder in find_sets(data)] == ["train", "validation"]
+    assert [folder.name for folder in find_sets([data])] == ["train", "validation"]
 
 
 def test_a_copied_evaluation_frame_is_refused_by_its_content(data, monkeypatch):
@@ -118,11 +133,33 @@ def test_a_copied_evaluation_frame_is_refused_by_its_content(data, monkeypatch):
         open_frames([data])
 
 
-@pytest.mark.parametrize(("folders", "message"), [(None, "no data set"), (["train_extra"], "named train_extra")])
-def test_missing_sets_are_refused(tmp_path, data, folders, message):
-    """A folder without data sets, or without one the recipe names, is an error."""
-    with pytest.raises(BadDataset, match=message):
-        open_frames([tmp_path / "data" if folders else tmp_path], folders)
+def test_a_folder_without_data_sets_is_refused(tmp_path, data):
+    """A folder without data sets is an error, also beside one that has some."""
+    with pytest.raises(BadDataset, match="no data set"):
+        open_frames([data, tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("roots", "folders", "taken"),
+    [
+        (["data"], ["train", "validation", "train_extra"], ["train", "validation"]),
+        (["data", "more"], ["train", "train_extra"], ["train", "train_extra"]),  # under different roots
+        (["data"], ["other"], ["train", "validation"]),  # own recordings under own names
+        (["data", "more/own"], ["train"], ["train", "own"]),  # a set given itself is wanted
+        (["data", "data/train"], None, ["train", "validation"]),  # given twice, taken once
+    ],
+)
+def test_of_the_sets_named_those_that_exist_are_taken(tmp_path, data, write_run, roots, folders, taken):
+    """A recipe's sets are looked for below all roots together; without any of them everything is taken."""
+    write_run(tmp_path / "more" / "train_extra", "4_run1", 2, seed=4, target=5)
+    write_run(tmp_path / "more" / "own", "5_run1", 2, seed=5, target=5)
+    assert [path.name for path in find_sets([tmp_path / root for root in roots], folders)] == taken
+
+
+def test_the_order_of_the_roots_does_not_matter(data):
+    """A run resumed with its --data the other way round sees the same frames in the same order."""
+    roots = [data / "train", data / "validation"]
+    assert open_frames(roots).items == open_frames(roots[::-1]).items == open_frames([data]).items
 
 
 def test_an_empty_set_is_refused(tmp_path):

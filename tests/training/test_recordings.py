@@ -70,6 +70,13 @@ def test_a_missing_camera_is_named(recording):
     ]
 
 
+def test_a_camera_of_another_size_is_named(recording):
+    """A depth picture that does not fit its image is reported, whichever of the three it is."""
+    (recording / "IMG" / "cam4_00001.png").write_bytes(encode_png(np.zeros((16, 32, 3), np.uint8)))
+    with pytest.raises(BadDataset, match=r"cam4_00001.png: is 32x16, its image 32x32"):
+        open_frames([recording])
+
+
 def test_a_converted_recording_reads_the_same(recording, tmp_path):
     """Conversion writes the processed layout with the same run, masks and (nearly) the same pictures."""
     before = open_frames([recording])

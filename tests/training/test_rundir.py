@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
+import json
 
 import pytest
 
-from quadfollow_training import rundir
-from quadfollow_training.rundir import RunFolder, environment, git_commit, save_whole
+from quadfollow_training.rundir import RunFolder, environment, save_whole
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
@@ -45,9 +44,16 @@ def test_the_environment_names_versions_and_command():
     assert found["command"]
 
 
-def test_the_commit_is_only_named_for_source_in_git(tmp_path, monkeypatch):
-    """A package that is not under version control, or a machine without git, has no commit."""
-    monkeypatch.setattr(rundir, "__file__", str(shutil.copy(rundir.__file__, tmp_path)))
-    assert git_commit() is None
-    monkeypatch.setattr(rundir.shutil, "which", lambda name: None)
-    assert git_commit() is None
+def test_a_resumption_keeps_what_the_run_began_with(tmp_path):
+    """The first command, versions and commit stay, and those of later sessions follow in order."""
+    folder = RunFolder(tmp_path)
+    folder.write_config({"seed": 1}, {"command": ["abandoned"]})
+    folder.write_config({"seed": 1}, {"command": ["first"]})
+    folder.last.touch()
+    folder.write_config({"seed": 1}, {"command": ["second"]})
+    folder.write_config({"seed": 1}, {"command": ["third"]})
+    assert json.loads(folder.config.read_text()) == {
+        "seed": 1,
+        "command": ["first"],
+        "resumed": [{"command": ["second"]}, {"command": ["third"]}],
+    }

@@ -231,6 +231,15 @@ def test_data_without_the_recipes_runs_trains_without_a_held_out_score(data, rec
     assert (tmp_path / "run" / "best.keras").exists()
 
 
+def test_the_sets_taken_and_those_missing_are_told(data, recipe, tmp_path, capsys):
+    """What `data fetch` brings is enough for a recipe that names more, and the difference is said on stderr."""
+    recipe = replace(recipe, epochs=1, steps=1, folders=("train", "validation", "train_extra"))
+    train(recipe, [data / "train", data / "validation"], tmp_path / "run")
+    told = capsys.readouterr()
+    assert "sets taken: train, validation; named by the recipe but not there: train_extra" in told.err
+    assert not told.out
+
+
 def test_tensorboard_is_asked_for_before_anything_is_trained(data, recipe, tmp_path, monkeypatch):
     """--tensorboard without TensorBoard says what to install."""
     monkeypatch.setattr(train_module, "find_spec", lambda name: None)

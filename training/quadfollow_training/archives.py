@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import shutil
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 from quadfollow_core.errors import BadDataset, LimitExceeded
 
 MAX_BYTES = 4 * 1024**3
 SUFFIXES = {".jpeg", ".jpg", ".png"}
+FAULTS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    RuntimeError,  # encrypted; NotImplementedError, an unknown compression, is one of these
+    NotADirectoryError,  # a member below another member, either way round
+    IsADirectoryError,
+    FileExistsError,
+)
 
 
 def unpack(archive: Path, out: Path, folder: str, max_bytes: int = MAX_BYTES) -> int:
@@ -18,7 +28,7 @@ def unpack(archive: Path, out: Path, folder: str, max_bytes: int = MAX_BYTES) ->
     Whatever precedes ``folder`` in a member's path is dropped; the leavings of file managers are passed over.
 
     Raises:
-        BadDataset: not an archive, a damaged one, or one with a path that leads elsewhere.
+        BadDataset: not an archive, a damaged or encrypted one, or one with a path that leads elsewhere.
         LimitExceeded: it would unpack to more than ``max_bytes``.
     """
     try:
@@ -32,8 +42,8 @@ def unpack(archive: Path, out: Path, folder: str, max_bytes: int = MAX_BYTES) ->
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with packed.open(info) as source, path.open("wb") as file:
                     shutil.copyfileobj(source, file)
-    except zipfile.BadZipFile as error:
-        raise BadDataset(f"{archive} is not a whole zip archive: {error}") from error
+    except FAULTS as error:
+        raise BadDataset(f"{archive} cannot be unpacked: {error}") from error
     return len(members)
 
 

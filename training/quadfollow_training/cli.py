@@ -69,7 +69,7 @@ def train(
     """Train a network by a recipe.
 
     The run's folder gets config.json, network.png, history.csv, curves.png, best.keras and last.keras. A run that was
-    killed goes on with --resume from its last finished epoch and ends with the same weights, bit for bit.
+    killed goes on with --resume from its last finished epoch and ends with the same weights, on the CPU bit for bit.
     """
     try:
         from quadfollow_training.recipes import find_recipe

@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quadfollow_core.codec import decode_image
-from quadfollow_core.errors import BadDataset, BadImage
-from quadfollow_core.resize import TARGET, fit_channels, fit_frame, plan_fit
+from quadfollow_core.errors import BadDataset
+from quadfollow_core.resize import TARGET, fit_channels, fit_frame, without_bars
 from quadfollow_core.scoring import (
     MIN_TARGET_PIXELS,
     SETS,
@@ -23,6 +22,8 @@ from quadfollow_core.scoring import (
     SetScore,
     combine,
     pair_files,
+    read_channels,
+    read_picture,
     threshold_channels,
 )
 from quadfollow_training.layout import EVALUATION
@@ -121,23 +122,10 @@ def _predict(
     """Yield each frame's files with its true and predicted channels, a few frames in memory at a time."""
     for start in range(0, len(pairs), BATCH):
         chosen = pairs[start : start + BATCH]
-        frames = [_read(image) for image, _ in chosen]
+        frames = [read_picture(image) for image, _ in chosen]
         channels = threshold_channels(predictor(np.stack([fit_frame(frame, predictor.size)[0] for frame in frames])))
         for (image, mask), frame, prediction in zip(chosen, frames, channels, strict=True):
-            yield image, mask, threshold_channels(_read(mask)), without_bars(prediction, frame.shape, predictor.size)
-
-
-def without_bars(prediction: NDArray[np.bool_], shape: tuple[int, ...], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Cut a prediction at the model's size down to the part that a frame of ``shape`` fills."""
-    _, (left, top, width, height) = plan_fit((shape[1], shape[0]), size)
-    return prediction[top : top + height, left : left + width]
-
-
-def _read(path: Path) -> NDArray[np.uint8]:
-    try:
-        return decode_image(path.read_bytes())
-    except BadImage as error:
-        raise BadDataset(f"{path}: {error}") from error
+            yield image, mask, read_channels(mask), without_bars(prediction, frame.shape, predictor.size)
 
 
 def _targets(channels: NDArray[np.bool_]) -> int:
@@ -150,7 +138,7 @@ def _draw(predictor: Predictor, verdicts: list[Verdict], path: Path) -> None:
     worst = sorted((v for v in verdicts if v.truth or v.found), key=lambda v: v.rank)[:SHEET_FRAMES]
     pictures = _predict(predictor, [(verdict.image, verdict.mask) for verdict in worst])
     rows = [
-        Row(_read(image), truth, prediction, f"{image.parent.parent.name}/{image.name}  {_words(verdict)}")
+        Row(read_picture(image), truth, prediction, f"{image.parent.parent.name}/{image.name}  {_words(verdict)}")
         for verdict, (image, _, truth, prediction) in zip(worst, pictures, strict=True)
     ]
     draw_sheet(rows, path)

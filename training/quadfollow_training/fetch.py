@@ -11,7 +11,7 @@ import httpx
 from quadfollow_core.errors import BadDataset
 from quadfollow_training.archives import unpack
 from quadfollow_training.download import Patience, Progress, download
-from quadfollow_training.manifest import compare, hash_files, read_manifest
+from quadfollow_training.manifest import compare, hash_files, list_files, read_manifest
 
 BASE_URL = "https://s3-us-west-1.amazonaws.com/udacity-robotics/Deep+Learning+Data"
 ARCHIVES = {
@@ -40,10 +40,11 @@ def fetch(
         patience: how long to try.
 
     Raises:
-        BadDataset: frames that differ from the manifest; all of them are named.
+        BadDataset: pictures on disk or in an archive that differ from the manifest; all of them are named.
         NotFound, ServerGone: an archive cannot be had.
     """
     manifest = read_manifest() if expected is None else expected
+    refuse_foreign(out, manifest)
     store = out / ".download"
     store.mkdir(parents=True, exist_ok=True)
     fetched = []
@@ -57,6 +58,17 @@ def fetch(
             unpack_checked(archive, out, folder, manifest)
             fetched.append(folder)
     return {"data": str(out), "fetched": fetched, "files": len(manifest), "verified": True}
+
+
+def refuse_foreign(out: Path, manifest: dict[str, str]) -> None:
+    """Refuse to download beside pictures that no download would replace or remove.
+
+    Raises:
+        BadDataset: there are some; all of them are named.
+    """
+    foreign = [f"{out / name}: not an official file" for name in list_files(out, ARCHIVES) if name not in manifest]
+    if foreign:
+        raise BadDataset(f"{len(foreign)} foreign file(s): move them elsewhere, or choose another --out:", foreign)
 
 
 def unpack_checked(archive: Path, out: Path, folder: str, manifest: dict[str, str]) -> None:

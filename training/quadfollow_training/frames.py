@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quadfollow_core.codec import decode_image
-from quadfollow_core.errors import BadDataset, BadInput
+from quadfollow_core.errors import BadDataset, BadInput, QuadfollowError
 from quadfollow_core.resize import PERSON, TARGET, classes_from_channels
 from quadfollow_core.scoring import threshold_channels
 from quadfollow_training.layout import Frame, find_frames
@@ -42,7 +42,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Frames:
-    """Checked frames. ``items`` and ``facts`` run in parallel."""
+    """Checked frames. ``items`` and ``facts`` run in parallel; training draws by their order."""
 
     items: tuple[Frame, ...]
     facts: tuple[Facts, ...]
@@ -95,23 +95,23 @@ class Frames:
 
 def read_frame(frame: Frame) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Decode one frame to its ``(H, W, 3)`` uint8 RGB image and ``(H, W)`` uint8 class mask."""
-    return decode_frame([path.read_bytes() for path in (frame.image, *frame.labels)])
+    image, *labels = [decode_image(path.read_bytes()) for path in (frame.image, *frame.labels)]
+    return image, classes_of(labels)
 
 
-def decode_frame(files: Sequence[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Decode the bytes of an image and of its label files: one mask, or the three cameras of a recording."""
-    image, *labels = [decode_image(data) for data in files]
+def classes_of(labels: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Turn a frame's label pictures, one mask or the three cameras of a recording, into its class mask."""
     if len(labels) == 1:
-        return image, classes_from_channels(threshold_channels(labels[0]))
-    return image, classes_from_cameras(*labels)
+        return classes_from_channels(threshold_channels(labels[0]))
+    return classes_from_cameras(*labels)
 
 
 def open_frames(roots: Sequence[Path], folders: Sequence[str] | None = None, *, workers: int = 4) -> Frames:
-    """Find, pair and decode every frame below ``roots``.
+    """Find, pair and decode every frame below ``roots``; their order does not depend on that of ``roots``.
 
     Args:
         roots: data sets, or folders that hold some.
-        folders: names of the sets wanted where a root holds several; None for all.
+        folders: names of the sets wanted, as in :func:`quadfollow_training.layout.find_sets`; None for all.
         workers: decoding threads.
 
     Raises:
@@ -123,23 +123,39 @@ def open_frames(roots: Sequence[Path], folders: Sequence[str] | None = None, *, 
     problems += [result for result in results if isinstance(result, str)]
     if problems:
         raise BadDataset(f"{len(problems)} problem(s) in the data; mend or remove these files:", problems)
-    return Frames(tuple(items), tuple(result for result in results if isinstance(result, Facts)))
+    checked = [(item, facts) for item, facts in zip(items, results, strict=True) if isinstance(facts, Facts)]
+    checked.sort(key=lambda pair: (pair[0].folder, pair[0].run, pair[0].image.name, pair[1].digest))
+    return Frames(tuple(item for item, _ in checked), tuple(facts for _, facts in checked))
 
 
 def inspect(frame: Frame) -> Facts | str:
     """Decode a frame and say what is in it, or say in one line what is wrong with it."""
-    files = []
+    files, pictures = [], []
     for path in (frame.image, *frame.labels):
         try:
             files.append(path.read_bytes())
-            decode_image(files[-1])
-        except (OSError, BadInput) as error:
+            pictures.append(decode_image(files[-1]))
+        except (OSError, QuadfollowError) as error:
             return f"{path}: {error}"
     if short_hash(files[0]) in evaluation_images():
         return f"{frame.image}: a frame of the official evaluation sets, which score networks and never train them"
-    image, mask = decode_frame(files)
-    if image.shape[:2] != mask.shape:
-        return f"{frame.labels[0]}: the mask is {mask.shape}, its image {image.shape[:2]}"
-    counts = np.bincount(mask.ravel(), minlength=3)
+    image, *labels = pictures
+    fault = _label_fault(frame, image, labels)
+    if fault is not None:
+        return fault
+    counts = np.bincount(classes_of(labels).ravel(), minlength=3)
     digest = hashlib.sha256(b"".join(hashlib.sha256(data).digest() for data in files)).hexdigest()
     return Facts((image.shape[1], image.shape[0]), int(counts[PERSON]), int(counts[TARGET]), digest)
+
+
+def _label_fault(frame: Frame, image: NDArray[np.uint8], labels: Sequence[NDArray[np.uint8]]) -> str | None:
+    """Say which label picture does not fit: another size than its image, or pixels that are not of one class."""
+    for path, label in zip(frame.labels, labels, strict=True):
+        if label.shape != image.shape:
+            sizes = [f"{picture.shape[1]}x{picture.shape[0]}" for picture in (label, image)]
+            return f"{path}: is {sizes[0]}, its image {sizes[1]}"
+    stray = int((threshold_channels(labels[0]).sum(axis=2) != 1).sum()) if len(labels) == 1 else 0
+    if stray:
+        classes = "red for background, green for other people or blue for the target"
+        return f"{frame.labels[0]}: {stray} pixel(s) without exactly one class: {classes}, 255 in one channel"
+    return None

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quadfollow_core.resize import channels_from_classes, fit_frame
+from quadfollow_core.resize import channels_from_classes, fit_frame, without_bars
 from quadfollow_core.scoring import (
     FOLLOWING,
     MIN_TARGET_PIXELS,
@@ -53,9 +53,9 @@ def held_out_score(predict: Probabilities, frames: Frames, size: tuple[int, int]
         samples = [read_frame(frame) for frame in frames.items[start : start + batch]]
         inputs = np.stack([fit_frame(image, size)[0] for image, _ in samples])
         for offset, prediction in enumerate(quantise(predict(inputs))):
-            truth = channels_from_classes(samples[offset][1])
-            score = sets[stand_in(int(frames.target[start + offset]))]
-            score.add(truth, threshold_channels(prediction))
+            image, mask = samples[offset]
+            found = without_bars(threshold_channels(prediction), image.shape, size)
+            sets[stand_in(int(frames.target[start + offset]))].add(channels_from_classes(mask), found)
     return combine(sets)
 
 

@@ -27,14 +27,14 @@ class Frame:
 
 
 def find_frames(roots: Sequence[Path], folders: Sequence[str] | None = None) -> tuple[list[Frame], list[str]]:
-    """Find and pair the frames of every data set at or below ``roots``; return them and the files left over.
+    """Find and pair the frames of the data sets at or below ``roots``; return them and the files left over.
 
     Raises:
         BadDataset: no data set there, or one that is meant for evaluation only.
     """
     frames: list[Frame] = []
     problems: list[str] = []
-    for folder in (folder for root in roots for folder in find_sets(root, folders)):
+    for folder in find_sets(roots, folders):
         found, left = pair_recording(folder) if is_recording(folder) else pair_processed(folder)
         frames += found
         problems += left
@@ -43,23 +43,35 @@ def find_frames(roots: Sequence[Path], folders: Sequence[str] | None = None) -> 
     return frames, problems
 
 
-def find_sets(root: Path, folders: Sequence[str] | None = None) -> list[Path]:
-    """List the data sets at ``root``: itself, or its sub-folders (those named ``folders``, if given).
+def find_sets(roots: Sequence[Path], folders: Sequence[str] | None = None) -> list[Path]:
+    """List the data sets at or just below ``roots``; given ``folders``, those so named wherever they lie.
 
-    The evaluation sets beside them are left alone; asked for by name they are refused.
+    A root that is a data set itself is always taken, and where none has one of the names, all are. The evaluation
+    sets beside them are left alone.
 
     Raises:
-        BadDataset: evaluation data, or nothing that looks like a data set.
+        BadDataset: evaluation data, or a root without anything that looks like a data set.
     """
+    sets = {path.resolve(): path for root in roots for path in _sets_of(root)}
+    named = {place for place, path in sets.items() if path.name in (folders or ())}
+    wanted = named | {root.resolve() for root in roots} if named else sets.keys()
+    return [path for place, path in sets.items() if place in wanted]
+
+
+def _sets_of(root: Path) -> list[Path]:
+    """List what ``root`` holds: itself if it is a data set, else those of its sub-folders that are."""
     _refuse_evaluation(root)
-    if is_processed(root) or is_recording(root):
+    if is_set(root):
         return [root]
-    below = sorted(path for path in root.glob("*") if is_processed(path) or is_recording(path))
-    missing = sorted(set(folders or ()) - {path.name for path in below})
-    if missing or not below:
-        wanted = f" named {', '.join(missing)}" if missing else ""
-        raise BadDataset(f"no data set{wanted} in {root}: it needs images/ and masks/, or IMG/ of a recording")
-    return [path for path in below if folders is None or path.name in folders]
+    below = sorted(path for path in root.glob("*") if is_set(path))
+    if not below:
+        raise BadDataset(f"no data set in {root}: it needs images/ and masks/, or IMG/ of a recording")
+    return below
+
+
+def is_set(folder: Path) -> bool:
+    """Tell whether ``folder`` is a data set in either layout."""
+    return is_processed(folder) or is_recording(folder)
 
 
 def is_processed(folder: Path) -> bool:

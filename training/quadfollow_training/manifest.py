@@ -40,8 +40,13 @@ def evaluation_images() -> frozenset[str]:
 
 def hash_files(root: Path, folders: Iterable[str] = FOLDERS) -> dict[str, str]:
     """Hash every picture below ``root``'s folders."""
+    return {name: short_hash((root / name).read_bytes()) for name in list_files(root, folders)}
+
+
+def list_files(root: Path, folders: Iterable[str] = FOLDERS) -> list[str]:
+    """List every picture below ``root``'s folders, as paths below ``root``."""
     paths = [path for folder in folders for path in (root / folder).rglob("*") if _is_picture(path)]
-    return {path.relative_to(root).as_posix(): short_hash(path.read_bytes()) for path in sorted(paths)}
+    return [path.relative_to(root).as_posix() for path in sorted(paths)]
 
 
 def write_manifest(hashes: dict[str, str], path: Path = MANIFEST) -> None:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from quadfollow_core.errors import BadInput
+from quadfollow_core.provenance import git_commit
 
 PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "numpy", "opencv-python", "pillow", "simplejpeg", "quadfollow")
 COLUMNS = (
@@ -72,19 +71,21 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
 
     def write_config(self, facts: Mapping[str, Any], surroundings: Mapping[str, Any]) -> None:
-        """Save what decides the run's outcome, and the surroundings it runs in.
+        """Save what decides the run's outcome, and the surroundings it runs in; a resumption's go to ``resumed``.
 
         Raises:
             BadInput: a run begun here was decided by other facts.
         """
         new = json.loads(json.dumps(facts))
-        old = json.loads(self.config.read_text(encoding="utf-8")) if self.last.exists() else new
+        resuming = self.last.exists()
+        old = json.loads(self.config.read_text(encoding="utf-8")) if resuming else new | surroundings
         changed = [
             f"{name} ({_difference(old.get(name), value)})" for name, value in new.items() if old.get(name) != value
         ]
         if changed:
             raise BadInput(f"{self.path} was begun otherwise and cannot be resumed with another {', '.join(changed)}")
-        text = json.dumps(new | surroundings, indent=2) + "\n"
+        later = {"resumed": [*old.get("resumed", []), surroundings]} if resuming else {}
+        text = json.dumps(old | later, indent=2) + "\n"
         save_whole(self.config, lambda path: path.write_text(text, encoding="utf-8"))
 
     def read_history(self, epochs: int) -> list[Row]:
@@ -127,22 +128,8 @@ def environment() -> dict[str, Any]:
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "python": sys.version.split()[0],
         "packages": {name: installed for name in PACKAGES if (installed := _version(name))},
-        "git_commit": git_commit(),
+        "git_commit": git_commit(__file__),
     }
-
-
-def git_commit() -> str | None:
-    """Name the commit this package's source is at, with ``-dirty`` behind it if changed; None if it is not in git."""
-    if shutil.which("git") is None or _git("ls-files", "--error-unmatch", Path(__file__).name) is None:
-        return None
-    return _git("describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
-
-
-def _git(*arguments: str) -> str | None:
-    """What git answers about the folder this module lies in, or None where it refuses."""
-    command = ["git", *arguments]
-    found = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
-    return found.stdout.strip() if found.returncode == 0 else None
 
 
 def _version(name: str) -> str | None:

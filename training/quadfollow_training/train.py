@@ -2,7 +2,7 @@
 
 Epoch by epoch: draw its batches, fit, score the held-out runs, keep what is best, save. Everything an epoch does
 follows from the recipe, the data and the epoch's number, so a run that was killed goes on from its last finished
-epoch and ends with the same weights, bit for bit.
+epoch and ends with the same weights, on the CPU bit for bit.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ def train(
     folder.prepare(resume=resume)
     console.print(f"reading {', '.join(map(str, data))}")
     frames = open_frames(data, recipe.folders)
+    console.print(_sets(recipe, frames))
     learn, held_out = frames.split(
         [run for run in recipe.hold_out if run in frames.runs] if hold_out is None else hold_out
     )
@@ -167,6 +168,14 @@ def _facts(recipe: Recipe, frames: Frames, held_out: Frames) -> dict[str, Any]:
         "data": {"frames": len(frames), "runs": frames.runs, "fingerprint": frames.fingerprint},
         "held_out_runs": held_out.runs,
     }
+
+
+def _sets(recipe: Recipe, frames: Frames) -> str:
+    """Say which sets were taken, and which of the recipe's are not there."""
+    taken = sorted({frame.folder for frame in frames.items})
+    missing = [name for name in recipe.folders or () if name not in taken]
+    absent = f"; named by the recipe but not there: {', '.join(missing)}" if missing else ""
+    return f"sets taken: {', '.join(taken)}{absent}"
 
 
 def _line(row: Row, recipe: Recipe) -> str:

@@ -1,0 +1,52 @@
+"""`make setup` from a half-made environment, with a stand-in for Python that only writes down what it is asked."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from tests.packaging.conftest import ROOT, run
+
+STAND_IN = """#!/bin/sh
+echo "$@" >>"$ASKED"
+case "$*" in "-m venv --clear "*) mkdir -p "$4/bin" && cp "$0" "$4/bin/python" ;; esac
+"""
+WITHOUT_PIP = '#!/bin/sh\n[ "$2" != pip ]\n'
+TOO_OLD = "#!/bin/sh\nexit 1\n"
+LIBRARIES = "#!/bin/sh\necho 'libGL.so.1 '\necho 'libgthread-2.0.so.0 '\n"
+
+
+def write_program(path: Path, text: str) -> Path:
+    """Write something to execute."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
+
+
+def set_up(folder: Path) -> list[str]:
+    """Run the script on ``folder/venv`` and return what the stand-ins were asked to run as a module."""
+    python = write_program(folder / "bin" / "python3", STAND_IN)
+    write_program(folder / "bin" / "ldconfig", LIBRARIES)
+    write_program(folder / "bin" / "apt-get", TOO_OLD)
+    asked = folder / "asked"
+    asked.write_text("")
+    path = f"{folder / 'bin'}:/usr/bin:/bin"
+    given = {"PYTHON": str(python), "VENV": str(folder / "venv"), "ASKED": str(asked), "PATH": path}
+    run(shutil.which("bash"), ROOT / "deploy" / "setup.sh", folder=folder, **given)
+    return [line for line in asked.read_text().splitlines() if line.startswith("-m ")]
+
+
+@pytest.mark.parametrize("interpreter", [None, TOO_OLD, WITHOUT_PIP], ids=["nothing", "too old", "no pip"])
+def test_an_unusable_environment_is_made_anew(tmp_path: Path, interpreter: str | None) -> None:
+    """An environment that is not there, too old or without pip is made, once; what works is kept."""
+    if interpreter is not None:
+        write_program(tmp_path / "venv" / "bin" / "python", interpreter)
+    making = f"-m venv --clear {tmp_path / 'venv'}"
+    first = set_up(tmp_path)
+    assert first[0] == making
+    assert first[-1].startswith("-m pip install ")
+    second = set_up(tmp_path)
+    assert making not in second
+    assert second[-1] == first[-1]
