@@ -18,7 +18,7 @@ from quadfollow_sim.quadsim.imitation.scene import RED, ScriptedScene
 from quadfollow_sim.quadsim.imitation.telemetry import GERMAN, Culture
 from quadfollow_sim.quadsim.pose import Attitude, WrongCulture
 from quadfollow_sim.quadsim.world import QuadSimWorld
-from quadfollow_sim.world import FrameSource, Observation, Point, wire_fields
+from quadfollow_sim.world import FrameSource, Observation, Point, known_fields
 
 Wait = Callable[..., None]
 
@@ -67,8 +67,8 @@ def test_frames_arrive_as_observations(world: QuadSimWorld) -> None:
     assert second.captured > first.captured
     assert time.monotonic() - second.captured < 5
     assert second.pixels().shape == (256, 256, 3)
-    fields, depth = wire_fields(second)
-    request = parse_request(fields, b"", depth)
+    fields = known_fields(second)
+    request = parse_request(fields | {"depth": fields.pop("depth_header")}, b"", fields.pop("depth"))
     assert request.camera is not None
     assert request.camera.pose is not None
 
