@@ -99,6 +99,14 @@ class Dispatcher:
         if not self._waiting_of[job.client]:
             del self._waiting_of[job.client]
 
+    def withdraw(self, job: Job) -> None:
+        """Drop a frame that nobody waits for any more; one that no longer waits goes its way."""
+        with self._state:
+            if self._waiting.get(job.slot) is not job:
+                return
+            self._leave(job)
+        self._drop(job, "gone")
+
     async def close(self, seconds: float) -> None:
         """Drop what waits and take no more; give the frame being worked on so many seconds to be answered."""
         with self._state:

@@ -65,7 +65,7 @@ class HttpDoor:
         except QuadfollowError as error:
             self._service.metrics.count(DOOR, "error", error.code)
             return problem(error)
-        match await self._ask(asked):
+        match await self._ask(asked, request):
             case Result() as result:
                 return _picture(result) if asked.picture else _json(result)
             case Dropped() as dropped:
@@ -107,11 +107,24 @@ class HttpDoor:
         finally:
             self._receiving -= 1
 
-    async def _ask(self, asked: Asked) -> Outcome:
+    async def _ask(self, asked: Asked, request: Request) -> Outcome:
+        """Have the frame answered; if its client leaves before its turn, nobody looks at it."""
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         lane = (DOOR, asked.frame.stream) if asked.frame.stream else None
-        self._service.dispatcher.submit(Job(asked.frame, DOOR, partial(_settle, answer), lane, overlay=asked.overlay))
-        return await answer
+        job = Job(asked.frame, DOOR, partial(_settle, answer), lane, overlay=asked.overlay)
+        self._service.dispatcher.submit(job)
+        gone = asyncio.create_task(_gone(request))
+        gone.add_done_callback(lambda _: self._service.dispatcher.withdraw(job))
+        try:
+            return await answer
+        finally:
+            gone.cancel()
+
+
+async def _gone(request: Request) -> None:
+    """Wait until the client has left."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _settle(answer: asyncio.Future[Outcome], outcome: Outcome) -> None:

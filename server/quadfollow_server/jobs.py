@@ -17,7 +17,7 @@ PATIENCE = 1.0
 """Seconds after which a frame without a deadline is as urgent as one whose deadline is now: nobody starves."""
 INTERNAL = "internal error: the server's log has its trace"
 
-Reason = Literal["superseded", "deadline", "shutdown"]
+Reason = Literal["superseded", "deadline", "shutdown", "gone"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ TITLES = {
 }
 DROPPED = {
     "deadline": "its deadline had passed before it could be looked at",
+    "gone": "its client has gone",
     "shutdown": "the server is stopping",
     "superseded": "a newer frame of the stream took its place",
 }

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import concurrent.futures
 import json
+import socket
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import httpx
@@ -210,6 +213,39 @@ def test_http_results_of_a_stream_count_on_their_own(png: bytes, constant: Calla
     ):
         answers = list(pool.map(lambda number: client.segment(png, stream="s", id=number).body, range(64)))
     assert [answer["id"] for answer in answers] == [str(number) for number in range(64)]
+
+
+def test_frames_of_clients_that_have_gone_are_not_looked_at(
+    png: bytes, constant: Callable[..., Any], gate: Any
+) -> None:
+    """Forty posts whose clients hang up cost no inference; the one after them is the next to be answered."""
+    looks: list[None] = []
+
+    def look() -> None:
+        looks.append(None)
+        gate()
+
+    post = b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(png), png)
+    with (
+        RunningServer(segmenters=[constant(look)]) as server,
+        httpx.Client(base_url=server.url, timeout=30) as http,
+        concurrent.futures.ThreadPoolExecutor() as pool,
+    ):
+        first = pool.submit(httpx.post, f"{server.url}/segment", content=png, timeout=60)
+        gate.wait_reached()
+        with ExitStack() as leaving:
+            for _ in range(40):
+                raw = leaving.enter_context(socket.create_connection(("127.0.0.1", server.service.ports.http)))
+                raw.sendall(post)
+            while "quadfollow_waiting 40.0" not in http.get("/metrics").text:
+                pass
+        for _ in range(1000):
+            if "quadfollow_waiting 0.0" in (metrics := http.get("/metrics").text):
+                break
+        gate.open()
+        assert http.post("/segment", content=png).status_code == first.result().status_code == 200
+    assert len(looks) == 2
+    assert 'quadfollow_frames_total{detail="gone",door="http",outcome="dropped"} 40.0' in metrics
 
 
 def test_a_refusal_is_documented_too(http: httpx.Client) -> None:
