@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from quadfollow_core.codec import MAX_PIXELS
+from quadfollow_core.codec import MAX_PIXELS, MAX_SCANS
 from quadfollow_core.errors import BadInput
 from quadfollow_core.request import MAX_NAME
 from quadfollow_core.trackers import make_tracker
@@ -64,6 +64,7 @@ class Settings:
             "max_header_bytes": MAX_HEADER,
             "max_name_length": MAX_NAME,
             "max_pixels": self.max_pixels,
+            "max_scans": MAX_SCANS,
             "max_waiting": self.max_waiting,
             "max_waiting_per_client": self.max_waiting_per_client,
             "upload_seconds": UPLOAD_SECONDS,
