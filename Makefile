@@ -16,6 +16,9 @@ ifneq ($(wildcard ../shared/quadsim/train),)
 export QUADFOLLOW_DATA ?= $(abspath ../shared/quadsim)
 endif
 
+# Tests that load TensorFlow run in a process of their own: beside it OpenGL cannot draw the city.
+TENSORFLOW := tests/training tests/export
+
 .PHONY: help setup demo test test-slow lint bench image-test clean
 
 help: ## say what there is to make
@@ -31,10 +34,12 @@ demo: setup ## serve the shipped model, follow a person through the city, print 
 	$(BIN)/quadfollow demo $(if $(FRAMES),--frames "$(FRAMES)")
 
 test: lint ## lint, then every test but the slow ones
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" $(TENSORFLOW)
+	$(BIN)/pytest -m "not slow" $(addprefix --ignore=,$(TENSORFLOW))
 
 test-slow: setup ## the slow tests: closed loop, training, containers
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow $(TENSORFLOW)
+	$(BIN)/pytest -m slow $(addprefix --ignore=,$(TENSORFLOW))
 
 lint: setup ## ruff, mypy and the import rules
 	$(BIN)/ruff check .

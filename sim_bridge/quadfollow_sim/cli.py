@@ -102,7 +102,7 @@ def fly(world: str | None, save_frames: Path | None, as_json: bool, **options: A
 @click.option(
     "--world",
     type=click.Choice(["replay", "drawn", CITY]),
-    help="Default: replay with --frames, else the city where OpenGL can draw, else drawn.",
+    help="Default: replay with --frames, else drawn.",
 )
 @click.option("--seconds", type=float, help="Length of the flight. Default: 30 in the city, else all of it.")
 @click.option(
@@ -127,7 +127,7 @@ def demo(
     from quadfollow_sim.signals import terminable
 
     find_model(model)
-    world = world or ("replay" if options["frames"] else _drawable())
+    world = world or ("replay" if options["frames"] else "drawn")
     _refuse_foreign(world)
     if world == CITY and options["seconds"] is None:
         options["seconds"] = DEMO_SECONDS
@@ -140,17 +140,6 @@ def demo(
     if died is not None:
         raise died
     return code
-
-
-def _drawable() -> str:
-    """The world to show when none was asked for."""
-    from quadfollow_sim.mission import city_is_missing
-
-    missing = city_is_missing()
-    if missing is None:
-        return CITY
-    click.echo(f"no city on this machine, flying over the drawn street instead: {missing}", err=True)
-    return "drawn"
 
 
 def _refuse_foreign(world: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes.util
 import importlib
 import os
+import sys
 from functools import cache
 from typing import Any
 
@@ -44,8 +45,10 @@ def make_context(size: int, model: Any) -> tuple[Any, Any]:
     Returns the context, now current, and MuJoCo's drawing context, which draws off screen with depth from far to near.
 
     Raises:
-        Unavailable: no OpenGL is installed, or no driver can draw here.
+        Unavailable: no OpenGL is installed, no driver can draw here, or TensorFlow is loaded in this process.
     """
+    if "tensorflow" in sys.modules:  # its LLVM and that of Mesa's software driver crash one another
+        raise Unavailable("the city cannot be drawn in a process that has loaded TensorFlow: use one of its own")
     mujoco = load_mujoco()
     if not hasattr(mujoco, "GLContext"):
         raise Unavailable(f"the city draws with OpenGL, and neither EGL nor OSMesa is installed: {PACKAGES}")
