@@ -14,7 +14,8 @@ case "$*" in "-m venv --clear "*) mkdir -p "$4/bin" && cp "$0" "$4/bin/python" ;
 """
 WITHOUT_PIP = '#!/bin/sh\n[ "$2" != pip ]\n'
 TOO_OLD = "#!/bin/sh\nexit 1\n"
-LIBRARIES = "#!/bin/sh\necho 'libGL.so.1 '\necho 'libgthread-2.0.so.0 '\n"
+NEEDED = ("libGL.so.1", "libgthread-2.0.so.0", "libEGL.so.1", "libEGL_mesa.so.0")
+LIBRARIES = "\n".join(["#!/bin/sh", *(f"echo '{name} '" for name in NEEDED), ""])
 
 
 def write_program(path: Path, text: str) -> Path:
