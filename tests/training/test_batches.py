@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from quadfollow_core.errors import BadDataset, BadInput
-from quadfollow_training.batches import Batches, Crops, Shares, WholeFrames, fit_sample
+from quadfollow_training.batches import Batches, Crops, Draw, Shares, WholeFrames, fit_sample, folder_odds
 from quadfollow_training.frames import Frames, open_frames, read_frame
 
-MIXED = Shares(0.5, 0.25, 0.25)
+MIXED = Draw(Shares(0.5, 0.25, 0.25))
 ALL_STEPS = ("flip", "scale", "brightness", "contrast", "tint", "saturation", "jpeg", "blur", "noise")
 
 
@@ -27,10 +27,10 @@ def _batches(sampler, *, seed=1, epoch=0, workers=1):
 
 def test_a_batch_has_images_and_class_masks(frames):
     """Batches are uint8 images and class masks of the sizes asked for."""
-    images, masks = _batches(WholeFrames(frames, (64, 32), Shares()))[0]
+    images, masks = _batches(WholeFrames(frames, (64, 32), Draw()))[0]
     assert (images.shape, images.dtype) == ((4, 32, 64, 3), np.uint8)
     assert (masks.shape, masks.dtype) == ((4, 32, 64), np.uint8)
-    images, masks = _batches(Crops(frames, 32, Shares()))[0]
+    images, masks = _batches(Crops(frames, 32, Draw()))[0]
     assert (images.shape, masks.shape) == ((4, 32, 32, 3), (4, 32, 32))
 
 
@@ -50,17 +50,38 @@ def test_shares_decide_what_crops_are_cut_around(frames):
     """Crops cut around a target hold one, those around people hold people, and the shares are those asked for."""
     rng = np.random.default_rng(0)
     for sampler, size in ((Crops, 16), (WholeFrames, (32, 32))):
-        targets, people = (sampler(frames, size, shares) for shares in (Shares(1, 0, 1e-9), Shares(0, 1, 1e-9)))
+        targets, people = (sampler(frames, size, Draw(shares)) for shares in (Shares(1, 0, 1e-9), Shares(0, 1, 1e-9)))
         assert all((targets.draw(rng)[1] == 2).any() for _ in range(30))
         assert all((people.draw(rng)[1] == 1).any() for _ in range(30))
-    anywhere = Crops(frames, 16, Shares(0, 0, 1))
+    anywhere = Crops(frames, 16, Draw(Shares(0, 0, 1)))
     assert Counter(bool((anywhere.draw(rng)[1] == 2).any()) for _ in range(60))[False] > 20
+
+
+def test_crops_are_cut_around_mistakes(frames):
+    """A place where a network was wrong lies in the crop, also where the whole frame was scaled before."""
+    index = int(np.flatnonzero(frames.target)[0])
+    v, u = np.argwhere(read_frame(frames.items[index])[1] == 2).mean(axis=0) / 64
+    how = Draw(Shares(0, 0, 1e-9, mistake=1), mistakes={index: np.array([[v, u]], dtype=np.float32)})
+    rng = np.random.default_rng(0)
+    for augmentations in ((), ("scale",)):
+        sampler = Crops(frames, 16, how, augmentations)
+        assert all((sampler.draw(rng)[1] == 2).any() for _ in range(30))
+
+
+def test_folders_get_their_shares(frames):
+    """A named folder gets its share of the draws however few its frames are, the others the rest, frame by frame."""
+    names = np.array([frame.folder for frame in frames.items])
+    odds = folder_odds(frames, np.arange(len(frames)), {"validation": 0.75})
+    assert odds[names == "validation"].sum() == pytest.approx(0.75)
+    assert np.ptp(odds[names == "train"]) == pytest.approx(0)
+    only = folder_odds(frames, np.flatnonzero(names == "train"), {"validation": 0.75})
+    assert only.sum() == pytest.approx(1)
 
 
 def test_crops_are_native_pixels(data):
     """Without augmentation a crop is a window of the frame, pixel for pixel."""
     frames = open_frames([data / "validation"])
-    sampler = Crops(frames, 48, Shares())
+    sampler = Crops(frames, 48, Draw())
     originals = [read_frame(frame)[0] for frame in frames.items]
     crop, _ = sampler.draw(np.random.default_rng(4))
     windows = [image[y : y + 48, x : x + 48] for image in originals for y in range(17) for x in range(17)]
@@ -84,7 +105,7 @@ def test_impossible_shares_are_refused(shares):
 
 def test_a_crop_larger_than_the_frame_is_filled_with_black(frames):
     """A small frame is filled up, not stretched."""
-    image, mask = Crops(frames, 96, Shares()).draw(np.random.default_rng(0))
+    image, mask = Crops(frames, 96, Draw()).draw(np.random.default_rng(0))
     assert image.shape == (96, 96, 3)
     assert not image[64:].any()
     assert not mask[64:].any()
@@ -93,7 +114,7 @@ def test_a_crop_larger_than_the_frame_is_filled_with_black(frames):
 def test_no_frames_are_an_error():
     """There is nothing to draw from an empty index."""
     with pytest.raises(BadDataset, match="no frames"):
-        WholeFrames(Frames((), ()), (32, 32), Shares())
+        WholeFrames(Frames((), ()), (32, 32), Draw())
 
 
 def test_a_frame_of_another_shape_is_letterboxed_with_its_mask():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -159,8 +160,9 @@ def test_damaged_evaluation_data_is_named(copying_float, evaluation):
     victim.write_bytes(b"\x89PNG\r\n\x1a\n")
     with pytest.raises(BadDataset, match="2__mask_00002"):
         evaluate(copying_float, evaluation)
-    with pytest.raises(BadDataset, match="following_images"):
-        evaluate(copying_float, evaluation / "patrol_with_targ")
+    shutil.rmtree(evaluation / "following_images")
+    with pytest.raises(BadDataset, match="lacks following_images of the official sets"):
+        evaluate(copying_float, evaluation)
 
 
 def test_a_frame_beyond_the_limits_is_named(copying_float, evaluation):
@@ -194,3 +196,22 @@ def test_bars_of_a_letterboxed_frame_do_not_count_in_the_held_out_score(tmp_path
 def test_held_out_frames_stand_in_for_the_official_sets(pixels, name):
     """How much target a held-out frame shows decides which set it stands in for."""
     assert stand_in(pixels) == name
+
+
+def test_any_labelled_set_is_scored_without_a_final_number(copying_float, tmp_path, write_run):
+    """A set in QuadSim's layout gets counts and overlaps by size; only the official sets make a final score."""
+    write_run(tmp_path / "mine" / "city", "1_run1", 6, seed=1, target=16)
+    for place in (tmp_path / "mine", tmp_path / "mine" / "city"):
+        result = evaluate(copying_float, place)
+        assert "final" not in result
+        assert result["sets"]["city"]["n"] == 6
+        assert result["sets"]["city"]["tp"] + result["sets"]["city"]["fn"] == 4
+    (tmp_path / "mine" / "city" / "masks" / "1_run1_mask_00003.png").unlink()
+    with pytest.raises(BadDataset, match="city cannot be scored on"):
+        evaluate(copying_float, tmp_path / "mine")
+
+
+def test_data_without_labelled_sets_is_refused(copying_float, tmp_path):
+    """The message says which folders it looked for."""
+    with pytest.raises(BadDataset, match="images/ and masks/"):
+        evaluate(copying_float, tmp_path)

@@ -1,26 +1,10 @@
-"""A run's folder: files that are whole or not there, and where a run came from."""
+"""A run's folder: its history, and where the run came from."""
 
 from __future__ import annotations
 
 import json
 
-import pytest
-
-from quadfollow_training.rundir import RunFolder, environment, save_whole
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path):
-    """Whoever reads a file sees it whole, old or new."""
-    path = tmp_path / "state.txt"
-    save_whole(path, lambda part: part.write_text("old"))
-
-    def fail(part):
-        part.write_text("ha")
-        raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        save_whole(path, fail)
-    assert path.read_text() == "old"
+from quadfollow_training.rundir import RunFolder, environment
 
 
 def test_history_is_read_back_as_written_up_to_an_epoch(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,8 @@ import pytest
 from quadfollow_core.errors import BadInput, BadModel, Unavailable
 from quadfollow_training import train as train_module
 from quadfollow_training.batches import Shares
-from quadfollow_training.fcn import Spec
+from quadfollow_training.fcn import Spec, build
+from quadfollow_training.mistakes import wrong_places
 from quadfollow_training.progress import ProgressBar
 from quadfollow_training.train import train
 
@@ -246,3 +248,44 @@ def test_tensorboard_is_asked_for_before_anything_is_trained(data, recipe, tmp_p
     with pytest.raises(Unavailable, match="pip install tensorboard"):
         train(recipe, [data], tmp_path / "run", tensorboard=True)
     assert not (tmp_path / "run" / "last.keras").exists()
+
+
+def test_a_run_can_begin_with_a_trained_network(data, recipe, tmp_path):
+    """The first loss of such a run is about the last one's, not a new network's; another shape is refused by name."""
+    first = train(replace(recipe, steps=20), [data], tmp_path / "first")
+    slow = replace(recipe, learning_rate=1e-9, epochs=1)
+    begun = train(slow, [data], tmp_path / "begun", init=tmp_path / "first" / "best.keras")
+    new = train(slow, [data], tmp_path / "new")
+    assert first["best"]["loss"] < new["best"]["loss"]
+    assert begun["best"]["val_loss"] < new["best"]["val_loss"]
+    told = json.loads((tmp_path / "begun" / "config.json").read_text())["begun_with"]
+    assert told["init"].startswith("best.keras ")
+    other = replace(recipe, spec=replace(recipe.spec, bottleneck=9))
+    with pytest.raises(BadModel, match=r"best\.keras is another network"):
+        train(other, [data], tmp_path / "other", init=tmp_path / "first" / "best.keras")
+
+
+def test_mistakes_of_a_blind_network_are_the_targets(data, recipe, tmp_path, capsys):
+    """What a network never finds counts as its mistakes; the run tells in how many frames."""
+    blind = build(recipe.spec)
+    blind.set_weights([weight * 0 for weight in blind.get_weights()])
+    blind.save(tmp_path / "blind.keras")
+    train(recipe, [data], tmp_path / "run", mistakes_of=tmp_path / "blind.keras")
+    assert re.search(r"blind\.keras is wrong about the target in \d+ of", capsys.readouterr().err)
+
+
+def test_only_what_costs_the_score_is_a_mistake():
+    """The edge of a target and specks of up to three pixels are none; a second target and a missed one are."""
+    target = np.zeros((40, 40), dtype=bool)
+    target[10:16, 10:16] = True
+    wider = np.zeros_like(target)
+    wider[9:17, 9:17] = True
+    assert not len(wrong_places(target, wider))
+    speck = wider.copy()
+    speck[30, 30:33] = True
+    assert not len(wrong_places(target, speck))
+    second = wider.copy()
+    second[30, 30:35] = True
+    assert wrong_places(target, second)[:, 0].tolist() == [30] * 5
+    assert len(wrong_places(target, np.zeros_like(target))) == target.sum()
+    assert not len(wrong_places(np.zeros_like(target), np.zeros_like(target)))

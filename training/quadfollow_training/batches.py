@@ -6,7 +6,8 @@ finish does not matter, and a resumed run sees exactly what an uninterrupted one
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import keras
 import numpy as np
@@ -25,66 +26,102 @@ from quadfollow_core.resize import (
 )
 from quadfollow_training.augment import FRAME_STEPS, compose
 from quadfollow_training.frames import Frames, read_frame
+from quadfollow_training.mistakes import Mistakes
 
 Sample = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+Aim = int | tuple[float, float] | None
+"""What a picture is to show: a class, a place ``(v, u)`` as parts of height and width, or whatever there is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """Which share of the samples shows a target, other people, or whatever is in any frame.
+    """Which share of the samples shows a target, other people, an earlier network's mistake, or whatever is anywhere.
 
-    A crop is cut around the target or person it was drawn for.
+    A crop is cut around the target, person or mistake it was drawn for.
     """
 
     target: float = 0.0
     person: float = 0.0
     anywhere: float = 1.0
+    mistake: float = 0.0
 
     def __post_init__(self) -> None:
-        if min(self.target, self.person, self.anywhere) < 0 or self.anywhere <= 0:
+        if min(self.target, self.person, self.anywhere, self.mistake) < 0 or self.anywhere <= 0:
             raise BadInput(f"shares must not be negative, nor anywhere be nothing: {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Which samples are drawn how often.
+
+    ``folders`` gives the share of the samples that comes from the sets of a name; the other sets share the rest, each
+    frame alike. ``mistakes`` are the places that :attr:`Shares.mistake` means.
+    """
+
+    shares: Shares = field(default_factory=Shares)
+    folders: Mapping[str, float] = field(default_factory=dict)
+    mistakes: Mistakes = field(default_factory=dict)
 
 
 class Sampler:
     """Draws one labelled picture: a whole frame at the model's size, or a crop at native resolution."""
 
-    def __init__(self, frames: Frames, shares: Shares, augmentations: tuple[str, ...]) -> None:
+    def __init__(self, frames: Frames, how: Draw, augmentations: tuple[str, ...]) -> None:
         if not len(frames):
             raise BadDataset("no frames to draw from")
         self.frames = frames
+        self.mistakes = how.mistakes
         self.on_frame = compose(name for name in augmentations if name in FRAME_STEPS)
         self.on_picture = compose(name for name in augmentations if name not in FRAME_STEPS)
         self.pools: list[tuple[int | None, NDArray[np.intp]]] = [
             (TARGET, np.flatnonzero(frames.target)),
             (PERSON, np.flatnonzero(frames.people)),
             (None, np.arange(len(frames))),
+            (None, np.array(sorted(how.mistakes), dtype=np.intp)),
         ]
-        weights = (shares.target, shares.person, shares.anywhere)
+        self.odds = [folder_odds(frames, pool, how.folders) for _, pool in self.pools]
+        shares = how.shares
+        weights = (shares.target, shares.person, shares.anywhere, shares.mistake)
         present = [weight if pool.size else 0.0 for weight, (_, pool) in zip(weights, self.pools, strict=True)]
         self.chances = np.array(present) / sum(present)
 
     def draw(self, rng: Generator) -> Sample:
         """Draw one ``(H, W, 3)`` image with its ``(H, W)`` class mask."""
-        wanted, pool = self.pools[rng.choice(len(self.pools), p=self.chances)]
-        frame = read_frame(self.frames.items[rng.choice(pool)])
-        image, mask = self.cut(*self.on_frame(*frame, rng), wanted, rng)
+        number = rng.choice(len(self.pools), p=self.chances)
+        wanted, pool = self.pools[number]
+        index = int(rng.choice(pool, p=self.odds[number]))
+        aim: Aim = wanted
+        if number == len(self.pools) - 1:
+            v, u = rng.choice(self.mistakes[index])
+            aim = (float(v), float(u))
+        frame = read_frame(self.frames.items[index])
+        image, mask = self.cut(*self.on_frame(*frame, rng), aim, rng)
         return self.on_picture(image, mask, rng)
 
-    def cut(self, image: NDArray[np.uint8], mask: NDArray[np.uint8], wanted: int | None, rng: Generator) -> Sample:
-        """Bring a frame to the sample's size, with the class it was drawn for in the picture."""
+    def cut(self, image: NDArray[np.uint8], mask: NDArray[np.uint8], aim: Aim, rng: Generator) -> Sample:
+        """Bring a frame to the sample's size, with what it was drawn for in the picture."""
         raise NotImplementedError
+
+
+def folder_odds(frames: Frames, pool: NDArray[np.intp], folders: Mapping[str, float]) -> NDArray[np.float64]:
+    """How probable each frame of a pool is, so that the named folders get their shares of the draws."""
+    names = np.array([frames.items[index].folder for index in pool], dtype=object)
+    shares = np.array([folders.get(name, 1 - sum(folders.values())) for name in names], dtype=np.float64)
+    groups = np.array([name if name in folders else None for name in names], dtype=object)
+    for group in set(groups.tolist()):
+        members = np.array([other == group for other in groups])
+        shares[members] /= members.sum()
+    return shares / shares.sum() if len(pool) else shares
 
 
 class WholeFrames(Sampler):
     """Whole frames brought to ``size`` = ``(width, height)``."""
 
-    def __init__(
-        self, frames: Frames, size: tuple[int, int], shares: Shares, augmentations: tuple[str, ...] = ()
-    ) -> None:
-        super().__init__(frames, shares, augmentations)
+    def __init__(self, frames: Frames, size: tuple[int, int], how: Draw, augmentations: tuple[str, ...] = ()) -> None:
+        super().__init__(frames, how, augmentations)
         self.size = size
 
-    def cut(self, image: NDArray[np.uint8], mask: NDArray[np.uint8], wanted: int | None, rng: Generator) -> Sample:
+    def cut(self, image: NDArray[np.uint8], mask: NDArray[np.uint8], aim: Aim, rng: Generator) -> Sample:
         """Fit the frame."""
         return fit_sample(image, mask, self.size)
 
@@ -92,25 +129,30 @@ class WholeFrames(Sampler):
 class Crops(Sampler):
     """Square crops of ``side`` pixels at native resolution."""
 
-    def __init__(self, frames: Frames, side: int, shares: Shares, augmentations: tuple[str, ...] = ()) -> None:
-        super().__init__(frames, shares, augmentations)
+    def __init__(self, frames: Frames, side: int, how: Draw, augmentations: tuple[str, ...] = ()) -> None:
+        super().__init__(frames, how, augmentations)
         self.side = side
 
-    def cut(self, image: NDArray[np.uint8], mask: NDArray[np.uint8], wanted: int | None, rng: Generator) -> Sample:
-        """Cut a window with a random pixel of the wanted class at a random place in it."""
-        left, top = self._corner(mask, wanted, rng)
+    def cut(self, image: NDArray[np.uint8], mask: NDArray[np.uint8], aim: Aim, rng: Generator) -> Sample:
+        """Cut a window with the place, or a random pixel of the class, at a random place in it."""
+        left, top = self._corner(mask, aim, rng)
         window = np.s_[top : top + self.side, left : left + self.side]
         return _pad(image[window], mask[window], self.side)
 
-    def _corner(self, mask: NDArray[np.uint8], wanted: int | None, rng: Generator) -> tuple[int, int]:
+    def _corner(self, mask: NDArray[np.uint8], aim: Aim, rng: Generator) -> tuple[int, int]:
         room = np.maximum(np.array(mask.shape) - self.side, 0)
-        places = np.flatnonzero(mask == wanted) if wanted is not None else np.empty(0, dtype=np.intp)
-        if not places.size:
-            top, left = rng.integers(0, room + 1)
-            return int(left), int(top)
-        pixel = np.array(np.unravel_index(rng.choice(places), mask.shape))
-        top, left = np.clip(pixel - rng.integers(0, self.side, 2), 0, room)
+        pixel = _pixel(mask, aim, rng)
+        place = rng.integers(0, room + 1) if pixel is None else np.clip(pixel - rng.integers(0, self.side, 2), 0, room)
+        top, left = place
         return int(left), int(top)
+
+
+def _pixel(mask: NDArray[np.uint8], aim: Aim, rng: Generator) -> NDArray[np.intp] | None:
+    """The pixel ``(v, u)`` to have in the picture; None where any will do."""
+    if isinstance(aim, tuple):
+        return (np.array(aim) * mask.shape).astype(np.intp)
+    places = np.flatnonzero(mask == aim) if aim is not None else np.empty(0, dtype=np.intp)
+    return np.array(np.unravel_index(rng.choice(places), mask.shape)) if places.size else None
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]

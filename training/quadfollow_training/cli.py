@@ -15,6 +15,7 @@ from quadfollow_core.errors import Unavailable
 
 _INSTALL = 'pip install "quadfollow[train]"'
 _FOLDER = click.Path(file_okay=False, path_type=Path)
+_MODEL = click.Path(exists=True, dir_okay=False, path_type=Path)
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout.")
 _MANY_DATA = click.option(
     "--data",
@@ -41,6 +42,8 @@ def _size(text: str) -> tuple[int, int]:
 @click.option("--recipe", "recipe_name", default="seed", show_default=True, help="What to train and how.")
 @_MANY_DATA
 @click.option("--out", type=_FOLDER, required=True, help="The run's folder.")
+@click.option("--init", type=_MODEL, help="Begin with this .keras network's weights, such as models/follow-256.keras.")
+@click.option("--mistakes-of", type=_MODEL, help="Draw more of what this model gets wrong (the recipe says how much).")
 @click.option("--resume", is_flag=True, help="Go on from the last finished epoch in the run's folder.")
 @click.option("--tensorboard", is_flag=True, help="Also write event files for TensorBoard.")
 @click.option("--hold-out", multiple=True, help="A run never to train on, instead of the recipe's; repeatable.")
@@ -59,6 +62,8 @@ def train(
     recipe_name: str,
     data: tuple[Path, ...],
     out: Path,
+    init: Path | None,
+    mistakes_of: Path | None,
     resume: bool,
     tensorboard: bool,
     hold_out: tuple[str, ...],
@@ -79,7 +84,16 @@ def train(
     recipe = replace(find_recipe(recipe_name), **{key: value for key, value in overrides.items() if value is not None})
     if filters:
         recipe = replace(recipe, spec=recipe.spec.with_filters(filters))
-    result = run(recipe, data, out, hold_out=hold_out or None, resume=resume, tensorboard=tensorboard)
+    result = run(
+        recipe,
+        data,
+        out,
+        hold_out=hold_out or None,
+        init=init,
+        mistakes_of=mistakes_of,
+        resume=resume,
+        tensorboard=tensorboard,
+    )
     _print(result, as_json, _lines)
 
 
@@ -90,7 +104,7 @@ def train(
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     envvar="QUADFOLLOW_DATA",
     required=True,
-    help="The official evaluation sets, or the folder they lie in.  [env: QUADFOLLOW_DATA]",
+    help="The official evaluation sets, or the folder they lie in; or a labelled set.  [env: QUADFOLLOW_DATA]",
 )
 @click.option("--out", type=_FOLDER, help="Where evaluation.json and worst.png go; default: the run's folder.")
 @click.option(
@@ -98,7 +112,7 @@ def train(
 )
 @_JSON
 def evaluate(model: Path, data: Path, out: Path | None, size: tuple[int, int] | None, as_json: bool) -> None:
-    """Score MODEL (.keras, .onnx or a run's folder) with the official Follow-Me score."""
+    """Score MODEL (.keras, .onnx or a run's folder) with the official Follow-Me score, or on any labelled set."""
     from quadfollow_core.cli import score_table
     from quadfollow_training.evaluate import evaluate as run
 

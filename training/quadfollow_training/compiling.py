@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import keras
 
 from quadfollow_core.errors import BadInput, BadModel
 from quadfollow_training.fcn import build
+from quadfollow_training.growing import grow
 from quadfollow_training.losses import SegmentationLoss
 from quadfollow_training.recipes import Recipe
 from quadfollow_training.rundir import RunFolder
 
 
-def start(recipe: Recipe, folder: RunFolder) -> tuple[keras.Model, int]:
+def start(recipe: Recipe, folder: RunFolder, init: Path | None = None) -> tuple[keras.Model, int]:
     """Build the network, or load the one to go on with; return it and the number of finished epochs.
+
+    Args:
+        recipe: what to build.
+        folder: the run's; what was saved there goes before all else.
+        init: a ``.keras`` network whose weights a new run begins with; a narrower one is grown.
 
     Raises:
         BadModel: what lies in the run's folder is not this recipe's network.
@@ -22,26 +29,44 @@ def start(recipe: Recipe, folder: RunFolder) -> tuple[keras.Model, int]:
     """
     network = compile_network(recipe)
     if not folder.last.exists():
+        if init is not None:
+            begin_with(load(init), init, network)
         return network, 0
-    saved = load(folder)
-    if [weight.shape for weight in saved.weights] != [weight.shape for weight in network.weights]:
-        raise BadModel(f"{folder.last} is another network than recipe {recipe.name} builds")
+    saved = _checked(load(folder.last), folder.last, network, recipe)
     epoch, rest = divmod(int(saved.optimizer.iterations), recipe.steps)
     if rest:
         raise BadInput(f"{folder.last} was trained with other than {recipe.steps} steps per epoch")
     return saved, epoch
 
 
-def load(folder: RunFolder) -> keras.Model:
-    """Load network and optimiser after the last finished epoch.
+def load(path: Path) -> keras.Model:
+    """Load a saved network, with its optimiser where it was saved too.
 
     Raises:
         BadModel: the file is damaged.
     """
     try:
-        return keras.models.load_model(folder.last)
+        return keras.models.load_model(path)
     except (ValueError, TypeError, OSError, KeyError) as error:
-        raise BadModel(f"{folder.last} cannot be read: {error}") from error
+        raise BadModel(f"{path} cannot be read: {error}") from error
+
+
+def begin_with(saved: keras.Model, path: Path, network: keras.Model) -> None:
+    """Give a network the weights of a saved one that is as wide or narrower.
+
+    Raises:
+        BadModel: the saved one differs in more than its widths.
+    """
+    try:
+        grow(saved, network)
+    except BadModel as error:
+        raise BadModel(f"{path} cannot be begun with: {error}") from error
+
+
+def _checked(saved: keras.Model, path: Path, network: keras.Model, recipe: Recipe) -> keras.Model:
+    if [weight.shape for weight in saved.weights] != [weight.shape for weight in network.weights]:
+        raise BadModel(f"{path} is another network than recipe {recipe.name} builds")
+    return saved
 
 
 def compile_network(recipe: Recipe) -> keras.Model:

@@ -8,7 +8,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from quadfollow_training.rundir import Row, save_whole
+from quadfollow_core.files import save_whole
+from quadfollow_training.rundir import Row
 
 
 def draw_curves(rows: Sequence[Row], path: Path) -> None:

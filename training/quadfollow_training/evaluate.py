@@ -1,4 +1,7 @@
-"""The official score of a model, its parts, and a sheet of the frames it does worst on."""
+"""The official score of a model, its parts, and a sheet of the frames it does worst on.
+
+Any other labelled set gets the same parts, without the final number that only the official sets have.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,6 @@ from quadfollow_core.scoring import (
     MIN_TARGET_PIXELS,
     SETS,
     THRESHOLD,
-    Score,
     SetScore,
     combine,
     pair_files,
@@ -26,7 +28,7 @@ from quadfollow_core.scoring import (
     read_picture,
     threshold_channels,
 )
-from quadfollow_training.layout import EVALUATION
+from quadfollow_training.layout import EVALUATION, is_processed, pair_processed
 from quadfollow_training.predictors import Predictor, open_predictor
 
 BATCH = 8
@@ -55,11 +57,12 @@ class Verdict:
 
 
 def evaluate(model: Path, data: Path, out: Path | None = None, size: tuple[int, int] | None = None) -> dict[str, Any]:
-    """Score a model on the official evaluation sets.
+    """Score a model on the official evaluation sets, or on labelled sets in their layout.
 
     Args:
         model: a ``.keras`` or ``.onnx`` file, or a run's folder.
-        data: the folder of the three sets, or one that holds ``sample_evaluation_data``.
+        data: the folder of the three official sets, or one that holds ``sample_evaluation_data``; else a labelled set
+            (``images/`` and ``masks/``) or a folder of such.
         out: where ``evaluation.json`` and ``worst.png`` go; by default the run's folder, and nowhere without one.
         size: ``(width, height)`` for a model that takes any size.
 
@@ -69,14 +72,15 @@ def evaluate(model: Path, data: Path, out: Path | None = None, size: tuple[int, 
     """
     predictor = open_predictor(model, size)
     started = time.monotonic()
-    score, verdicts = score_model(predictor, find_evaluation(data))
+    sets, verdicts = score_sets(predictor, find_pairs(data))
+    official = sets.keys() >= set(SETS)
     result = {
         "model": str(model),
         "input_size": list(predictor.size),
         "threshold": THRESHOLD,
         "channels": predictor.note,
         "seconds": round(time.monotonic() - started, 1),
-    } | score.as_dict()
+    } | (combine(sets).as_dict() if official else {"sets": {name: part.as_dict() for name, part in sets.items()}})
     folder = out or run_folder(model)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -85,16 +89,29 @@ def evaluate(model: Path, data: Path, out: Path | None = None, size: tuple[int, 
     return result
 
 
-def find_evaluation(data: Path) -> Path:
-    """Find the folder of the three official sets at or just below ``data``.
+def find_pairs(data: Path) -> dict[str, list[tuple[Path, Path]]]:
+    """Find the images and masks to score on, by set: the three official sets, else labelled ones, at or below ``data``.
 
     Raises:
-        BadDataset: it is not there.
+        BadDataset: there are none, or files without a partner.
     """
     for folder in (data, data / EVALUATION):
-        if all((folder / name).is_dir() for name in SETS):
-            return folder
-    raise BadDataset(f"no evaluation data in {data}: it needs the folders {', '.join(SETS)}")
+        there = [name for name in SETS if (folder / name).is_dir()]
+        if there and len(there) < len(SETS):
+            raise BadDataset(f"{folder} lacks {', '.join(set(SETS) - set(there))} of the official sets")
+        if there:
+            return {name: pair_files(folder / name / "images", folder / name / "masks") for name in SETS}
+    folders = [folder for folder in (data, *sorted(data.glob("*"))) if is_processed(folder)]
+    if not folders:
+        raise BadDataset(f"nothing to evaluate on in {data}: it needs {', '.join(SETS)}, or images/ and masks/")
+    return {folder.name: _labelled(folder) for folder in folders}
+
+
+def _labelled(folder: Path) -> list[tuple[Path, Path]]:
+    frames, problems = pair_processed(folder)
+    if problems or not frames:
+        raise BadDataset(f"{folder} cannot be scored on", problems or ["it holds no frames"])
+    return [(frame.image, frame.labels[0]) for frame in frames]
 
 
 def run_folder(model: Path) -> Path | None:
@@ -103,17 +120,18 @@ def run_folder(model: Path) -> Path | None:
     return folder if (folder / "config.json").exists() else None
 
 
-def score_model(predictor: Predictor, folder: Path) -> tuple[Score, list[Verdict]]:
-    """Predict and score the three sets; return the score and a verdict per frame."""
-    sets = {name: SetScore() for name in SETS}
+def score_sets(
+    predictor: Predictor, pairs: dict[str, list[tuple[Path, Path]]]
+) -> tuple[dict[str, SetScore], list[Verdict]]:
+    """Predict and score sets of (image, mask) files; return each set's score and a verdict per frame."""
+    sets = {name: SetScore() for name in pairs}
     verdicts = []
-    for name in SETS:
-        pairs = pair_files(folder / name / "images", folder / name / "masks")
-        for image, mask, truth, prediction in _predict(predictor, pairs):
+    for name, files in pairs.items():
+        for image, mask, truth, prediction in _predict(predictor, files):
             iou = sets[name].add(truth, prediction)
             fitted = fit_channels(truth, (prediction.shape[1], prediction.shape[0]))
             verdicts.append(Verdict(image, mask, _targets(fitted), _targets(prediction), iou))
-    return combine(sets), verdicts
+    return sets, verdicts
 
 
 def _predict(

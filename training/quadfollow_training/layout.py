@@ -137,4 +137,6 @@ def run_of(image: Path) -> str:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    """The pictures of a folder; hidden ones are parts of files, left behind when a writer was killed."""
+    shown = (path for path in folder.glob("*") if not path.name.startswith("."))
+    return sorted(path for path in shown if path.suffix.lower() in IMAGE_SUFFIXES)

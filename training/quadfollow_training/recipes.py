@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from quadfollow_core.errors import BadInput, NotFound
@@ -11,6 +11,7 @@ from quadfollow_training.batches import Shares
 from quadfollow_training.fcn import Spec, check_size
 
 OFFICIAL = ("train", "validation")
+REAL = (*OFFICIAL, "train_extra")
 HOLD_OUT = ("0_run6", "8_run5", "a_3_run2")
 """Flights never trained on: far targets, a close pursuit, far targets of another recorder; each with empty frames."""
 
@@ -25,6 +26,7 @@ class Recipe:
     hold_out: tuple[str, ...] = HOLD_OUT
     crop: int | None = None
     shares: Shares = field(default_factory=Shares)
+    folder_shares: dict[str, float] = field(default_factory=dict)
     augmentations: tuple[str, ...] = ()
     class_weights: tuple[float, float, float] = (1.0, 1.0, 1.0)
     dice: float = 0.0
@@ -75,7 +77,7 @@ FOLLOW_256 = Recipe(
         decoders=(96, 64, 48, 32, 16),
         norm="before-relu",
     ),
-    folders=("train", "validation", "train_extra"),
+    folders=REAL,
     crop=128,
     shares=Shares(target=0.45, person=0.25, anywhere=0.3),
     augmentations=("flip", "scale", "brightness", "contrast", "tint", "jpeg"),
@@ -92,7 +94,21 @@ FOLLOW_256 = Recipe(
     score_every=4,
 )
 
-RECIPES = {recipe.name: recipe for recipe in (SEED, FOLLOW_256)}
+REFINE_256 = replace(
+    FOLLOW_256,
+    name="refine-256",
+    spec=replace(
+        FOLLOW_256.spec, encoders=(32, 80, 128, 192, 256), bottleneck=256, decoders=(160, 96, 64, 32, 16)
+    ),
+    folders=(*REAL, "city"),
+    folder_shares={"city": 0.25},
+    learning_rate=1.5e-3,
+    warmup=100,
+    epochs=16,
+)
+"""Goes on from ``follow-256`` (``--init``) with city frames, its deep layers grown wider."""
+
+RECIPES = {recipe.name: recipe for recipe in (SEED, FOLLOW_256, REFINE_256)}
 
 
 def find_recipe(name: str) -> Recipe:

@@ -1,4 +1,4 @@
-"""A run's folder: its configuration, its history, and files that are either whole or not there.
+"""A run's folder: its configuration, its history, its networks.
 
 ``last.keras`` (network and optimiser) is the only state a resumed run starts from: the optimiser's step count says
 which epoch it stands at, and rows of ``history.csv`` beyond that epoch are dropped.
@@ -7,15 +7,17 @@ which epoch it stands at, and rows of ``history.csv`` beyond that epoch are drop
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from quadfollow_core.errors import BadInput
+from quadfollow_core.files import save_whole, write_whole
 from quadfollow_core.provenance import git_commit
 
 PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "numpy", "opencv-python", "pillow", "simplejpeg", "quadfollow")
@@ -85,8 +87,7 @@ class RunFolder:
         if changed:
             raise BadInput(f"{self.path} was begun otherwise and cannot be resumed with another {', '.join(changed)}")
         later = {"resumed": [*old.get("resumed", []), surroundings]} if resuming else {}
-        text = json.dumps(old | later, indent=2) + "\n"
-        save_whole(self.config, lambda path: path.write_text(text, encoding="utf-8"))
+        write_whole(self.config, json.dumps(old | later, indent=2) + "\n")
 
     def read_history(self, epochs: int) -> list[Row]:
         """Read the rows of the first ``epochs`` epochs."""
@@ -115,11 +116,9 @@ def _difference(old: Any, new: Any) -> str:
     return ", ".join(f"{key} {old.get(key)}, now {new.get(key)}" for key in new if old.get(key) != new.get(key))
 
 
-def save_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a file beside ``path`` and move it there in one step, so no half file is ever seen."""
-    part = path.with_name(f".part-{path.name}")
-    write(part)
-    part.replace(path)
+def file_hash(path: Path) -> str:
+    """The first 16 digits of a file's SHA-256."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def environment() -> dict[str, Any]:

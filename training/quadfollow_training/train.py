@@ -17,17 +17,20 @@ import keras
 from rich.console import Console
 
 from quadfollow_core.errors import Unavailable
+from quadfollow_core.files import save_whole
 from quadfollow_core.scoring import FOLLOWING, PATROL_TARGET
-from quadfollow_training.batches import Batches, Crops, Sampler, WholeFrames
+from quadfollow_training.batches import Batches, Crops, Draw, Sampler, WholeFrames
 from quadfollow_training.compiling import start
 from quadfollow_training.curves import draw_curves
 from quadfollow_training.fcn import build
 from quadfollow_training.frames import Frames, open_frames
 from quadfollow_training.holdout import held_out_score
+from quadfollow_training.mistakes import Mistakes, find_mistakes
 from quadfollow_training.picture import draw_network
+from quadfollow_training.predictors import open_predictor
 from quadfollow_training.progress import ProgressBar
 from quadfollow_training.recipes import Recipe
-from quadfollow_training.rundir import Row, RunFolder, environment, save_whole
+from quadfollow_training.rundir import Row, RunFolder, environment, file_hash
 
 VALIDATION_EPOCH = 10**6
 """Seeds the validation batches, which are the same after every epoch and no epoch's own."""
@@ -39,6 +42,8 @@ def train(
     out: Path,
     *,
     hold_out: Sequence[str] | None = None,
+    init: Path | None = None,
+    mistakes_of: Path | None = None,
     resume: bool = False,
     tensorboard: bool = False,
 ) -> dict[str, Any]:
@@ -49,6 +54,8 @@ def train(
         data: data sets, or folders of data sets.
         out: the run's folder.
         hold_out: runs never to train on; by default those of the recipe that are in the data.
+        init: a ``.keras`` network of the recipe's shape to begin with, instead of random weights.
+        mistakes_of: a model whose mistakes on the frames to train on are drawn more often (the recipe's share of them).
         resume: go on from the last finished epoch in ``out``, if there is one.
         tensorboard: also write event files for TensorBoard.
 
@@ -68,30 +75,32 @@ def train(
     console.print(f"{len(learn)} frames to train on, {len(held_out)} held out ({', '.join(held_out.runs)})")
 
     keras.utils.set_random_seed(recipe.seed)
-    folder.write_config(_facts(recipe, frames, held_out), environment())
-    network, finished = start(recipe, folder)
+    folder.write_config(_facts(recipe, frames, held_out, init, mistakes_of), environment())
+    network, finished = start(recipe, folder, init)
+    source = sampler(recipe, learn, augment=True, mistakes=_mistakes(mistakes_of, learn, console))
     draw_network(recipe.spec, folder.path / "network.png")
     rows = folder.read_history(finished)
     events = _tensorboard(tensorboard, folder)
     with ProgressBar(console) as bar:
         for epoch in range(finished, recipe.epochs):
-            rows.append(_epoch(network, recipe, epoch, learn, held_out, [bar, *events]))
+            rows.append(_epoch(network, recipe, epoch, source, held_out, [bar, *events]))
             _keep(network, recipe, folder, rows)
             console.print(_line(rows[-1], recipe))
     return _report(recipe, folder, rows)
 
 
-def sampler(recipe: Recipe, frames: Frames, *, augment: bool) -> Sampler:
+def sampler(recipe: Recipe, frames: Frames, *, augment: bool, mistakes: Mistakes | None = None) -> Sampler:
     """Make what draws the recipe's samples: crops or whole frames, augmented or plain."""
     augmentations = recipe.augmentations if augment else ()
+    how = Draw(recipe.shares, recipe.folder_shares, mistakes or {})
     if recipe.crop is None:
-        return WholeFrames(frames, recipe.spec.input_size, recipe.shares, augmentations)
-    return Crops(frames, recipe.crop, recipe.shares, augmentations)
+        return WholeFrames(frames, recipe.spec.input_size, how, augmentations)
+    return Crops(frames, recipe.crop, how, augmentations)
 
 
-def _batches(recipe: Recipe, frames: Frames, epoch: int, steps: int, *, augment: bool) -> Batches:
+def _batches(recipe: Recipe, source: Sampler, epoch: int, steps: int) -> Batches:
     return Batches(
-        sampler(recipe, frames, augment=augment),
+        source,
         batch=recipe.batch,
         steps=steps,
         seed=recipe.seed,
@@ -101,16 +110,18 @@ def _batches(recipe: Recipe, frames: Frames, epoch: int, steps: int, *, augment:
 
 
 def _epoch(
-    network: keras.Model, recipe: Recipe, epoch: int, learn: Frames, held_out: Frames, callbacks: list[Any]
+    network: keras.Model, recipe: Recipe, epoch: int, learn: Sampler, held_out: Frames, callbacks: list[Any]
 ) -> Row:
     """Train one epoch and measure it; return its row of the history."""
     started = time.monotonic()
     validate = len(held_out) > 0 and recipe.validation_steps > 0
     validation = (
-        _batches(recipe, held_out, VALIDATION_EPOCH, recipe.validation_steps, augment=False) if validate else None
+        _batches(recipe, sampler(recipe, held_out, augment=False), VALIDATION_EPOCH, recipe.validation_steps)
+        if validate
+        else None
     )
     logs = network.fit(
-        _batches(recipe, learn, epoch, recipe.steps, augment=True),
+        _batches(recipe, learn, epoch, recipe.steps),
         validation_data=validation,
         initial_epoch=epoch,
         epochs=epoch + 1,
@@ -161,9 +172,22 @@ def _tensorboard(wanted: bool, folder: RunFolder) -> list[Any]:
     return [keras.callbacks.TensorBoard(str(folder.path / "tensorboard"))]
 
 
-def _facts(recipe: Recipe, frames: Frames, held_out: Frames) -> dict[str, Any]:
+def _mistakes(model: Path | None, frames: Frames, console: Console) -> Mistakes | None:
+    if model is None:
+        return None
+    predictor = open_predictor(model)
+    found = find_mistakes(predictor, predictor.size, frames)
+    console.print(f"{model.name} is wrong about the target in {len(found)} of the {len(frames)} frames to train on")
+    return found
+
+
+def _facts(
+    recipe: Recipe, frames: Frames, held_out: Frames, init: Path | None, mistakes_of: Path | None
+) -> dict[str, Any]:
     """What decides the outcome of a run; a resumed run must agree with it."""
+    models = {"init": init, "mistakes_of": mistakes_of}
     return {
+        "begun_with": {name: f"{path.name} {file_hash(path)}" for name, path in models.items() if path},
         "recipe": recipe.as_dict(),
         "data": {"frames": len(frames), "runs": frames.runs, "fingerprint": frames.fingerprint},
         "held_out_runs": held_out.runs,

@@ -1,0 +1,27 @@
+"""Files that are whole or not there: written beside their place under a hidden name, then moved there in one step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+
+def part_of(path: Path) -> Path:
+    """Where a file that is not whole yet lies: beside its place, hidden, with the same suffix."""
+    return path.with_name(f".part-{path.name}")
+
+
+def save_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill a file and move it to ``path``, whose folder is made; if it fails, what was there stays."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = part_of(path)
+    try:
+        write(part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, data: bytes | str) -> None:
+    """Write bytes, or text as UTF-8, so that ``path`` never names half of it; see :func:`save_whole`."""
+    save_whole(path, lambda part: part.write_bytes(data.encode() if isinstance(data, str) else data))
