@@ -92,10 +92,15 @@ def score(predictions: Path, truth: Path, as_json: bool) -> None:
 
 
 def score_table(score: dict[str, Any]) -> str:
-    """Lay an official score out as text: the final number, then a row per set and per target size."""
-    lines = [
+    """Lay a score out as text: the final number where it is the official one, a row per set and per target size."""
+    final = (
         f"final score {score['final']:.4f} = weight {score['weight']:.4f} x IoU {score['final_iou']:.4f}"
-        f"   (TP {score['tp']}, FP {score['fp']}, FN {score['fn']})",
+        f"   (TP {score['tp']}, FP {score['fp']}, FN {score['fn']})"
+        if "final" in score
+        else "not the official sets: no final score"
+    )
+    lines = [
+        final,
         f"{'set':18}{'frames':>7}{'TP':>5}{'FP':>5}{'FN':>5}{'IoU target':>12}{'people':>8}{'ground':>8}",
     ]
     for name, part in score["sets"].items():

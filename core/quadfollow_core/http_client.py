@@ -11,6 +11,7 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
+from quadfollow_core.client_key import ClientKey
 from quadfollow_core.codec import MEDIA_TYPES, encode_jpeg, sniff
 from quadfollow_core.errors import QuadfollowError, ServerGone
 from quadfollow_core.types import Sighting
@@ -38,7 +39,7 @@ class Answer:
 
 
 class HttpClient:
-    """A client of one server's HTTP door; use it as a context manager.
+    """A client of one server's HTTP door; use it as a context manager. A server that asks for keys needs ``key``.
 
     Example::
 
@@ -46,9 +47,13 @@ class HttpClient:
             target = client.segment(image).sighting.target
     """
 
-    def __init__(self, url: str = "http://127.0.0.1:8000", *, timeout: float = 5.0) -> None:
+    def __init__(
+        self, url: str = "http://127.0.0.1:8000", *, timeout: float = 5.0, key: ClientKey | None = None
+    ) -> None:
+        headers = {} if key is None else {"authorization": f"Bearer {key.api_key}"}
         # A proxy named in the environment is not for this machine's own addresses.
-        self._http = httpx.Client(base_url=url, timeout=timeout, trust_env=httpx.URL(url).host not in LOOPBACK)
+        trust_env = httpx.URL(url).host not in LOOPBACK
+        self._http = httpx.Client(base_url=url, timeout=timeout, headers=headers, trust_env=trust_env)
 
     def __enter__(self) -> HttpClient:
         return self

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from quadfollow_core.codec import MAX_PIXELS, MEDIA_TYPES, decode_depth, decode_image
 from quadfollow_core.errors import BadGeometry, BadMessage, LimitExceeded, UnsupportedEncoding
 from quadfollow_core.geometry import Camera, Intrinsics, Pose
-from quadfollow_core.locate import Depth, Rule
+from quadfollow_core.locate import Depth, Rule, Segmentation
 
 MAX_NAME = 128
 """Longest id, stream or model name, in characters."""
@@ -61,6 +61,8 @@ class FrameRequest:
     model: str | None = None
     threshold: int | None = None
     min_area: int | None = None
+    truth: tuple[float, float, float] | None = None
+    """Where a simulator's target really is, world frame, metres: shown and published, never used to answer."""
 
     def rule(self, default: Rule) -> Rule:
         """The decision rule for this frame: the model's own where the request names none."""
@@ -97,6 +99,8 @@ class Result:
 
     body: dict[str, Any]
     mask_png: bytes | None = field(default=None, repr=False)
+    seen: Segmentation | None = field(default=None, repr=False, compare=False)
+    """What the network saw, for whoever draws it on the server; no part of the answer."""
 
 
 def parse_request(header: Mapping[str, Any], image: Bytes, depth_data: Bytes | None = None) -> FrameRequest:
@@ -122,7 +126,7 @@ def parse_request(header: Mapping[str, Any], image: Bytes, depth_data: Bytes | N
         stream=_name(header, "stream") or "",
         captured_at=_number(header, "captured_at"),
         size=size,
-        camera=_camera(header.get("camera")),
+        camera=parse_camera(header.get("camera")),
         depth=depth,
         depth_data=depth_data,
         want=_want(header.get("want")),
@@ -131,7 +135,36 @@ def parse_request(header: Mapping[str, Any], image: Bytes, depth_data: Bytes | N
         model=_name(header, "model"),
         threshold=_integer(header, "threshold", 1, 255),
         min_area=_integer(header, "min_area", 1, MAX_PIXELS),
+        truth=_truth(header.get("truth")),
     )
+
+
+def camera_header(camera: Camera) -> dict[str, Any]:
+    """Write a camera as the header's ``camera`` object, which :func:`parse_request` reads as the same camera."""
+    lens = camera.intrinsics
+    header: dict[str, Any] = {key: getattr(lens, key) for key in ("fx", "fy", "cx", "cy")}
+    if lens.distortion:
+        header["distortion"] = list(lens.distortion)
+    if camera.pose is not None:
+        header["pose"] = {"position": list(camera.pose.position), "quaternion": list(camera.pose.quaternion)}
+    return header
+
+
+def parse_camera(value: object) -> Camera | None:
+    """Read the header's ``camera`` object, None where there is none.
+
+    Raises:
+        BadMessage, BadGeometry: it is no camera.
+    """
+    if value is None:
+        return None
+    source = _object(value, "camera")
+    focal = [_number(source, key) for key in ("fx", "fy", "cx", "cy")]
+    if any(number is None for number in focal):
+        raise BadGeometry("camera needs fx, fy, cx and cy in pixels of the frame as sent")
+    distortion = _numbers(source.get("distortion", []), "camera.distortion")
+    fx, fy, cx, cy = (number or 0.0 for number in focal)
+    return Camera(Intrinsics(fx, fy, cx, cy, distortion), _pose(source.get("pose")))
 
 
 def frame_id(header: Mapping[str, Any]) -> FrameId:
@@ -206,18 +239,6 @@ def _want(value: object) -> frozenset[str]:
     return frozenset(value)
 
 
-def _camera(value: object) -> Camera | None:
-    if value is None:
-        return None
-    source = _object(value, "camera")
-    focal = [_number(source, key) for key in ("fx", "fy", "cx", "cy")]
-    if any(number is None for number in focal):
-        raise BadGeometry("camera needs fx, fy, cx and cy in pixels of the frame as sent")
-    distortion = _numbers(source.get("distortion", []), "camera.distortion")
-    fx, fy, cx, cy = (number or 0.0 for number in focal)
-    return Camera(Intrinsics(fx, fy, cx, cy, distortion), _pose(source.get("pose")))
-
-
 def _pose(value: object) -> Pose | None:
     if value is None:
         return None
@@ -230,6 +251,13 @@ def _pose(value: object) -> Pose | None:
         return Pose.from_rpy((position[0], position[1], position[2]), roll, pitch, yaw)
     x, y, z, w = _numbers(source["quaternion"], "camera.pose.quaternion", 4)
     return Pose((position[0], position[1], position[2]), (x, y, z, w))
+
+
+def _truth(value: object) -> tuple[float, float, float] | None:
+    if value is None:
+        return None
+    x, y, z = _numbers(_object(value, "truth").get("target"), "truth.target", 3)
+    return x, y, z
 
 
 def _depth_header(value: object) -> DepthHeader | None:

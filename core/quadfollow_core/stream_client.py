@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal
@@ -18,6 +19,7 @@ import zmq
 from numpy.typing import NDArray
 
 from quadfollow_core import wire
+from quadfollow_core.client_key import ClientKey
 from quadfollow_core.codec import encode_jpeg, sniff
 from quadfollow_core.errors import BadInput
 from quadfollow_core.request import Bytes, Result
@@ -72,13 +74,20 @@ class StreamClient:
         stream: the stream's name; a track belongs to (client, stream).
         credit: requests in flight at most: 1, or 2 when the round trip is as long as the service time.
         timeout: seconds until an unanswered request counts as lost; then the client reconnects with back-off.
+        key: what a server that asks for keys knows this client by. Without it, such a server answers nothing at all.
 
     Raises:
         BadInput: ``address`` is not a ZeroMQ address.
     """
 
     def __init__(
-        self, address: str = "tcp://127.0.0.1:5555", *, stream: str = "", credit: int = 1, timeout: float = 1.0
+        self,
+        address: str = "tcp://127.0.0.1:5555",
+        *,
+        stream: str = "",
+        credit: int = 1,
+        timeout: float = 1.0,
+        key: ClientKey | None = None,
     ) -> None:
         self.address = address
         self.stream = stream
@@ -86,6 +95,7 @@ class StreamClient:
         """Replies to no frame in flight, which a server that keeps to the wire never sends."""
         self._credit = credit
         self._timeout = timeout
+        self._key = key
         self._ids = itertools.count(1)
         self._newest: _Pending | None = None
         self._in_flight: dict[int, _Pending] = {}
@@ -173,6 +183,8 @@ class StreamClient:
         socket = self._context.socket(zmq.DEALER)
         socket.linger = 0
         socket.sndhwm = socket.rcvhwm = 2 * self._credit + 2
+        if self._key is not None:
+            self._key.apply(socket)
         socket.connect(self.address)
         return socket
 
@@ -212,7 +224,8 @@ class StreamClient:
         pending, self._newest = self._newest, None
         pending.sent = now
         self._in_flight[pending.id] = pending
-        self._socket.send_multipart(pending.parts)
+        with suppress(zmq.Again):  # a server that refused our key left nobody to send to: the time-out tells
+            self._socket.send_multipart(pending.parts, zmq.NOBLOCK)
 
     def _settle(self, pending: _Pending, outcome: Outcome, reply: Result | None = None) -> None:
         age = time.monotonic() - pending.captured

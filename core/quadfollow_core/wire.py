@@ -2,7 +2,8 @@
 
 Request (DEALER to ROUTER): ``b"qf1"``, JSON header, image bytes, optional depth bytes; a ping is ``b"qf1"`` and
 ``{"type": "ping"}``. Reply: ``b"qf1"``, JSON with ``type`` ``result | dropped | error | pong``, optional mask PNG.
-Publication (PUB): ``stream + NUL``, JSON. ``docs/wire.md`` has the whole format and test vectors.
+Publication (PUB): ``stream + NUL``, JSON; with its picture, for who asks: ``0xff + stream + NUL``, JSON, image bytes.
+``docs/wire.md`` has the whole format and test vectors.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from quadfollow_core.errors import BadMessage, LimitExceeded
 from quadfollow_core.request import Bytes, FrameRequest, Result, parse_request
 
 MAGIC = b"qf1"
+PICTURES = b"\xff"
+"""What topics of publications with pictures begin with; no stream's name does, because UTF-8 has no such byte."""
 MAX_HEADER = 64 * 1024
 """Largest JSON header in bytes."""
 
@@ -101,6 +104,11 @@ def topic(stream: str) -> bytes:
     return stream.encode() + b"\0"
 
 
+def picture_topic(stream: str) -> bytes:
+    """Return the topic under which a stream's results are published with their pictures, to who subscribes to it."""
+    return PICTURES + topic(stream)
+
+
 def encode_publication(stream: str, body: dict[str, Any]) -> list[bytes]:
     """Lay a published result out as message parts."""
     return [topic(stream), _dump(body)]
@@ -114,7 +122,30 @@ def decode_publication(parts: Sequence[Bytes]) -> tuple[str, dict[str, Any]]:
     """
     if len(parts) < 2 or bytes(parts[0][-1:]) != b"\0":
         raise BadMessage("a publication has a topic that ends in NUL, and a JSON body")
-    return bytes(parts[0][:-1]).decode(), decode_header([MAGIC, parts[1]])
+    return _stream(parts[0][:-1]), decode_header([MAGIC, parts[1]])
+
+
+def encode_picture(stream: str, body: dict[str, Any], image: Bytes) -> list[Bytes]:
+    """Lay a published result with its picture out as message parts."""
+    return [picture_topic(stream), _dump(body), image]
+
+
+def decode_picture(parts: Sequence[Bytes]) -> tuple[str, dict[str, Any], bytes]:
+    """Read a publication with its picture as (stream, JSON body, image bytes).
+
+    Raises:
+        BadMessage: not such a publication of this wire.
+    """
+    if len(parts) != 3 or bytes(parts[0][:1]) != PICTURES or bytes(parts[0][-1:]) != b"\0":
+        raise BadMessage("a publication with its picture has a topic from 0xff to NUL, a JSON body and the image")
+    return _stream(parts[0][1:-1]), decode_header([MAGIC, parts[1]]), bytes(parts[2])
+
+
+def _stream(name: Bytes) -> str:
+    try:
+        return bytes(name).decode()
+    except UnicodeDecodeError as error:
+        raise BadMessage(f"a stream's name is UTF-8: {error}") from error
 
 
 def _dump(value: dict[str, Any]) -> bytes:

@@ -10,7 +10,9 @@ from dataclasses import asdict, dataclass
 import zmq
 
 from quadfollow_core.errors import Unavailable
+from quadfollow_server.keys import Clients
 from quadfollow_server.settings import Settings
+from quadfollow_server.zmq_gate import ZmqGate
 
 BACKLOG = 2048
 TAKEN = "{what} cannot listen on {host} port {port}: {reason}; end what uses it or choose another with {option}"
@@ -37,30 +39,43 @@ class Sockets:
     router: zmq.Socket[bytes]
     pub: zmq.Socket[bytes]
     ports: Ports
+    address: str
+    """The IP address they listen on."""
+    gate: ZmqGate
+    """Who may connect to ``router`` and ``pub``."""
 
 
 @contextmanager
-def bound(settings: Settings) -> Iterator[Sockets]:
+def bound(settings: Settings, clients: Clients | None = None) -> Iterator[Sockets]:
     """Bind HTTP, ROUTER and PUB for as long as the block runs; closes what is still open.
 
+    With ``clients`` it needs a running event loop, on which ROUTER and PUB ask who connects.
+
     Raises:
+        BadInput: other machines could reach the server and it asks for no keys.
         Unavailable: a port is taken or the host is not this machine's; names the port and the option to change it.
     """
     family, host = _resolve(settings.host)
+    settings.access.require_private(host)
     with ExitStack() as stack:
         http = stack.enter_context(_listen(family, host, settings.port))
         context = stack.enter_context(zmq.Context())
         context.setsockopt(zmq.IPV6, family == socket.AF_INET6)
+        gate = ZmqGate(context, clients)
+        gate.start()
+        stack.callback(gate.stop)
         router = stack.enter_context(context.socket(zmq.ROUTER))
         limit_router(router, settings)
-        pub = stack.enter_context(context.socket(zmq.PUB))
+        gate.guard(router)
+        pub = stack.enter_context(context.socket(zmq.XPUB))  # a PUB that tells what is subscribed to
         limit_pub(pub)
+        gate.guard(pub)
         ports = Ports(
             http.getsockname()[1],
             _bind(router, "ZeroMQ", host, settings.zmq_port, "--zmq-port"),
             _bind(pub, "ZeroMQ PUB", host, settings.pub_port, "--pub-port"),
         )
-        yield Sockets(http, router, pub, ports)
+        yield Sockets(http, router, pub, ports, host, gate)
 
 
 def limit_router(router: zmq.Socket[bytes], settings: Settings) -> None:
@@ -80,6 +95,7 @@ def limit_pub(pub: zmq.Socket[bytes]) -> None:
     """Bound what any one subscriber can make the PUB socket hold."""
     pub.linger = 0
     pub.sndhwm = 64
+    pub.rcvhwm = 16
     pub.maxmsgsize = 4096  # subscriptions
 
 

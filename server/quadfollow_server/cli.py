@@ -1,16 +1,22 @@
-"""The commands ``serve`` and ``info``."""
+"""The commands ``serve``, ``info`` and ``doctor``."""
 
 from __future__ import annotations
 
 import json
 import logging
+import sys
+from dataclasses import fields
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from quadfollow_core.codec import MAX_PIXELS
 from quadfollow_core.trackers import TRACKERS
+from quadfollow_server.access import Access
 from quadfollow_server.settings import DEVICES, Settings
+
+FILE = click.Path(exists=True, dir_okay=False)
 
 
 @click.command()
@@ -42,15 +48,59 @@ from quadfollow_server.settings import DEVICES, Settings
 @click.option("--max-body-mb", default=16.0, show_default=True, help="Largest request in MiB.")
 @click.option("--max-pixels", default=MAX_PIXELS, show_default=True, help="Largest frame in pixels.")
 @click.option("--max-waiting", default=256, show_default=True, help="Frames waiting for inference at most.")
+@click.option("--max-viewers", default=32, show_default=True, help="Viewers of the live view at most; 0 for none.")
+@click.option("--watch", is_flag=True, help="Load a model anew when its file changes; SIGHUP does so at any time.")
+@click.option(
+    "--hang-seconds", default=5.0, show_default=True, help="Longest time without a sign of life before a restart."
+)
+@click.option(
+    "--supervisor/--no-supervisor",
+    default=True,
+    show_default=True,
+    help="Run the server in a process of its own and replace it when it dies or hangs.",
+)
+@click.option("--heartbeat", type=int, hidden=True, help="Descriptor of the pipe to the supervisor.")
+@click.option(
+    "--keys",
+    type=click.Path(file_okay=False),
+    help="Folder of keys that clients must show, made by `quadfollow keys`.",
+)
+@click.option("--insecure-public", is_flag=True, help="Listen to other machines without asking for keys.")
+@click.option("--tls-cert", type=FILE, help="PEM file of the certificate: HTTPS instead of HTTP.")
+@click.option("--tls-key", type=FILE, help="PEM file of its private key.")
+@click.option("--allow-origin", "allow_origins", multiple=True, help="Web origin that may call this; repeatable.")
 @click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
 )
-def serve(max_body_mb: float, log_level: str, **options: Any) -> None:
+def serve(max_body_mb: float, log_level: str, supervisor: bool, heartbeat: int | None, **options: Any) -> int:
     """Serve a model over HTTP and ZeroMQ until SIGTERM or Ctrl-C."""
+    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    access = Access(**{field.name: options.pop(field.name) for field in fields(Access)})
+    settings = Settings(max_body_bytes=round(max_body_mb * 1024 * 1024), access=access, **options)
+    if supervisor and sys.platform != "win32":
+        from quadfollow_server.supervisor import Supervisor
+
+        return Supervisor(unsupervised(click.get_current_context()), settings.hang_seconds).run()
     from quadfollow_server.serve import serve as run
 
-    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    run(Settings(max_body_bytes=round(max_body_mb * 1024 * 1024), **options))
+    run(settings, heartbeat)
+    return 0
+
+
+def unsupervised(context: click.Context) -> list[str]:
+    """Say a command that is being run once more, without its supervisor; the environment goes with it anyway."""
+    words = []
+    for option in context.command.params:
+        if context.get_parameter_source(option.name or "") is not ParameterSource.COMMANDLINE:
+            continue
+        value = context.params[option.name or ""]
+        if isinstance(option, click.Option) and option.is_flag:
+            words += [option.opts[0]] if value else option.secondary_opts[:1]
+        else:
+            words += [f"{option.opts[0]}={one}" for one in (value if option.multiple else (value,))]
+    # -P: what lies in the current folder is no module of ours.
+    program = "from quadfollow_core.cli import main; main()"
+    return [sys.executable, "-P", "-c", program, "serve", *words, "--no-supervisor"]
 
 
 @click.command()
@@ -62,10 +112,28 @@ def info(url: str | None, as_json: bool) -> None:
     click.echo(json.dumps(found) if as_json else _text(found))
 
 
+@click.command()
+@click.option(
+    "--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="Where you want to serve."
+)
+@click.option("--model", help="Path of an ONNX file, or a shipped model's name. Default: the shipped default.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def doctor(device: str, model: str | None, as_json: bool) -> int:
+    """Look at all that serving needs of this machine; name what is missing, with its remedy."""
+    from quadfollow_core.errors import Unavailable
+    from quadfollow_server.doctor import examine, report, text
+
+    findings = examine(device, model)
+    told = report(findings)
+    click.echo(json.dumps(told) if as_json else text(findings))
+    return 0 if told["well"] else Unavailable.exit_code
+
+
 def _ask(url: str) -> dict[str, Any]:
+    from quadfollow_core.client_key import ClientKey
     from quadfollow_core.http_client import HttpClient
 
-    with HttpClient(url) as client:
+    with HttpClient(url, key=ClientKey.from_environment()) as client:
         return client.info()
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, suppress
 
 from quadfollow_core.errors import Overloaded, QuadfollowError
-from quadfollow_core.request import FrameRequest, Result
+from quadfollow_core.request import Result
 from quadfollow_server.jobs import Dropped, Job, Outcome, Reason, as_known
 from quadfollow_server.metrics import Metrics
 from quadfollow_server.models import Models
@@ -24,8 +25,10 @@ from quadfollow_server.tracking import Tracks
 
 MAX_STREAMS = 4096
 """Streams whose drops are remembered: those that dropped last."""
+TURN_SECONDS = 0.25
+"""Longest time for which an idle worker shows no sign of life."""
 
-Publish = Callable[[FrameRequest, Result], None]
+Publish = Callable[[Job, Result], None]
 
 
 class Dispatcher:
@@ -35,10 +38,10 @@ class Dispatcher:
         models: where a frame's model is looked up.
         metrics: told each frame's outcome.
         settings: gives ``max_waiting``, ``max_waiting_per_client``, ``max_pixels`` and ``tracker``.
-        publish: given each result that belongs to a stream.
+        publish: each is given every result that belongs to a stream, once its client has it.
     """
 
-    def __init__(self, models: Models, metrics: Metrics, settings: Settings, publish: Publish) -> None:
+    def __init__(self, models: Models, metrics: Metrics, settings: Settings, *publish: Publish) -> None:
         self._models = models
         self._metrics = metrics
         self._settings = settings
@@ -49,6 +52,8 @@ class Dispatcher:
         self._running: Job | None = None
         self._state = threading.Condition(threading.RLock())
         self._closing = False
+        self.turned = time.monotonic()
+        """When the worker last showed that it goes on; inside a call that never returns, it does not."""
         self._drops: OrderedDict[Hashable, int] = OrderedDict()
         metrics.waiting.set_function(lambda: len(self._waiting))
 
@@ -128,7 +133,10 @@ class Dispatcher:
     def _take(self) -> Job | None:
         """Wait for frames and take the most urgent one; None when it is all over."""
         with self._state:
-            self._state.wait_for(lambda: self._waiting or self._closing)
+            self.turned = time.monotonic()
+            while not (self._waiting or self._closing):
+                self._state.wait(TURN_SECONDS)
+                self.turned = time.monotonic()
             if self._closing:
                 return None
             job = self._running = min(self._waiting.values(), key=lambda waiting: waiting.urgency)
@@ -177,7 +185,8 @@ class Dispatcher:
                 self._metrics.count(job.door, "error", outcome.code)
         job.deliver(outcome)
         if isinstance(outcome, Result) and job.lane is not None:
-            self._publish(job.request, outcome)
+            for publish in self._publish:
+                publish(job, outcome)
 
     def _remember_drop(self, lane: Hashable) -> None:
         if lane is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ class OnnxSegmenter:
     contract: Contract
     device: Device
     source: str
+    version: str
+    """The first 12 hexadecimal digits of the file's SHA-256."""
     session: onnxruntime.InferenceSession
 
     def segment(self, image: NDArray[np.uint8]) -> tuple[Plane, Plane]:
@@ -55,43 +58,55 @@ def load_model(path: Path, device: str = "auto", threads: int = 0) -> OnnxSegmen
         BadModel: not an ONNX model, or one that does not meet its contract.
         Unavailable: the device asked for cannot be used here; never a silent fall-back.
     """
-    contract = read_contract(path)
+    file = _read(path)
+    contract = _judge(file)
     if device != "auto":
-        return _start(path, contract, Device(device, PROVIDERS[device][0], "asked for"), device, threads)
+        return _start(file, contract, Device(device, PROVIDERS[device][0], "asked for"), device, threads)
     try:
-        return _start(
-            path,
-            contract,
-            Device(device, PROVIDERS["cuda"][0], "auto took CUDA because it works here"),
-            "cuda",
-            threads,
-        )
+        taken = Device(device, PROVIDERS["cuda"][0], "auto took CUDA because it works here")
+        return _start(file, contract, taken, "cuda", threads)
     except Unavailable as error:
         reason = f"auto took the CPU because CUDA is not usable: {error}"
-        return _start(path, contract, Device(device, PROVIDERS["cpu"][0], reason), "cpu", threads)
+        return _start(file, contract, Device(device, PROVIDERS["cpu"][0], reason), "cpu", threads)
 
 
 def read_contract(path: Path) -> Contract:
     """Read a model file's contract and check that inputs and outputs are as it says.
 
-    This judges the file on the CPU, so that what goes wrong later on a device can only be the device's fault.
-
     Raises:
         NotFound, BadModel: see :func:`load_model`.
     """
-    if not path.is_file():
-        raise NotFound(f"no model file at {path}")
+    return _judge(_read(path))
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A model file as it was when it was read; what is replaced meanwhile is not mixed with it."""
+
+    name: str
+    data: bytes
+
+
+def _read(path: Path) -> _File:
+    try:
+        return _File(path.name, path.read_bytes())
+    except OSError as error:
+        raise NotFound(f"no model file at {path}: {error.strerror}") from error
+
+
+def _judge(file: _File) -> Contract:
+    """Check a file on the CPU, so that what goes wrong later on a device can only be the device's fault."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=PROVIDERS["cpu"])
+        session = onnxruntime.InferenceSession(file.data, options, providers=PROVIDERS["cpu"])
     except RUNTIME_ERRORS as error:
-        raise BadModel(f"{path.name} is not a model that onnxruntime can load: {first_line(error)}") from error
+        raise BadModel(f"{file.name} is not a model that onnxruntime can load: {first_line(error)}") from error
     contract = Contract.from_metadata(session.get_modelmeta().custom_metadata_map)
     size = [contract.height, contract.width]
-    _check_tensor(path.name, "input", session.get_inputs(), INPUT, [*size, 3])
+    _check_tensor(file.name, "input", session.get_inputs(), INPUT, [*size, 3])
     for name in OUTPUTS:
-        _check_tensor(path.name, "output", session.get_outputs(), name, size)
+        _check_tensor(file.name, "output", session.get_outputs(), name, size)
     return contract
 
 
@@ -113,11 +128,12 @@ def _fits(shape: Sequence[int | str | None], size: list[int]) -> bool:
     return all(not isinstance(side, int) or side == want for side, want in zip(shape[1:], size, strict=True))
 
 
-def _start(path: Path, contract: Contract, device: Device, name: str, threads: int) -> OnnxSegmenter:
-    segmenter = OnnxSegmenter(contract, device, path.name, open_session(path, name, threads))
+def _start(file: _File, contract: Contract, device: Device, name: str, threads: int) -> OnnxSegmenter:
+    version = hashlib.sha256(file.data).hexdigest()[:12]
+    segmenter = OnnxSegmenter(contract, device, file.name, version, open_session(file.data, name, threads))
     _warm_up(segmenter)
     require_in_use(segmenter.session, name)
-    log.info("model %s (%s) runs on %s: %s", contract.name, path.name, device.provider, device.reason)
+    log.info("model %s (%s) runs on %s: %s", contract.name, file.name, device.provider, device.reason)
     return segmenter
 
 

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Any, cast
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, RedirectResponse, Response
+from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -19,8 +19,10 @@ from quadfollow_core.errors import Overloaded, QuadfollowError
 from quadfollow_core.request import Result
 from quadfollow_server.http_request import PNG, Asked, read_request
 from quadfollow_server.jobs import INTERNAL, Dropped, Job, Outcome
+from quadfollow_server.live_door import LiveDoor
+from quadfollow_server.page import Page
 from quadfollow_server.problems import document, dropped_problem, problem
-from quadfollow_server.schema import NOT_READY, SEGMENT_REQUEST, SEGMENT_RESPONSES
+from quadfollow_server.schema import HANGS, NOT_READY, SEGMENT_REQUEST, SEGMENT_RESPONSES
 from quadfollow_server.service import VERSION, Service
 
 DOOR = "http"
@@ -34,10 +36,13 @@ def build_app(service: Service) -> FastAPI:
     door = HttpDoor(service)
     app.add_exception_handler(HTTPException, _http_problem)
     app.add_exception_handler(Exception, _internal_problem)
-    app.get("/", include_in_schema=False)(door.root)
-    app.get("/livez", summary="Is the process alive?")(door.livez)
+    page = Page()
+    app.get("/", include_in_schema=False)(page.index)
+    app.get("/web/{name}", include_in_schema=False)(page.file)
+    app.websocket("/view")(LiveDoor(service.live).watch)
+    app.get("/livez", summary="Is the process alive?", responses=HANGS)(door.livez)
     app.get("/readyz", summary="Can frames be answered now?", responses=NOT_READY)(door.readyz)
-    app.get("/info", summary="Version, models, device, limits, ports")(door.info)
+    app.get("/info", summary="Version, models, device, limits, ports, viewers")(door.info)
     app.get("/metrics", summary="Prometheus metrics", response_class=Response)(door.metrics)
     app.post(
         "/segment",
@@ -73,13 +78,10 @@ class HttpDoor:
             case QuadfollowError() as failure:
                 return problem(failure)
 
-    async def root(self) -> Response:
-        """Lead a visitor to the documentation."""
-        return RedirectResponse("/docs")
-
-    async def livez(self) -> dict[str, bool]:
-        """Answer as long as the event loop runs."""
-        return {"alive": True}
+    async def livez(self) -> Response:
+        """Answer 200 as long as event loop and inference go on, 503 where the process should be replaced."""
+        hangs = self._service.hangs
+        return JSONResponse({"alive": True}) if hangs is None else document(503, "unavailable", hangs)
 
     async def readyz(self) -> Response:
         """Answer 200 once every model has run a warm-up inference, 503 before that and while stopping."""

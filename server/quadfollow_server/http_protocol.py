@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -17,6 +18,8 @@ from quadfollow_server.settings import MAX_HEAD, UPLOAD_SECONDS
 
 GRACE_SECONDS = 1
 """Time that requests under way get to end once the server stops."""
+MAX_MESSAGE = 4096
+"""Bytes of the longest message that is taken from a WebSocket."""
 
 
 class BoundedHead(HttpToolsProtocol):
@@ -100,18 +103,21 @@ class BoundedHead(HttpToolsProtocol):
 class HttpServer(uvicorn.Server):
     """uvicorn on a socket that is already bound; signals are ours to handle."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, **options: Any) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
                 http=BoundedHead,
-                ws="none",
+                ws="websockets-sansio",
+                ws_max_size=MAX_MESSAGE,
+                ws_per_message_deflate=False,  # a JPEG does not get smaller
                 lifespan="off",
                 log_config=None,
                 log_level="warning",
                 access_log=False,
                 server_header=False,
                 timeout_graceful_shutdown=GRACE_SECONDS,
+                **options,
             )
         )
 

@@ -40,10 +40,24 @@ class Metrics:
             "Replies that a client did not take: gone, or not reading",
             registry=self.registry,
         )
+        self._refused = Counter(
+            "quadfollow_refused",
+            "Requests and connections turned away, by door (http, zmq) and reason (key, origin)",
+            ["door", "reason"],
+            registry=self.registry,
+        )
         self._models = Gauge(
             "quadfollow_model", "Models that are served", ["model", "provider", "default"], registry=self.registry
         )
+        self._reloads = Counter(
+            "quadfollow_model_reloads",
+            "Models loaded anew, by outcome: done, or failed (the old ones stay)",
+            ["outcome"],
+            registry=self.registry,
+        )
         self.waiting = Gauge("quadfollow_waiting", "Frames waiting for inference", registry=self.registry)
+        self.viewers = Gauge("quadfollow_viewers", "Viewers of the live view", registry=self.registry)
+        self._shown = Counter("quadfollow_shown", "Pictures sent to viewers", registry=self.registry)
 
     def count(self, door: str, outcome: str, detail: str = "") -> None:
         """Count one frame's fate."""
@@ -59,8 +73,21 @@ class Metrics:
         """Count one reply that a client did not take."""
         self._undeliverable.inc()
 
+    def show(self) -> None:
+        """Count one picture sent to a viewer."""
+        self._shown.inc()
+
+    def reload(self, outcome: str) -> None:
+        """Count one time that the models were loaded anew."""
+        self._reloads.labels(outcome).inc()
+
+    def refuse(self, door: str, reason: str) -> None:
+        """Count one request or connection that was turned away."""
+        self._refused.labels(door, reason).inc()
+
     def announce(self, models: Iterable[Segmenter]) -> None:
         """Show which models are served, and where they run."""
+        self._models.clear()
         for index, model in enumerate(models):
             self._models.labels(model.contract.name, model.device.provider, str(index == 0).lower()).set(1)
 

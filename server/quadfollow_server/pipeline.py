@@ -56,7 +56,7 @@ def process(
         picture = encode_png(draw_overlay(frame, classes, letterbox, sighting))
     watch.lap("encode_ms")
     body = _body(request, segmenter.contract.name, seen, sighting, mask)
-    return Result(body | place | {"timings": watch.laps}, picture)
+    return Result(body | place | {"timings": watch.laps}, picture, seen)
 
 
 class Stopwatch:

@@ -78,6 +78,10 @@ class RunningServer:
         """Address of the PUB socket."""
         return f"tcp://{self._settings.host}:{self.service.ports.pub}"
 
+    def reload(self) -> None:
+        """Ask for the models to be loaded anew; see :meth:`quadfollow_server.serve.Server.reload`."""
+        self._server.reload()
+
     def stop(self) -> None:
         """Stop gracefully and wait for the end."""
         self._server.stop()

@@ -152,4 +152,5 @@ SEGMENT_RESPONSES: dict[int | str, dict[str, Any]] = {
     415: _PROBLEM | {"description": "this encoding is not taken, or the bytes contradict it"},
     503: _PROBLEM | {"description": "overloaded, not ready, or the frame was dropped: try again"},
 }
+HANGS: dict[int | str, dict[str, Any]] = {503: _PROBLEM | {"description": "inference hangs"}}
 NOT_READY: dict[int | str, dict[str, Any]] = {503: _PROBLEM | {"description": "loading, or stopping"}}

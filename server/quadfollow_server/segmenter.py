@@ -41,6 +41,10 @@ class Segmenter(Protocol):
     def source(self) -> str:
         """The file's name, without its folder."""
 
+    @property
+    def version(self) -> str:
+        """What tells one content of the file from another."""
+
     def segment(self, image: NDArray[np.uint8]) -> tuple[Plane, Plane]:
         """Segment an ``(H, W, 3)`` uint8 RGB image of the model's size.
 
@@ -65,6 +69,7 @@ class ConstantSegmenter:
         self.contract = Contract(name, width=classes.shape[1], height=classes.shape[0])
         self.device = Device("cpu", "none", "a fake needs no provider")
         self.source = f"{name}.fake"
+        self.version = "fake"
 
     def segment(self, image: NDArray[np.uint8]) -> tuple[Plane, Plane]:
         """Return the mask it was made with, whatever the image shows."""

@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
+import faulthandler
 import json
 import logging
+import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TypeVar
+from pathlib import Path
 
 from quadfollow_server.binding import Sockets, bound
+from quadfollow_server.caught_signals import Terminal
 from quadfollow_server.dispatch import Dispatcher
+from quadfollow_server.heartbeat import Heartbeat
 from quadfollow_server.http_door import build_app
+from quadfollow_server.http_gate import guarded
 from quadfollow_server.http_protocol import HttpServer
+from quadfollow_server.keys import Clients
+from quadfollow_server.live_view import LiveView
 from quadfollow_server.metrics import Metrics
+from quadfollow_server.model_keeper import ModelKeeper
 from quadfollow_server.models import Loader, Models, load_models
-from quadfollow_server.segmenter import Segmenter
 from quadfollow_server.service import Service
 from quadfollow_server.settings import Settings
 from quadfollow_server.zmq_door import Publisher, ZmqDoor
 
 log = logging.getLogger(__name__)
 
-Value = TypeVar("Value")
+Handlers = Mapping[signal.Signals, Callable[[], None]]
 DRAIN_SECONDS = 2.0
 """Time that the frame being worked on gets to be answered when the server stops."""
 
@@ -53,6 +59,11 @@ class Server:
         with suppress(RuntimeError):  # it has ended by itself
             self._loop.call_soon_threadsafe(self._stop.set)
 
+    def reload(self) -> None:
+        """Load all models anew on the side and switch to them; may be called from any thread once it listens."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._keeper.reload)
+
     async def run(self) -> None:
         """Bind, answer while models load, serve, and end gracefully.
 
@@ -62,12 +73,19 @@ class Server:
         """
         self._loop = asyncio.get_running_loop()
         log.info("settings %s", json.dumps(self._settings.as_dict()))
-        with bound(self._settings) as sockets:
+        access = self._settings.access
+        clients = None if access.keys is None else Clients(Path(access.keys))
+        with bound(self._settings, clients) as sockets:
+            for warning in access.warnings(sockets.address):
+                log.warning(warning)
             service = _assemble(self._settings, sockets)
+            self._keeper = ModelKeeper(service, self._load)
             door = ZmqDoor(sockets.router, service.dispatcher, service.metrics, self._settings.max_body_bytes)
-            http = HttpServer(build_app(service))
+            app = guarded(build_app(service), access, clients, sockets.address, service.metrics)
+            http = HttpServer(app, **access.uvicorn_options())
             service.dispatcher.start()
             door.start()
+            watching = asyncio.create_task(sockets.gate.watch((sockets.router, sockets.pub)))
             listening = asyncio.create_task(http.serve_on(sockets.http))
             log.info("listening %s", json.dumps({"host": self._settings.host} | service.ports.as_dict()))
             self._watch(service)
@@ -75,6 +93,7 @@ class Server:
                 await self._serve(service, listening)
             finally:
                 service.stopping = True
+                watching.cancel()
                 await service.dispatcher.close(DRAIN_SECONDS)
                 door.stop()
                 http.should_exit = True
@@ -82,36 +101,68 @@ class Server:
                 log.info("stopped")
 
     async def _serve(self, service: Service, listening: asyncio.Task[None]) -> None:
-        """Load the models and wait for the end: a call to stop, or a door that fell."""
+        """Keep the models and wait for the end: a call to stop, a door that fell, models that cannot be loaded."""
         stop = asyncio.create_task(self._stop.wait())
-        loading = _in_thread(lambda: self._load(self._settings))
+        models = asyncio.create_task(self._keep_models(service))
         try:
-            await asyncio.wait((loading, stop, listening), return_when=asyncio.FIRST_COMPLETED)
-            if loading.done():
-                self._take(service, loading.result())
-                await asyncio.wait((stop, listening), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((models, stop, listening), return_when=asyncio.FIRST_COMPLETED)
+            if models.done():
+                models.result()
         finally:
             stop.cancel()
-            loading.cancel()
+            models.cancel()
 
-    def _take(self, service: Service, segmenters: Sequence[Segmenter]) -> None:
-        service.models.install(segmenters)
-        service.metrics.announce(service.models.all)
-        log.info("ready %s", json.dumps({model.contract.name: model.device.provider for model in segmenters}))
+    async def _keep_models(self, service: Service) -> None:
+        await self._keeper.load()
         self._watch(service)
+        log.info("ready %s", json.dumps({model.contract.name: model.device.provider for model in service.models.all}))
+        await self._keeper.keep()
 
 
-def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT, then answer what is under way and return; see :meth:`Server.run`."""
-    run(Server(settings), signals=(signal.SIGTERM, signal.SIGINT))
+def serve(settings: Settings, heartbeat: int | None = None) -> None:
+    """Serve until SIGTERM or SIGINT, then answer what is under way and return; see :meth:`Server.run`.
+
+    SIGHUP loads the models anew, unless it tells that the terminal was closed, which ends the server too.
+
+    Args:
+        settings: what to serve, and where.
+        heartbeat: descriptor of the pipe to a supervisor, if there is one.
+    """
+    terminal = Terminal()
+    server = Server(settings) if heartbeat is None else Server(settings, watch=Heartbeat(heartbeat).watch)
+    handlers = {signal.SIGTERM: server.stop, signal.SIGINT: server.stop}
+    if sys.platform != "win32":
+        handlers[signal.SIGHUP] = lambda: server.stop() if terminal.is_gone else server.reload()
+    _trace_native_calls()
+    run(server, handlers)
+    _leave()
 
 
-def run(server: Server, signals: Sequence[signal.Signals] = ()) -> None:
+def _trace_native_calls() -> None:
+    """On a crash and on SIGQUIT, write where each thread stands, which may be inside a native call."""
+    if sys.__stderr__ is not None:
+        faulthandler.enable(sys.__stderr__)
+        if sys.platform != "win32":
+            faulthandler.register(signal.SIGQUIT, sys.__stderr__)
+
+
+def _leave() -> None:
+    """End the process at once where a thread is stuck in native code, which Python's own way out would tear down."""
+    stuck = [thread for thread in threading.enumerate() if thread.daemon]
+    for thread in stuck:
+        thread.join(0.1)
+    if any(thread.is_alive() for thread in stuck):
+        log.warning("ending although %s goes on", ", ".join(thread.name for thread in stuck))
+        logging.shutdown()
+        os._exit(0)
+
+
+def run(server: Server, handlers: Handlers | None = None) -> None:
     """Run a server on an event loop of its own in this thread, until it is stopped."""
 
     async def main() -> None:
-        for number in signals:
-            asyncio.get_running_loop().add_signal_handler(number, server.stop)
+        for number, handler in (handlers or {}).items():
+            asyncio.get_running_loop().add_signal_handler(number, handler)
         await server.run()
 
     with asyncio.Runner(loop_factory=_new_loop) as runner:
@@ -128,20 +179,7 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 def _assemble(settings: Settings, sockets: Sockets) -> Service:
     models, metrics = Models(), Metrics()
-    dispatcher = Dispatcher(models, metrics, settings, Publisher(sockets.pub).publish)
-    return Service(settings, sockets.ports, models, metrics, dispatcher)
-
-
-def _in_thread(function: Callable[[], Value]) -> asyncio.Future[Value]:
-    """Run what may take minutes in a thread that does not keep the process from ending."""
-    outcome: concurrent.futures.Future[Value] = concurrent.futures.Future()
-    outcome.set_running_or_notify_cancel()
-
-    def work() -> None:
-        try:
-            outcome.set_result(function())
-        except Exception as error:  # noqa: BLE001  raised again where it is awaited
-            outcome.set_exception(error)
-
-    threading.Thread(target=work, name="quadfollow-loading", daemon=True).start()
-    return asyncio.wrap_future(outcome)
+    sockets.gate.metrics = metrics
+    live = LiveView(metrics, settings.max_viewers)
+    dispatcher = Dispatcher(models, metrics, settings, Publisher(sockets.pub).publish, live.show)
+    return Service(settings, sockets.ports, models, metrics, dispatcher, live)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from quadfollow_core.codec import MAX_PIXELS, MAX_SCANS
@@ -10,12 +10,16 @@ from quadfollow_core.errors import BadInput
 from quadfollow_core.request import MAX_NAME
 from quadfollow_core.trackers import make_tracker
 from quadfollow_core.wire import MAX_HEADER
+from quadfollow_server.access import Access
 
 DEVICES = ("auto", "cpu", "cuda", "tensorrt")
 UPLOAD_SECONDS = 10.0
 """Longest time an HTTP client may take over sending one request's head, and again over its body."""
 MAX_HEAD = 64 * 1024
 """Most bytes of an HTTP request's line and headers, or of its trailers."""
+
+MAX_PICTURE = 4 * 1024 * 1024
+"""Bytes of the largest picture that is passed on to subscribers and viewers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +39,17 @@ class Settings:
     max_pixels: int = MAX_PIXELS
     max_waiting: int = 256
     """Frames waiting for inference at most, over all clients; likewise HTTP bodies being received."""
+    max_viewers: int = 32
+    """Viewers of the live view at most; 0 for no live view."""
 
     tracker: str = "kalman"
     """How the target of a stream is followed; ``centroid`` is the baseline."""
+    watch: bool = False
+    """Whether a model whose file changed is loaded anew."""
+    hang_seconds: float = 5.0
+    """Longest time without a sign of life of event loop and inference, after which the server counts as hanging."""
+    access: Access = field(default_factory=Access)
+    """Who may reach the server, and how."""
 
     def __post_init__(self) -> None:
         make_tracker(self.tracker)
@@ -47,6 +59,8 @@ class Settings:
         _require_within("max_body_bytes", self.max_body_bytes, 1024, 2**30)
         _require_within("max_pixels", self.max_pixels, 1, 2**28)
         _require_within("max_waiting", self.max_waiting, 1, 65536)
+        _require_within("max_viewers", self.max_viewers, 0, 1024)
+        _require_within("hang_seconds", self.hang_seconds, 1, 3600)
         if self.device not in DEVICES:
             raise BadInput(f"device is one of {', '.join(DEVICES)}, got {self.device!r}")
 
@@ -65,6 +79,7 @@ class Settings:
             "max_name_length": MAX_NAME,
             "max_pixels": self.max_pixels,
             "max_scans": MAX_SCANS,
+            "max_viewers": self.max_viewers,
             "max_waiting": self.max_waiting,
             "max_waiting_per_client": self.max_waiting_per_client,
             "upload_seconds": UPLOAD_SECONDS,
@@ -75,6 +90,6 @@ class Settings:
         return asdict(self)
 
 
-def _require_within(name: str, value: int, low: int, high: int) -> None:
+def _require_within(name: str, value: float, low: int, high: int) -> None:
     if not low <= value <= high:
         raise BadInput(f"{name} lies between {low} and {high}, got {value}")

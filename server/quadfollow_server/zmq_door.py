@@ -13,11 +13,13 @@ from functools import partial
 import zmq
 
 from quadfollow_core import wire
+from quadfollow_core.codec import sniff
 from quadfollow_core.errors import LimitExceeded, QuadfollowError
-from quadfollow_core.request import MAX_NAME, FrameId, FrameRequest, Result, frame_id
+from quadfollow_core.request import MAX_NAME, FrameId, FrameRequest, Result, camera_header, frame_id
 from quadfollow_server.dispatch import Dispatcher
 from quadfollow_server.jobs import Dropped, Job, Outcome, as_known
 from quadfollow_server.metrics import Metrics
+from quadfollow_server.settings import MAX_PICTURE
 
 DOOR = "zmq"
 BATCH = 256
@@ -25,6 +27,7 @@ BATCH = 256
 FAREWELL = 4096
 """Unread message parts that are still answered when the server stops."""
 MAX_PARTS = 4
+READABLE = int(zmq.POLLIN)
 
 
 class ZmqDoor:
@@ -121,15 +124,50 @@ class ZmqDoor:
 
 
 class Publisher:
-    """Publishes results, each under the topic of its stream, on a bound PUB socket."""
+    """Publishes results, each under the topic of its stream, on a bound XPUB socket.
+
+    A stream's pictures are published too while somebody subscribes to them; nothing is done for them otherwise.
+    """
 
     def __init__(self, pub: zmq.Socket[bytes]) -> None:
         self._pub = pub
+        self._asked: set[bytes] = set()
 
-    def publish(self, request: FrameRequest, result: Result) -> None:
+    def publish(self, job: Job, result: Result) -> None:
         """Send one result, without its mask, to whom it concerns; a subscriber that does not read misses it."""
+        request = job.request
         body = {key: value for key, value in result.body.items() if key != "mask"}
+        if request.truth is not None:
+            body["truth"] = {"target": list(request.truth)}
         self._pub.send_multipart(wire.encode_publication(request.stream, body), zmq.NOBLOCK)
+        self._hear()
+        if self._asked and wire.picture_topic(request.stream).startswith(tuple(self._asked)):
+            shown = request.image if len(request.image) <= MAX_PICTURE else b""
+            self._pub.send_multipart(wire.encode_picture(request.stream, body | _as_sent(request), shown), zmq.NOBLOCK)
+
+    def _hear(self) -> None:
+        """Note who began (1) or ceased (0) to ask for pictures: the number's byte, then the topic."""
+        for _ in range(BATCH):
+            if not int(self._pub.getsockopt(zmq.EVENTS)) & READABLE:
+                return
+            change, asked = _split(self._pub.recv(zmq.NOBLOCK))
+            if change == 1 and asked.startswith(wire.PICTURES):
+                self._asked.add(asked)
+            elif change == 0:
+                self._asked.discard(asked)
+
+
+def _split(message: bytes) -> tuple[int | None, bytes]:
+    return (message[0] if message else None), message[1:]
+
+
+def _as_sent(request: FrameRequest) -> dict[str, object]:
+    """What the publication of a picture says beside the result: how to read it, and its camera."""
+    picture: dict[str, object] = {"encoding": request.encoding or sniff(request.image)}
+    if request.size is not None:
+        picture["width"], picture["height"] = request.size
+    camera = None if request.camera is None else camera_header(request.camera)
+    return {"picture": picture if len(request.image) <= MAX_PICTURE else None, "camera": camera}
 
 
 def dropped_body(dropped: Dropped, request: FrameRequest) -> dict[str, object]:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import struct
+import subprocess
+import sys
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import psutil
 import pytest
 import zmq
 from numpy.typing import NDArray
@@ -220,3 +226,102 @@ def dealer(png: bytes) -> Iterator[Callable[..., Dealer]]:
         yield connect
         for client in made:
             client.socket.close(0)
+
+
+class Served:
+    """A running ``quadfollow serve`` and what it has said so far."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.lines: list[str] = []
+        self._said = threading.Condition()
+        self._ended = False
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The ports that it said it listens on."""
+        found: dict[str, int] = json.loads(self.wait_for(" listening ").partition(" listening ")[2])
+        return found
+
+    @property
+    def url(self) -> str:
+        """Its HTTP door."""
+        return f"http://127.0.0.1:{self.ports['http']}"
+
+    @property
+    def address(self) -> str:
+        """Its ZeroMQ door."""
+        return f"tcp://127.0.0.1:{self.ports['zmq']}"
+
+    @property
+    def child(self) -> psutil.Process:
+        """The one process that the supervisor runs now."""
+        (child,) = psutil.Process(self.process.pid).children()
+        return child
+
+    def said(self, text: str) -> list[str]:
+        """The lines so far that hold a text."""
+        return [line for line in self.lines if text in line]
+
+    def wait_for(self, text: str, times: int = 1, seconds: float = 60.0) -> str:
+        """Wait until a text was said so many times, and return the last of those lines."""
+        with self._said:
+            self._said.wait_for(lambda: len(self.said(text)) >= times or self._ended, seconds)
+        assert len(self.said(text)) >= times, "".join(self.lines)
+        return self.said(text)[times - 1]
+
+    def wait_ready(self, times: int = 1) -> None:
+        """Wait until it was ready so many times."""
+        self.wait_for(" ready {", times)
+
+    def join(self) -> None:
+        """Wait until nobody can say anything any more."""
+        self._reader.join()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            with self._said:
+                self.lines.append(line)
+                self._said.notify_all()
+        with self._said:
+            self._ended = True
+            self._said.notify_all()
+
+
+@contextmanager
+def serving(*options: str, stdin: Any = subprocess.DEVNULL) -> Iterator[Served]:
+    """Run ``quadfollow serve`` for real on free ports; in the end nothing of it may be left."""
+    program = "from quadfollow_core.cli import main; main()"
+    command = [sys.executable, "-c", program, "serve", "--port=0", "--zmq-port=0", "--pub-port=0", *options]
+    with subprocess.Popen(command, stdin=stdin, stderr=subprocess.PIPE, text=True) as process:
+        served = Served(process)
+        try:
+            yield served
+        finally:
+            family = psutil.Process(process.pid).children() if process.poll() is None else []
+            for one in (process, *family):
+                one.kill()
+            served.join()
+
+
+@pytest.fixture(scope="session")
+def serve() -> Callable[..., Any]:
+    """The context manager that runs ``quadfollow serve``."""
+    return serving
+
+
+def wait_until(is_so: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Wait for a state that must come about."""
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end, "it never came about"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="session")
+def until() -> Callable[..., None]:
+    """The function that waits for a state."""
+    return wait_until

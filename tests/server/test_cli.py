@@ -15,7 +15,7 @@ from quadfollow_core.errors import BadModel, NotFound, ServerGone, Unavailable
 from quadfollow_server.cli import info, serve
 from quadfollow_server.running import RunningServer
 
-FREE = ["--port=0", "--zmq-port=0", "--pub-port=0"]
+FREE = ["--port=0", "--zmq-port=0", "--pub-port=0", "--no-supervisor"]
 
 
 def test_info_tells_what_is_installed_as_one_json_object() -> None:

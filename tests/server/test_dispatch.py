@@ -68,8 +68,8 @@ class Bench:
         assert number not in self.outcomes, f"frame {number} met two outcomes"
         self.outcomes[number] = outcome
 
-    def _publish(self, request: Any, result: Result) -> None:
-        self.published.append((request.stream, result.body["id"]))
+    def _publish(self, job: Job, result: Result) -> None:
+        self.published.append((job.request.stream, result.body["id"]))
 
 
 @asynccontextmanager

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import concurrent.futures
-import json
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +22,7 @@ from numpy.typing import NDArray
 from quadfollow_core import wire
 from quadfollow_core.errors import BadInput, BadModel, NotFound, Unavailable
 from quadfollow_core.stream_client import StreamClient
+from quadfollow_server.access import Access
 from quadfollow_server.running import RunningServer
 from quadfollow_server.serve import Server, run
 from quadfollow_server.service import Service
@@ -58,7 +56,8 @@ def test_a_taken_port_is_named_before_any_model_loads(name: str, option: str) ->
 def test_a_host_that_is_not_here_is_named() -> None:
     """A name that is no address, and an address of another machine, end the start."""
     for host in ("no.such.host.invalid", "192.0.2.1"):
-        with pytest.raises(Unavailable, match=host), RunningServer(replace(ANY, host=host)):
+        settings = replace(ANY, host=host, access=Access(insecure_public=True))
+        with pytest.raises(Unavailable, match=host), RunningServer(settings):
             pass
 
 
@@ -203,31 +202,10 @@ def test_a_stream_client_goes_on_by_itself_after_a_restart(
         assert outcomes[-1] == "result"
 
 
-@contextmanager
-def served(*options: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
-    """Run ``quadfollow serve`` for real on free ports, wait until it says that it is ready, and give its ports."""
-    program = "from quadfollow_core.cli import main; main()"
-    command = [sys.executable, "-c", program, "serve", "--port=0", "--zmq-port=0", "--pub-port=0", *options]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        ports: dict[str, Any] = {}
-        for line in process.stderr:
-            if " listening " in line:
-                ports = json.loads(line.partition(" listening ")[2])
-            if " ready " in line:
-                break
-        drain = threading.Thread(target=process.stderr.read)
-        drain.start()
-        try:
-            yield process, ports
-        finally:
-            process.kill()
-            drain.join()
-
-
+@pytest.mark.parametrize("supervision", ["--supervisor", "--no-supervisor"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_under_full_load_ends_the_process_gracefully(
-    models: tuple[Path, Path], dealer: Any, png: bytes, number: signal.Signals
+    models: tuple[Path, Path], serve: Any, dealer: Any, png: bytes, number: signal.Signals, supervision: str
 ) -> None:
     """With both doors under load, SIGTERM and SIGINT end the process with 0, each request answered until then."""
     statuses: list[int] = []
@@ -244,14 +222,17 @@ def test_a_signal_under_full_load_ends_the_process_gracefully(
             while not over.is_set():
                 client.send(1)
 
-    with served("--model", str(models[0])) as (process, ports), concurrent.futures.ThreadPoolExecutor() as pool:
-        url = f"http://127.0.0.1:{ports['http']}/segment"
-        load = [pool.submit(post, url) for _ in range(4)]
-        load.append(pool.submit(flood, dealer(f"tcp://127.0.0.1:{ports['zmq']}")))
+    with (
+        serve("--model", str(models[0]), supervision) as served,
+        concurrent.futures.ThreadPoolExecutor() as pool,
+    ):
+        served.wait_ready()
+        load = [pool.submit(post, f"{served.url}/segment") for _ in range(4)]
+        load.append(pool.submit(flood, dealer(served.address)))
         while len(statuses) < 50:
             time.sleep(0.01)
-        process.send_signal(number)
-        code = process.wait(timeout=5)
+        served.process.send_signal(number)
+        code = served.process.wait(timeout=5)
         over.set()
         for future in load:
             future.result()

@@ -1,0 +1,132 @@
+"""What serving needs of this machine, looked at in turn, with the remedy for whatever is missing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quadfollow_core.errors import QuadfollowError
+from quadfollow_core.shipped import find_model
+from quadfollow_server.accelerator import Finding, look
+from quadfollow_server.engine import load_model
+from quadfollow_server.settings import Settings
+
+RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
+EXTRAS = {"train": "keras", "export": "tf2onnx", "sim": "mujoco"}
+CGROUP = Path("/sys/fs/cgroup/cpu.max")
+TRIES = 20
+"""Runs of the model that its time is the median of."""
+
+
+def examine(device: str = "auto", model: str | None = None) -> list[Finding]:
+    """Look at this machine for a server on a device.
+
+    Args:
+        device: as for ``serve``. With ``auto`` what a GPU lacks is told, and is nothing to mend.
+        model: path or name of a shipped model; the shipped default where None.
+    """
+    findings = [
+        Finding("Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
+        _look_at_runtimes(),
+        _look_at_cores(),
+    ]
+    if device in ("cuda", "tensorrt"):
+        findings += look(device)
+    elif device == "auto":
+        findings += [replace(finding, needed=False) for finding in look("cuda")]
+    findings.append(_look_at_model(device, model))
+    findings += _look_at_ports()
+    installed = [extra for extra, package in EXTRAS.items() if find_spec(package)]
+    return [*findings, Finding("extras", ", ".join(installed) or "none: this installation serves")]
+
+
+def report(findings: list[Finding]) -> dict[str, Any]:
+    """Plain values, ready for JSON."""
+    return {
+        "well": all(finding.well for finding in findings),
+        "findings": [
+            {"name": finding.name, "well": finding.well, "found": finding.found, "remedy": finding.remedy}
+            for finding in findings
+        ],
+    }
+
+
+def text(findings: list[Finding]) -> str:
+    """A line per finding (``none``: not there, nor needed), and below it the remedy of what has to be mended."""
+    lines = []
+    for finding in findings:
+        mark = "MEND" if not finding.well else "ok  " if finding.remedy is None else "none"
+        lines.append(f"{mark}  {finding.name}: {finding.found}")
+        if not finding.well:
+            lines.append(f"      -> {finding.remedy}")
+    return "\n".join(lines)
+
+
+def _look_at_runtimes() -> Finding:
+    there = [name for name in RUNTIMES if _installed(name)]
+    if len(there) > 1:
+        remedy = "pip uninstall -y onnxruntime onnxruntime-gpu, then install the one you want again"
+        return Finding("runtime", f"{' and '.join(there)} overwrite each other's files", remedy)
+    return Finding("runtime", ", ".join(f"{name} {version(name)}" for name in there) or "built from source")
+
+
+def _installed(name: str) -> bool:
+    try:
+        version(name)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def _look_at_cores() -> Finding:
+    """Cores this process may use; a container's share of processor time counts too (cgroup v2)."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = CGROUP.read_text(encoding="ascii").split() if CGROUP.is_file() else ["max"]
+    if quota[0] == "max" or int(quota[0]) >= cores * int(quota[1]):
+        return Finding("processor", f"{cores} cores")
+    share = int(quota[0]) / int(quota[1])
+    remedy = f"serve with --threads {max(1, round(share))}: more threads than that wait for each other"
+    return Finding("processor", f"{cores} cores, of which this container gets the time of {share:g}", remedy)
+
+
+def _look_at_model(device: str, model: str | None) -> Finding:
+    try:
+        segmenter = load_model(find_model(model), device)
+        contract = segmenter.contract
+        image = np.zeros((contract.height, contract.width, 3), dtype=np.uint8)
+        times = []
+        for _ in range(TRIES):
+            started = time.perf_counter()
+            segmenter.segment(image)
+            times.append(1000 * (time.perf_counter() - started))
+    except QuadfollowError as error:
+        return Finding("model", f"{model or 'the shipped default'} does not run", str(error))
+    where = segmenter.device.provider
+    return Finding("model", f"{contract.name} runs on {where} in {np.median(times):.1f} ms (median of {TRIES})")
+
+
+def _look_at_ports() -> Iterator[Finding]:
+    usual = Settings()
+    for option in ("port", "zmq_port", "pub_port"):
+        number = getattr(usual, option)
+        name = f"port {number}"
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((usual.host, number))
+            except OSError as error:
+                other = f"--{option.replace('_', '-')}"
+                remedy = f"end what listens there (a server that runs already?), or choose another {other}"
+                yield Finding(name, f"cannot be taken: {error.strerror}", remedy)
+            else:
+                yield Finding(name, "free")

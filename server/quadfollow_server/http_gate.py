@@ -1,0 +1,181 @@
+"""The gate before the HTTP door: who may ask, from which page, and what every answer tells a browser to keep closed.
+
+It wraps the whole application, WebSockets too, so that no route can be left open by mistake.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from quadfollow_server.access import Access, is_loopback
+from quadfollow_server.keys import Clients
+from quadfollow_server.login import LOGIN_PATH, Login, login_form
+from quadfollow_server.metrics import Metrics
+from quadfollow_server.problems import document
+
+OPEN = ("/livez", "/readyz")
+"""What anybody may ask: an orchestrator's probes carry no keys."""
+CHALLENGE = {"www-authenticate": 'Bearer realm="quadfollow"', "connection": "close"}
+POLICY_VIOLATION = 1008
+"""WebSocket close code: not allowed (RFC 6455)."""
+
+PAGE_POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "img-src 'self' blob: data:",
+        "style-src 'self' 'unsafe-inline'",
+        "object-src 'none'",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+)
+# The generated reference loads its script and style from where FastAPI says.
+DOCS_POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "script-src 'self' 'unsafe-inline' https://cdn.jsdelivr.net",
+        "style-src 'self' 'unsafe-inline' https://cdn.jsdelivr.net",
+        "img-src 'self' data: https://fastapi.tiangolo.com",
+        "frame-ancestors 'none'",
+    )
+)
+SECURITY_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",
+    "content-security-policy": PAGE_POLICY,
+}
+"""On every answer that does not set them itself."""
+
+
+def guarded(app: ASGIApp, access: Access, clients: Clients | None, address: str, metrics: Metrics) -> ASGIApp:
+    """Put an application behind the gate, and let pages of allowed origins ask first (CORS)."""
+    gate = HttpGate(app, access, clients, address, metrics)
+    if not access.allow_origins:
+        return gate
+    headers = ("authorization", "x-api-key", "content-type")
+    return CORSMiddleware(gate, access.allow_origins, allow_methods=("GET", "POST"), allow_headers=headers)
+
+
+class HttpGate:
+    """Lets through to an application who may come in.
+
+    Args:
+        app: what is guarded.
+        access: the server's rules.
+        clients: who may come in; None to ask nobody for a key.
+        address: the IP address the server listens on.
+        metrics: told of each refusal.
+    """
+
+    def __init__(self, app: ASGIApp, access: Access, clients: Clients | None, address: str, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._login = None if clients is None else Login(clients)
+        self._origins = access.allow_origins
+        # A page that rebinds its own name to this machine would else pass for same-origin.
+        self._check_names = clients is None and is_loopback(address)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection's scope (ASGI)."""
+        if scope["type"] not in ("http", "websocket"):
+            return await self._app(scope, receive, send)
+        connection = HTTPConnection(scope)
+        if (fault := self._foreign(connection.headers)) is not None:
+            self._metrics.refuse("http", "origin")
+            return await _refuse(document(403, "forbidden", fault), scope, receive, send)
+        if scope["path"] in OPEN or self._login is None:
+            return await self._app(scope, receive, _guarded(scope, send))
+        if scope["type"] == "http" and scope["path"] == LOGIN_PATH and scope["method"] == "POST":
+            answer = await self._login.post(scope, receive)
+            if answer.status_code == 401:
+                self._metrics.refuse("http", "key")
+            return await answer(scope, receive, _guarded(scope, send))
+        name = self._login.name_of(connection)
+        if name is None:
+            self._metrics.refuse("http", "key")
+            return await _refuse(_challenge(connection), scope, receive, send)
+        scope["client_name"] = name
+        if scope["type"] == "websocket":
+            send = _until_revoked(name, self._login.clients, send)
+        return await self._app(scope, receive, _guarded(scope, send))
+
+    def _foreign(self, headers: Headers) -> str | None:
+        """Say what is wrong with the page that asks, or the name it asks by; None where nothing is."""
+        host = headers.get("host", "")
+        origin = headers.get("origin")
+        if self._check_names and not _is_own_name(host, self._origins):
+            return f"this server does not go by the name {host[:80]!r}: use --allow-origin to give it one"
+        if origin is None or is_same_origin(origin, host) or origin in self._origins:
+            return None
+        return f"pages of {origin[:80]!r} may not call this server: see --allow-origin"
+
+
+def _challenge(connection: HTTPConnection) -> Response:
+    """Ask for a key: a person for hers in a form, a program in a problem document."""
+    if connection.scope.get("method") == "GET" and "text/html" in connection.headers.get("accept", ""):
+        return login_form(connection.url.path)
+    detail = "a key is needed: send it as 'Authorization: Bearer …' or 'X-API-Key: …'; see `quadfollow keys`"
+    return document(401, "unauthorized", detail, headers=CHALLENGE)
+
+
+def is_same_origin(origin: str, host: str) -> bool:
+    """Whether a browser's ``Origin`` is the page of the server that its ``Host`` names; ports by default count."""
+    parts = urlsplit(origin)
+    default = {"http": ":80", "https": ":443"}.get(parts.scheme)
+    if default is None:
+        return False
+    return parts.netloc.lower().removesuffix(default) == host.lower().removesuffix(default)
+
+
+def _is_own_name(host: str, origins: Sequence[str]) -> bool:
+    """Whether a ``Host`` is no name that a stranger could have pointed at this machine."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        ipaddress.ip_address(name)
+    except ValueError:
+        return "." not in name or name.endswith(".localhost") or any(urlsplit(one).hostname == name for one in origins)
+    return True
+
+
+def _guarded(scope: Scope, send: Send) -> Send:
+    """Add the security headers that an answer does not set itself."""
+    policy = {"content-security-policy": DOCS_POLICY} if scope["path"] == "/docs" else {}
+
+    async def guarded(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            present = {name.lower() for name, _ in message["headers"]}
+            wanted = SECURITY_HEADERS | policy
+            more = [(name.encode(), value.encode()) for name, value in wanted.items() if name.encode() not in present]
+            message["headers"] = [*message["headers"], *more]
+        await send(message)
+
+    return guarded
+
+
+def _until_revoked(name: str, clients: Clients, send: Send) -> Send:
+    """End a WebSocket whose client may come in no more, the next time something is sent."""
+
+    async def checked(message: Message) -> None:
+        if message["type"] == "websocket.send" and not clients.knows(name):
+            message = {"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "the key was revoked"}
+        await send(message)
+
+    return checked
+
+
+async def _refuse(answer: Response, scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":  # before it is accepted, this answers 403
+        return await send({"type": "websocket.close", "code": POLICY_VIOLATION})
+    return await answer(scope, receive, _guarded(scope, send))

@@ -1,0 +1,122 @@
+"""Logging in by browser: a form takes an API key once and gives a session cookie for it.
+
+A session is the client's name and an expiry, signed with a secret of this process: nothing is kept, a restart or the
+revoking of the client's key ends it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import html
+import secrets
+import time
+from collections.abc import Callable
+from urllib.parse import parse_qs
+
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.types import Receive, Scope
+
+from quadfollow_server.keys import Clients
+from quadfollow_server.settings import UPLOAD_SECONDS
+
+LOGIN_PATH = "/login"
+COOKIE = "quadfollow_session"
+SESSION_SECONDS = 12 * 3600
+MAX_FORM = 4096
+
+FORM = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>quadfollow</title>
+<style>
+body {{ font: 16px system-ui; margin: 20vh auto; max-width: 22rem }}
+input {{ width: 100%; margin: .5rem 0 }}
+</style>
+<h1>quadfollow</h1>
+<form method="post" action="{action}">
+<label>API key <input name="key" type="password" autocomplete="current-password" required autofocus></label>
+<input name="next" type="hidden" value="{next}">
+<button>Log in</button>
+<p>{message}</p>
+</form>
+</html>
+"""
+
+
+class Login:
+    """Tells by its key or its session who asks; gives sessions for keys that people type in.
+
+    Args:
+        clients: who may come in.
+        clock: seconds since any moment; sessions expire by it.
+    """
+
+    def __init__(self, clients: Clients, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clients = clients
+        self._clock = clock
+        self._secret = secrets.token_bytes(32)
+
+    def name_of(self, connection: HTTPConnection) -> str | None:
+        """The name of the client that asks; None where it shows no key, or one that is not known."""
+        kind, _, bearer = connection.headers.get("authorization", "").partition(" ")
+        presented = bearer.strip() if kind.lower() == "bearer" else connection.headers.get("x-api-key")
+        if presented:
+            return self.clients.name_of_api_key(presented)
+        return self._name_of_session(connection.cookies.get(COOKIE, ""))
+
+    async def post(self, scope: Scope, receive: Receive) -> Response:
+        """Take the form: a cookie and the way on, or the form again."""
+        try:
+            async with asyncio.timeout(UPLOAD_SECONDS):
+                fields = await _fields(Request(scope, receive))
+        except (TimeoutError, ClientDisconnect):
+            return login_form("/", "That took too long.")
+        wanted = _local(fields.get("next", "/"))
+        name = self.clients.name_of_api_key(fields.get("key", "").strip())
+        if name is None:
+            return login_form(wanted, "This key is not known here.")
+        answer = RedirectResponse(wanted, 303)
+        secure = scope.get("scheme") == "https"
+        answer.set_cookie(
+            COOKIE, self._session(name), max_age=SESSION_SECONDS, httponly=True, samesite="strict", secure=secure
+        )
+        return answer
+
+    def _name_of_session(self, cookie: str) -> str | None:
+        """Whose session a cookie shows, while it lasts and the client may come in."""
+        name, _, rest = cookie.partition(".")
+        expiry, _, signature = rest.partition(".")
+        if not hmac.compare_digest(self._sign(name, expiry).encode(), signature.encode()):
+            return None
+        return name if int(expiry) > self._clock() and self.clients.knows(name) else None
+
+    def _session(self, name: str) -> str:
+        expiry = str(int(self._clock()) + SESSION_SECONDS)
+        return f"{name}.{expiry}.{self._sign(name, expiry)}"
+
+    def _sign(self, name: str, expiry: str) -> str:
+        return hmac.digest(self._secret, f"{name}.{expiry}".encode(), "sha256").hex()
+
+
+def login_form(wanted: str, message: str = "") -> Response:
+    """Ask for a key; ``wanted`` is the path that the visitor gets to afterwards."""
+    page = FORM.format(action=LOGIN_PATH, next=html.escape(_local(wanted)), message=html.escape(message))
+    return HTMLResponse(page, 401)
+
+
+async def _fields(request: Request) -> dict[str, str]:
+    """Read a short form; none of its fields where it is too long for one."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_FORM:
+            return {}
+    return {name: values[0] for name, values in parse_qs(body.decode("latin-1")).items()}
+
+
+def _local(path: str) -> str:
+    """A path of this server, whatever was asked for."""
+    return path if path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable() else "/"

@@ -1,0 +1,479 @@
+"""Who gets in: keys on both doors, the login page, foreign pages, and what listens where."""
+
+from __future__ import annotations
+
+import json
+import logging
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+import trustme
+import zmq
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+from websockets.typing import Origin
+
+from quadfollow_core import wire
+from quadfollow_core.client_key import VARIABLE, ClientKey
+from quadfollow_core.errors import BadInput, NotFound
+from quadfollow_core.http_client import HttpClient, RequestRefused
+from quadfollow_core.stream_client import StreamClient
+from quadfollow_server.access import Access
+from quadfollow_server.http_gate import is_same_origin
+from quadfollow_server.keys import Clients, new_client, revoke_client
+from quadfollow_server.login import COOKIE, SESSION_SECONDS, Login
+from quadfollow_server.running import RunningServer
+from quadfollow_server.settings import Settings
+
+ANY = Settings(port=0, zmq_port=0, pub_port=0)
+HTML = {"accept": "text/html,*/*"}
+SILENCE = 500
+"""Milliseconds without an answer that count as silence; an authorised client is answered within a few."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The folder of keys."""
+    return tmp_path / "keys"
+
+
+@pytest.fixture
+def key(folder: Path) -> ClientKey:
+    """The key of a client that may come in."""
+    return new_client(folder, "drone")
+
+
+@pytest.fixture
+def locked(key: ClientKey, folder: Path, constant: Callable[..., Any]) -> Iterator[RunningServer]:
+    """A real server that asks for keys."""
+    with RunningServer(replace(ANY, access=Access(keys=str(folder))), [constant()]) as server:
+        yield server
+
+
+@pytest.fixture
+def http(locked: RunningServer) -> Iterator[httpx.Client]:
+    """A stranger's client of it."""
+    with httpx.Client(base_url=locked.url, timeout=30) as client:
+        yield client
+
+
+def bearer(key: ClientKey) -> dict[str, str]:
+    """How a key is shown."""
+    return {"authorization": f"Bearer {key.api_key}"}
+
+
+def paths(server: RunningServer, key: ClientKey) -> list[tuple[str, str]]:
+    """Every route there is, as (method, path), and some that are not."""
+    described = httpx.get(f"{server.url}/openapi.json", headers=bearer(key)).json()["paths"]
+    routes = [(method.upper(), path) for path, methods in described.items() for method in methods]
+    return [*routes, *(("GET", path) for path in ("/", "/docs", "/openapi.json", "/login", "/nowhere", "/livez/"))]
+
+
+def test_a_stranger_gets_nothing_but_the_probes(
+    locked: RunningServer, http: httpx.Client, key: ClientKey, png: bytes
+) -> None:
+    """Every other route answers 401 without a key, or with a wrong one, in each place a key can stand."""
+    routes = paths(locked, key)
+    assert {("POST", "/segment"), ("GET", "/metrics"), ("GET", "/info")} <= set(routes)
+    wrong = "qf_" + "A" * 43
+    for shown in ({}, {"authorization": f"Bearer {wrong}"}, {"x-api-key": wrong}, {"cookie": f"{COOKIE}=drone.9.x"}):
+        answers = {(method, path): http.request(method, path, headers=shown) for method, path in routes}
+        assert {route for route, answer in answers.items() if answer.status_code != 401} == {
+            ("GET", "/livez"),
+            ("GET", "/readyz"),
+        }
+        refused = answers["POST", "/segment"]
+        assert refused.json()["code"] == "unauthorized"
+        assert refused.headers["www-authenticate"].startswith("Bearer")
+    assert http.post("/segment", content=png, headers=bearer(key)).json()["type"] == "result"
+    assert http.get("/info", headers={"x-api-key": key.api_key}).status_code == 200
+    metrics = http.get("/metrics", headers=bearer(key)).text
+    assert 'quadfollow_refused_total{door="http",reason="key"}' in metrics
+
+
+def test_a_viewer_needs_a_key_too_and_goes_with_it(
+    locked: RunningServer, http: httpx.Client, key: ClientKey, folder: Path
+) -> None:
+    """The live view's WebSocket lets in by key or session from the server's own page, and ends with a revoked key."""
+    address = locked.url.replace("http", "ws") + "/view"
+    http.post("/login", data={"key": key.api_key})
+    cookie = {"cookie": f"{COOKIE}={http.cookies[COOKIE]}"}
+    refused = [({}, None), ({"authorization": "Bearer qf_wrong"}, None), (cookie, "https://evil.example")]
+    for headers, origin in refused:
+        with (
+            pytest.raises(InvalidStatus) as answer,
+            connect(address, proxy=None, additional_headers=headers, origin=Origin(origin) if origin else None),
+        ):
+            pass
+        assert answer.value.response.status_code == 403
+    with (
+        connect(address, proxy=None, additional_headers=bearer(key)) as program,
+        connect(address, proxy=None, additional_headers=cookie, origin=Origin(locked.url)) as page,
+    ):
+        viewers = (program, page)
+        for viewer in viewers:
+            viewer.send('{"stream": null}')
+            assert json.loads(viewer.recv(timeout=30)) == {"streams": []}
+        revoke_client(folder, "drone")
+        for viewer in viewers:
+            viewer.send('{"stream": null}')
+            with pytest.raises(ConnectionClosed, match="revoked"):
+                viewer.recv(timeout=30)
+
+
+def test_keys_change_while_the_server_runs(
+    locked: RunningServer, http: httpx.Client, key: ClientKey, folder: Path
+) -> None:
+    """A new key opens at once, a revoked one no longer."""
+    assert http.get("/info", headers=bearer(key)).status_code == 200
+    other = new_client(folder, "other")
+    assert http.get("/info", headers=bearer(other)).status_code == 200
+    revoke_client(folder, "drone")
+    assert http.get("/info", headers=bearer(key)).status_code == 401
+    assert http.get("/info", headers=bearer(other)).status_code == 200
+
+
+def test_a_person_logs_in_for_a_cookie(http: httpx.Client, key: ClientKey, folder: Path) -> None:
+    """A browser gets a form; the key in it gives a cookie that scripts cannot read and other sites cannot send."""
+    form = http.get("/docs", headers=HTML)
+    assert (form.status_code, 'name="next" type="hidden" value="/docs"' in form.text) == (401, True)
+    again = http.post("/login", data={"key": "qf_wrong", "next": "/docs"})
+    assert (again.status_code, "not known" in again.text, http.cookies.get(COOKIE)) == (401, True, None)
+    welcome = http.post("/login", data={"key": key.api_key, "next": "/docs"})
+    assert (welcome.status_code, welcome.headers["location"]) == (303, "/docs")
+    cookie = welcome.headers["set-cookie"]
+    assert all(word in cookie for word in ("HttpOnly", "SameSite=strict", "Path=/"))
+    assert key.api_key not in cookie
+    assert http.get("/docs", headers=HTML).status_code == 200
+    session = http.cookies[COOKIE]
+    name, expiry, signature = session.split(".")
+    http.cookies.clear()
+    for forged in (f"other.{expiry}.{signature}", f"{name}.{int(expiry) + 1}.{signature}", f"{name}..", name):
+        assert http.get("/info", headers={"cookie": f"{COOKIE}={forged}"}).status_code == 401
+    assert http.get("/info", headers={"cookie": f"{COOKIE}={session}"}).status_code == 200
+    revoke_client(folder, "drone")
+    assert http.get("/info", headers={"cookie": f"{COOKIE}={session}"}).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "wanted", ["https://evil.example/", "//evil.example", "/\\evil.example", "x", "", "/a\r\nb: c"]
+)
+def test_a_login_leads_nowhere_else(http: httpx.Client, key: ClientKey, wanted: str) -> None:
+    """Whatever the form says, the way on is a path of this server."""
+    answer = http.post("/login", data={"key": key.api_key, "next": wanted})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+
+
+def test_a_login_takes_no_long_forms(http: httpx.Client) -> None:
+    """What is no form of a key and a path is not read to its end."""
+    assert http.post("/login", content=iter([b"key=" + b"x" * 5000])).status_code == 401
+
+
+def test_a_session_ends(folder: Path, key: ClientKey) -> None:
+    """A session holds for its time and not longer."""
+    now = [1000.0]
+    login = Login(Clients(folder), clock=lambda: now[0])
+    session = login._session("drone")
+    assert login._name_of_session(session) == "drone"
+    now[0] += SESSION_SECONDS + 1
+    assert login._name_of_session(session) is None
+
+
+def test_the_right_curve_key_is_answered_a_wrong_one_meets_silence(
+    locked: RunningServer, key: ClientKey, png: bytes, tmp_path: Path
+) -> None:
+    """A known client gets its results; an unknown key, another server's key and no key at all get nothing, ever."""
+    stranger = new_client(tmp_path / "elsewhere", "drone")
+    wrong: list[ClientKey | None] = [None, stranger, replace(stranger, server_key=key.server_key)]
+    with ExitStack() as stack:
+        clients = [stack.enter_context(StreamClient(locked.address, timeout=60, key=one)) for one in wrong]
+        for client in clients:
+            client.offer(png)
+        with StreamClient(locked.address, timeout=60, key=key) as known:
+            assert known.ping(30)
+            known.offer(png)
+            assert [fate.outcome for fate in known.poll(30)] == ["result"]
+        assert [client.poll(SILENCE / 1000) for client in clients] == [[]] * 3
+    metrics = httpx.get(f"{locked.url}/metrics", headers=bearer(key)).text
+    assert 'quadfollow_refused_total{door="zmq",reason="key"}' in metrics
+
+
+def test_a_client_with_a_wrong_key_goes_on(locked: RunningServer, key: ClientKey, png: bytes, tmp_path: Path) -> None:
+    """Refused again and again, it loses its frames in time and never waits for a connection that will not come."""
+    stranger = replace(new_client(tmp_path / "elsewhere", "drone"), server_key=key.server_key)
+    fates: list[str] = []
+    with StreamClient(locked.address, timeout=0.2, key=stranger) as client:
+        while fates.count("lost") < 3:
+            client.offer(png)
+            fates += [fate.outcome for fate in client.poll(0.1)]
+    assert set(fates) <= {"lost", "unsent"}
+
+
+def subscriber(context: zmq.Context[Any], address: str, key: ClientKey | None) -> zmq.Socket[bytes]:
+    """Subscribe to all results."""
+    sub = context.socket(zmq.SUB)
+    sub.linger = 0
+    if key is not None:
+        key.apply(sub)
+    sub.subscribe(b"")
+    sub.connect(address)
+    return sub
+
+
+def test_results_are_published_to_known_clients_alone(
+    locked: RunningServer, key: ClientKey, png: bytes, tmp_path: Path
+) -> None:
+    """A subscriber with a known key hears what one without hears nothing of."""
+    stranger = replace(new_client(tmp_path / "elsewhere", "x"), server_key=key.server_key)
+    with zmq.Context() as context, StreamClient(locked.address, stream="s", timeout=30, key=key) as client:
+        known, *others = (subscriber(context, locked.pub_address, one) for one in (key, None, stranger))
+        end = time.monotonic() + 60
+        while not known.poll(50):
+            client.offer(png)
+            client.poll(30)
+            assert time.monotonic() < end
+        assert wire.decode_publication(known.recv_multipart())[0] == "s"
+        assert [sub.poll(SILENCE) for sub in others] == [0, 0]
+        for sub in (known, *others):
+            sub.close()
+
+
+def test_a_revoked_curve_key_falls_silent_and_the_others_go_on(
+    locked: RunningServer, key: ClientKey, folder: Path, png: bytes
+) -> None:
+    """Connections that were made with a revoked key end on both sockets; other clients reconnect by themselves."""
+    other = new_client(folder, "other")
+    with (
+        zmq.Context() as context,
+        StreamClient(locked.address, stream="s", timeout=0.5, key=key) as revoked,
+        StreamClient(locked.address, stream="s", timeout=0.5, key=other) as stays,
+    ):
+        heard, unheard = (subscriber(context, locked.pub_address, one) for one in (other, key))
+        end = time.monotonic() + 60
+        while not (heard.poll(10) and unheard.poll(10)):
+            stays.offer(png)
+            stays.poll(0.2)
+            assert time.monotonic() < end
+        revoke_client(folder, "drone")
+        fates = ["result"]
+        while "lost" not in fates:
+            revoked.offer(png)
+            fates = [fate.outcome for fate in revoked.poll(1)]
+            assert time.monotonic() < end
+        while unheard.poll(0):
+            unheard.recv_multipart()
+        while heard.poll(0):
+            heard.recv_multipart()
+        while not heard.poll(10):
+            stays.offer(png)
+            stays.poll(0.2)
+            assert time.monotonic() < end
+        revoked.offer(png)
+        assert "result" not in [fate.outcome for fate in revoked.poll(2)]
+        assert not unheard.poll(SILENCE)
+        heard.close()
+        unheard.close()
+
+
+def test_keys_that_are_not_there_end_the_start(folder: Path, constant: Callable[..., Any]) -> None:
+    """A folder without keys is an error with its remedy, not an open or a dead door."""
+    with (
+        pytest.raises(NotFound, match="quadfollow keys new"),
+        RunningServer(replace(ANY, access=Access(keys=str(folder))), [constant()]),
+    ):
+        pass
+
+
+def test_a_public_address_without_keys_is_refused(
+    folder: Path, constant: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every way to say "all addresses" needs keys, or the word that none are wanted, which is warned of."""
+    for host in ("0.0.0.0", "::"):
+        with pytest.raises(BadInput, match="--insecure-public"), RunningServer(replace(ANY, host=host), [constant()]):
+            pass
+    caplog.set_level(logging.WARNING)
+    insecure = replace(ANY, host="0.0.0.0", access=Access(insecure_public=True))
+    with RunningServer(insecure, [constant()]) as server:
+        assert httpx.get(f"http://127.0.0.1:{server.service.ports.http}/info").status_code == 200
+    assert "open to everybody" in caplog.text
+    caplog.clear()
+    new_client(folder, "drone")
+    with RunningServer(replace(insecure, access=Access(keys=str(folder))), [constant()]) as server:
+        assert httpx.get(f"http://127.0.0.1:{server.service.ports.http}/info").status_code == 401
+    assert "unencrypted" in caplog.text
+    caplog.clear()
+    with RunningServer(ANY, [constant()]):
+        pass
+    assert not caplog.records
+
+
+def listening(served: Any) -> set[str]:
+    """The addresses that a server and its children listen on."""
+    family = [psutil.Process(served.process.pid), served.child]
+    found = [one for process in family for one in process.net_connections(kind="inet") if one.status == "LISTEN"]
+    assert len(found) == 3, "HTTP, ROUTER and PUB"
+    return {one.laddr.ip for one in found}
+
+
+def test_by_default_nothing_listens_beyond_the_loopback(models: tuple[Path, Path], serve: Callable[..., Any]) -> None:
+    """All sockets of a real `quadfollow serve` are the loopback's; with another host the same look finds that."""
+    with serve("--model", str(models[0])) as served:
+        served.wait_ready()
+        assert listening(served) == {"127.0.0.1"}
+    with serve("--model", str(models[0]), "--host=0.0.0.0", "--insecure-public") as served:
+        served.wait_ready()
+        assert listening(served) == {"0.0.0.0"}
+
+
+def test_no_secret_is_told(
+    models: tuple[Path, Path],
+    serve: Callable[..., Any],
+    folder: Path,
+    key: ClientKey,
+    png: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither logs at their loudest, nor process lists, `/info`, `/metrics` or any answer show a key."""
+    monkeypatch.setenv(VARIABLE, str(folder / "unused"))  # a server passes over what clients need
+    hidden = {key.api_key, key.secret_key, json.loads((folder / "server.json").read_text())["secret_key"]}
+    with serve("--model", str(models[0]), "--keys", str(folder), "--log-level=debug") as served:
+        served.wait_ready()
+        shown = []
+        with httpx.Client(base_url=served.url, timeout=30) as http:
+            wrong = replace(key, api_key=key.api_key + "x")
+            shown += [http.get(path, headers=bearer(key)).text for path in ("/info", "/metrics", "/openapi.json")]
+            shown += [http.get(path, headers=bearer(wrong)).text for path in ("/info", f"/{key.api_key}"[:9])]
+            login = http.post("/login", data={"key": key.api_key})
+            hidden.add(http.cookies[COOKIE])
+            shown += [login.text, http.get("/info").text]
+        with StreamClient(served.address, timeout=30, key=key) as client:
+            client.offer(png)
+            assert [fate.outcome for fate in client.poll(30)] == ["result"]
+        for process in (psutil.Process(served.process.pid), served.child):
+            shown.append(" ".join(process.cmdline()))
+            shown.append(json.dumps(process.environ()))
+        served.process.terminate()
+        served.join()
+        shown.append("".join(served.lines))
+    assert str(folder) in shown[-1]
+    assert not [secret for secret in hidden for text in shown if secret in text]
+
+
+def test_foreign_pages_are_turned_away(server: RunningServer, png: bytes) -> None:
+    """A page of another origin can neither post frames nor read; nor can a name that was pointed at this machine."""
+    with httpx.Client(base_url=server.url, timeout=30) as http:
+        own = http.post("/segment", content=png, headers={"origin": server.url})
+        assert own.json()["type"] == "result"
+        assert not [name for name in own.headers if name.startswith("access-control")]
+        for headers in (
+            {"origin": "https://evil.example"},
+            {"origin": "null"},
+            {"host": "evil.example"},
+            {"host": "evil.example", "origin": "http://evil.example"},
+        ):
+            refused = http.post("/segment", content=png, headers=headers)
+            assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+            assert "--allow-origin" in refused.json()["detail"]
+        for host in ("localhost", "127.0.0.1:1234", "[::1]:8000", "drone", "x.localhost"):
+            assert http.get("/livez", headers={"host": host}).status_code == 200
+
+
+def test_an_allowed_origin_may_call(constant: Callable[..., Any], png: bytes) -> None:
+    """Opened for one origin, its pages may ask first and then ask; others still may not."""
+    access = Access(allow_origins=("https://drone.example",))
+    with (
+        RunningServer(replace(ANY, access=access), [constant()]) as server,
+        httpx.Client(base_url=server.url, timeout=30) as http,
+    ):
+        asking = {"access-control-request-method": "POST", "access-control-request-headers": "authorization"}
+        for origin, allowed in (("https://drone.example", True), ("https://evil.example", False)):
+            preflight = http.options("/segment", headers={"origin": origin} | asking)
+            assert preflight.headers.get("access-control-allow-origin") == (origin if allowed else None)
+            answer = http.post("/segment", content=png, headers={"origin": origin})
+            assert answer.status_code == (200 if allowed else 403)
+            assert answer.headers.get("access-control-allow-origin") == (origin if allowed else None)
+        assert http.get("/livez", headers={"host": "drone.example"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "same"),
+    [
+        ("http://127.0.0.1:8000", "127.0.0.1:8000", True),
+        ("https://Drone.example", "drone.example:443", True),
+        ("http://drone.example:80", "drone.example", True),
+        ("http://drone.example:8000", "drone.example:8001", False),
+        ("http://drone.example.evil", "drone.example", False),
+        ("http://drone.example@evil", "drone.example", False),
+        ("null", "", False),
+        ("file://", "", False),
+    ],
+)
+def test_origins_are_compared_by_host_and_port(origin: str, host: str, same: bool) -> None:
+    """A page is the server's own if host and port are the same."""
+    assert is_same_origin(origin, host) is same
+
+
+def test_every_answer_carries_the_security_headers(server: RunningServer, http: httpx.Client) -> None:
+    """Pages, JSON, problems, refusals and the login form tell browsers to keep closed what is not needed."""
+    answers = [httpx.get(f"{server.url}{path}") for path in ("/docs", "/info", "/nowhere")]
+    answers += [http.get("/info"), http.get("/docs", headers=HTML), httpx.get(server.url, headers={"origin": "x"})]
+    for answer in answers:
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["x-frame-options"] == "DENY"
+        assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert "server" not in answer.headers
+
+
+def test_tls_is_served(constant: Callable[..., Any], tmp_path: Path, png: bytes) -> None:
+    """With certificate and key the HTTP door speaks TLS alone, and sessions keep to it."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1", "localhost")
+    cert, private = tmp_path / "cert.pem", tmp_path / "key.pem"
+    cert.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+    private.write_bytes(issued.private_key_pem.bytes())
+    trust = ssl.create_default_context()
+    authority.configure_trust(trust)
+    key = new_client(tmp_path / "keys", "drone")
+    access = Access(keys=str(tmp_path / "keys"), tls_cert=str(cert), tls_key=str(private))
+    with RunningServer(replace(ANY, access=access), [constant()]) as server:
+        port = server.service.ports.http
+        with httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=trust, timeout=30) as http:
+            assert http.post("/segment", content=png, headers=bearer(key)).json()["type"] == "result"
+            assert "; Secure" in http.post("/login", data={"key": key.api_key}).headers["set-cookie"]
+        with pytest.raises(httpx.TransportError):
+            httpx.get(f"http://127.0.0.1:{port}/livez")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"tls_cert": "x"}, "both"),
+        ({"tls_cert": "no.pem", "tls_key": "no.pem"}, r"no\.pem"),
+        ({"allow_origins": ("drone.example",)}, "origin"),
+        ({"allow_origins": ("*",)}, "origin"),
+        ({"allow_origins": ("https://drone.example/",)}, "origin"),
+    ],
+)
+def test_access_is_checked_when_made(wrong: dict[str, Any], words: str) -> None:
+    """Half a TLS pair, files that are not there and what is no origin are refused."""
+    with pytest.raises(BadInput, match=words):
+        Access(**wrong)
+
+
+def test_the_http_client_shows_its_key(locked: RunningServer, key: ClientKey, png: bytes) -> None:
+    """With a key the distribution's client is answered; without, the refusal says what is missing."""
+    with HttpClient(locked.url, key=key, timeout=30) as client:
+        assert client.segment(png).body["type"] == "result"
+    with HttpClient(locked.url, timeout=30) as client:
+        assert client.is_ready()
+        with pytest.raises(RequestRefused, match="a key is needed"):
+            client.segment(png)

@@ -1,0 +1,286 @@
+"""What viewers of the live view are sent, over real WebSockets, and that they are kept within bounds."""
+
+from __future__ import annotations
+
+import json
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from quadfollow_core.codec import decode_image, decode_rle
+from quadfollow_core.request import Result, parse_request
+from quadfollow_server.jobs import Job
+from quadfollow_server.live_view import UNNAMED, LiveView
+from quadfollow_server.metrics import Metrics
+from quadfollow_server.preview import Preview
+from quadfollow_server.running import RunningServer
+from quadfollow_server.settings import MAX_PICTURE, Settings
+
+POSE = {"position": [0.0, 1.0, 2.0], "quaternion": [0.0, 0.0, 0.0, 1.0]}
+CAMERA = {"fx": 100, "fy": 100, "cx": 64, "cy": 48, "pose": POSE}
+Dealers = Callable[..., Any]
+
+
+class Watcher:
+    """A viewer without a browser."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+
+    def ask(self, stream: str | None = None) -> None:
+        """Ask for one picture."""
+        self.socket.send(json.dumps({"stream": stream}))
+
+    def read(self) -> tuple[dict[str, Any], bytes]:
+        """Read one answer: a picture's header and bytes, or what is said when there is none."""
+        message = self.socket.recv(timeout=30)
+        if isinstance(message, str):
+            return json.loads(message), b""
+        (length,) = struct.unpack_from("<I", message)
+        return json.loads(message[4 : 4 + length]), message[4 + length :]
+
+    def next(self, stream: str | None = None) -> tuple[dict[str, Any], bytes]:
+        """Ask and read."""
+        self.ask(stream)
+        return self.read()
+
+
+@pytest.fixture
+def watch() -> Iterator[Callable[..., Watcher]]:
+    """Connect viewers; gone when the test ends."""
+    with ExitStack() as stack:
+
+        def start(server: RunningServer, **options: Any) -> Watcher:
+            address = server.url.replace("http", "ws") + "/view"
+            return Watcher(stack.enter_context(connect(address, compression=None, proxy=None, **options)))
+
+        yield start
+
+
+@pytest.fixture
+def own(settings: Settings) -> Iterator[RunningServer]:
+    """A server that no other test looks at, with room for two viewers."""
+    with RunningServer(replace(settings, max_viewers=2)) as running:
+        yield running
+
+
+def shown(watcher: Watcher, client: Any, stream: str, **header: Any) -> tuple[dict[str, Any], bytes]:
+    """Let a viewer look at a stream, send frames until it is shown one, and return that."""
+    for number in range(200):
+        client.ask(number, stream=stream, **header)
+        told, picture = watcher.next(stream)
+        if picture:
+            return told, picture
+    raise AssertionError("no frame was shown")
+
+
+def test_a_viewer_gets_the_frame_as_sent_and_all_that_was_found(
+    server: RunningServer, dealer: Dealers, watch: Callable[..., Watcher], png: bytes
+) -> None:
+    """Picture bytes, mask, answer, pose and truth arrive."""
+    client, truth = dealer(server.address), {"target": [3.0, 1.5, 0.9]}
+    want = ["target", "people", "track", "mask:rle"]
+    told, picture = shown(watch(server), client, "front", camera=CAMERA, truth=truth, want=want)
+    assert (told["stream"], told["media"], picture) == ("front", "image/png", png)
+    assert "front" in told["streams"]
+    assert told["truth"] == truth
+    assert told["camera"]["pose"] == POSE
+    answered = client.ask(500, stream="front", camera=CAMERA, want=want)
+    assert told["mask"] | {"encoding": "rle"} == answered["mask"]
+    assert told["result"]["target"] == answered["target"]
+    assert told["result"]["track"]["state"] in ("searching", "following")
+    assert "mask" not in told["result"]
+    mask = decode_rle(told["mask"]["runs"], told["mask"]["width"], told["mask"]["height"])
+    assert set(np.unique(mask)) == {0, 1, 2}
+
+
+def test_a_viewer_that_looks_away_gets_the_newest_frame(
+    server: RunningServer, dealer: Dealers, watch: Callable[..., Watcher]
+) -> None:
+    """Frames answered between two questions are passed over, not queued."""
+    client, watcher = dealer(server.address), watch(server)
+    first, _ = shown(watcher, client, "fast")
+    for number in range(1000, 1010):
+        client.ask(number, stream="fast")
+    second, _ = watcher.next("fast")
+    assert second["result"]["id"] == 1009
+    assert second["number"] == first["number"] + 10
+
+
+def test_without_news_a_viewer_hears_which_streams_there_are(
+    server: RunningServer, dealer: Dealers, watch: Callable[..., Watcher]
+) -> None:
+    """A question is answered within a second or so even when nothing comes, and streams can be chosen."""
+    client, watcher = dealer(server.address), watch(server)
+    shown(watcher, client, "here")
+    told, picture = watcher.next("elsewhere")
+    assert (set(told), picture) == ({"streams"}, b"")
+    assert "here" in told["streams"]
+    client.ask(5, stream="elsewhere")
+    client.ask(6, stream="here")
+    assert shown(watcher, client, "elsewhere")[0]["stream"] == "elsewhere"
+
+
+def test_raw_pixels_are_shown_as_a_jpeg(
+    server: RunningServer, dealer: Dealers, watch: Callable[..., Watcher], picture: NDArray[np.uint8]
+) -> None:
+    """A frame that no browser can read is encoded for viewers."""
+    size = {"encoding": "raw-rgb8", "width": 128, "height": 96}
+    told, data = shown(watch(server), dealer(server.address), "raw", data=picture.tobytes(), **size)
+    assert told["media"] == "image/jpeg"
+    assert np.abs(decode_image(data).astype(int) - picture).mean() < 8
+
+
+def test_a_picture_that_is_too_large_is_left_out() -> None:
+    """Its viewers still get what was found."""
+    data = b"\xff\xd8\xff" + bytes(MAX_PICTURE)
+    preview = Preview("big", 1, 0.0, parse_request({}, data), Result({"target": None}))
+    message = preview.message(["big"])
+    header = json.loads(message[4:])
+    assert header["media"] is None
+    assert header["result"] == {"target": None}
+
+
+def test_viewers_are_counted_and_bounded(own: RunningServer, watch: Callable[..., Watcher]) -> None:
+    """One too many is told why; a place that becomes free is given again; /info and /metrics know."""
+    first, second = watch(own), watch(own)
+    for watcher in (first, second):
+        watcher.next()
+    assert httpx.get(f"{own.url}/info").json()["viewers"] == 2
+    assert "quadfollow_viewers 2.0" in httpx.get(f"{own.url}/metrics").text
+    refused = watch(own)
+    with pytest.raises(ConnectionClosed) as caught:
+        refused.read()
+    assert caught.value.rcvd is not None
+    assert (caught.value.rcvd.code, caught.value.rcvd.reason) == (1013, "all 2 places of the live view are taken")
+    first.socket.close()
+    while httpx.get(f"{own.url}/info").json()["viewers"] == 2:
+        pass
+    assert "streams" in watch(own).next()[0]
+
+
+def test_the_live_view_can_be_switched_off(settings: Settings, watch: Callable[..., Watcher]) -> None:
+    """With room for nobody everybody is refused."""
+    with RunningServer(replace(settings, max_viewers=0)) as server, pytest.raises(ConnectionClosed):
+        watch(server).next()
+
+
+def test_only_pages_of_this_server_may_look(server: RunningServer, watch: Callable[..., Watcher]) -> None:
+    """Another site's page is refused before it learns anything; our own is let in."""
+    with pytest.raises(InvalidStatus) as caught:
+        watch(server, origin="http://elsewhere.example")
+    assert caught.value.response.status_code == 403
+    assert "streams" in watch(server, origin=server.url).next()[0]
+
+
+@pytest.mark.parametrize(
+    ("question", "code"),
+    [("{", 1007), ("[]", 1007), ('{"stream": 7}', 1007), ("[" * 4000, 1007), (b"\0", 1007), ("x" * 5000, 1009)],
+    ids=["no JSON", "no object", "no name", "deep", "binary", "long"],
+)
+def test_a_question_that_cannot_be_read_ends_the_connection(
+    server: RunningServer, watch: Callable[..., Watcher], question: str | bytes, code: int
+) -> None:
+    """The close code says why."""
+    watcher = watch(server)
+    watcher.socket.send(question)
+    with pytest.raises(ConnectionClosed) as caught:
+        watcher.read()
+    assert caught.value.rcvd is not None
+    assert caught.value.rcvd.code == code
+
+
+def test_a_viewer_that_does_not_read_holds_nobody_up(
+    server: RunningServer, dealer: Dealers, watch: Callable[..., Watcher]
+) -> None:
+    """While one viewer only asks, until nobody takes its questions any more, frames are answered and others look on."""
+    client, good, greedy = dealer(server.address), watch(server), watch(server)
+    over = threading.Event()
+
+    def ask_without_end() -> None:
+        with suppress(ConnectionClosed):
+            while not over.is_set():
+                greedy.ask()
+
+    asking = threading.Thread(target=ask_without_end, daemon=True)
+    asking.start()
+    for number in range(30):
+        assert client.ask(number, stream="busy")["type"] == "result"
+    assert shown(good, client, "busy")[1]
+    over.set()
+    greedy.socket.socket.close()
+    asking.join(30)
+
+
+def test_the_server_stops_while_viewers_wait(settings: Settings, watch: Callable[..., Watcher]) -> None:
+    """They are told that it goes away."""
+    with RunningServer(settings) as server:
+        watcher = watch(server)
+        watcher.ask()
+    with pytest.raises(ConnectionClosed) as caught:
+        list(iter(watcher.read, None))
+    assert caught.value.rcvd is not None
+    assert caught.value.rcvd.code == 1012
+
+
+def answered(lane: object, stream: str, number: int) -> tuple[Job, Result]:
+    """An answer as the dispatcher hands it on."""
+    request = parse_request({"id": number, "stream": stream}, b"\xff\xd8\xff")
+    return Job(request, "test", lambda outcome: None, lane), Result({"id": number})
+
+
+def test_nothing_is_kept_while_nobody_looks() -> None:
+    """Answers leave no trace before the first viewer comes and after the last one leaves."""
+    live = LiveView(Metrics(), 2)
+    live.show(*answered("one", "a", 1))
+    assert live.streams == []
+    with live.viewer():
+        live.show(*answered("one", "a", 2))
+        live.show(*answered("one", "", 3))
+        assert live.streams == [UNNAMED, "a"]
+    assert live.streams == []
+
+
+def test_of_two_clients_under_one_name_one_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first one keeps the name until it is silent; then the other one has it."""
+    now = [100.0]
+    monkeypatch.setattr("quadfollow_server.live_view.time.monotonic", lambda: now[0])
+    live = LiveView(Metrics(), 2)
+
+    def newest() -> object:
+        preview = live._news_for(viewer)
+        return preview and preview.result.body["id"]
+
+    with live.viewer() as viewer:
+        live.show(*answered("one", "a", 1))
+        live.show(*answered("two", "a", 2))
+        assert newest() == 1
+        now[0] += 1.5
+        live.show(*answered("two", "a", 3))
+        assert newest() == 3
+        live.show(*answered("one", "a", 4))
+        assert newest() == 3
+
+
+def test_the_number_of_streams_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names beyond the bound are not listed until others fall silent."""
+    now = [100.0]
+    monkeypatch.setattr("quadfollow_server.live_view.time.monotonic", lambda: now[0])
+    live = LiveView(Metrics(), 1)
+    with live.viewer():
+        for number in range(100):
+            live.show(*answered(number, f"s{number}", number))
+        assert len(live.streams) == 64
+        now[0] += 31
+        live.show(*answered("late", "late", 1))
+        assert live.streams == ["late"]

@@ -1,0 +1,215 @@
+"""Model files swapped while the server runs: the new one takes over between two frames, or the old one stays."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from quadfollow_core.contract import Contract
+from quadfollow_server.model_keeper import WATCH_SECONDS
+from quadfollow_server.running import RunningServer
+from quadfollow_server.settings import Settings
+
+CONTRACT = Contract("colours", 64, 48)
+ANY = Settings(port=0, zmq_port=0, pub_port=0)
+RED, GREEN = [50, 40], [95, 50]
+"""Where the picture has its red and its green person."""
+
+
+def version(data: bytes) -> str:
+    """A model's version as `/info` tells it."""
+    return hashlib.sha256(data).hexdigest()[:12]
+
+
+@pytest.fixture
+def red(make_model: Callable[..., Any]) -> bytes:
+    """A model whose target is red."""
+    data: bytes = make_model(CONTRACT).SerializeToString()
+    return data
+
+
+@pytest.fixture
+def green(make_model: Callable[..., Any]) -> bytes:
+    """A model of the same name whose target is green."""
+    model: onnx.ModelProto = make_model(CONTRACT)
+    for tensor in model.graph.initializer:
+        if tensor.name in ("red", "green"):
+            tensor.CopyFrom(numpy_helper.from_array(np.array(int(tensor.name == "red")), tensor.name))
+    data: bytes = model.SerializeToString()
+    return data
+
+
+@pytest.fixture
+def file(tmp_path: Path, red: bytes) -> Path:
+    """A file with the red model, to be replaced."""
+    path = tmp_path / "model.onnx"
+    path.write_bytes(red)
+    return path
+
+
+def swap(file: Path, data: bytes) -> None:
+    """Replace a file in one step."""
+    fresh = file.with_suffix(".fresh")
+    fresh.write_bytes(data)
+    fresh.replace(file)
+
+
+def reloads(url: str, outcome: str) -> float:
+    """How many reloads ended so."""
+    for line in httpx.get(f"{url}/metrics").text.splitlines():
+        if line.startswith(f'quadfollow_model_reloads_total{{outcome="{outcome}"}}'):
+            return float(line.split()[1])
+    return 0.0
+
+
+def described(url: str) -> dict[str, Any]:
+    """What `/info` says of the first model."""
+    model: dict[str, Any] = httpx.get(f"{url}/info").json()["models"][0]
+    return model
+
+
+def test_a_swapped_model_takes_over_between_two_frames(
+    file: Path, red: bytes, green: bytes, dealer: Any, until: Any
+) -> None:
+    """Under a steady stream every frame is answered, by the old model and then by the new one, never by a mixture."""
+    with RunningServer(replace(ANY, models=(str(file),))) as server:
+        client = dealer(server.address)
+        before = described(server.url)
+        assert before["version"] == version(red)
+        seen = [client.ask(number)["target"]["centroid"] for number in range(20)]
+        swap(file, green)
+        server.reload()
+        while seen[-1] == seen[0]:
+            seen.append(client.ask(len(seen))["target"]["centroid"])
+        seen += [client.ask(number)["target"]["centroid"] for number in range(20)]
+        turn = next(index for index, place in enumerate(seen) if place != seen[0])
+        assert all(place == pytest.approx(RED) for place in seen[:turn])
+        assert all(place == pytest.approx(GREEN) for place in seen[turn:])
+        until(lambda: reloads(server.url, "done") == 1)
+        after = described(server.url)
+        assert after["version"] == version(green)
+        assert after["since"] >= before["since"]
+
+
+def test_a_track_survives_the_swap(file: Path, dealer: Any, until: Any) -> None:
+    """A stream's track goes on: the same target, seen by another version."""
+    with RunningServer(replace(ANY, models=(str(file),))) as server:
+        client = dealer(server.address)
+
+        def track(number: int) -> Any:
+            return client.ask(number, stream="a", want=["track"], captured_at=number / 20)["track"]
+
+        for number in range(10):
+            before = track(number)
+        server.reload()
+        until(lambda: reloads(server.url, "done") == 1)
+        assert (before["state"], track(10)["state"]) == ("following", "following")
+        assert track(11)["updates"] > before["updates"]
+
+
+def broken(kind: str, good: bytes, make_model: Callable[..., Any]) -> bytes | None:
+    """A replacement that cannot be served; None for no file at all."""
+    if kind == "truncated":
+        return good[: len(good) // 2]
+    if kind == "empty":
+        return b""
+    if kind == "missing":
+        return None
+    contract = {"wrong size": Contract("colours", 32, 48), "no contract": None}[kind]
+    data: bytes = make_model(contract).SerializeToString()
+    return data
+
+
+@pytest.mark.parametrize("kind", ["truncated", "empty", "missing", "wrong size", "no contract"])
+def test_a_model_that_cannot_be_served_leaves_the_old_one(
+    file: Path,
+    red: bytes,
+    green: bytes,
+    make_model: Callable[..., Any],
+    dealer: Any,
+    until: Any,
+    caplog: pytest.LogCaptureFixture,
+    kind: str,
+) -> None:
+    """The failure is counted and told with its reason, the old model answers on, and the next good one is taken."""
+    with RunningServer(replace(ANY, models=(str(file),))) as server:
+        client = dealer(server.address)
+        before = described(server.url)
+        data = broken(kind, green, make_model)
+        if data is None:
+            file.unlink()
+        else:
+            swap(file, data)
+        server.reload()
+        until(lambda: reloads(server.url, "failed") == 1)
+        assert client.ask(1)["target"]["centroid"] == pytest.approx(RED)
+        assert described(server.url) == before
+        assert httpx.get(f"{server.url}/readyz").status_code == 200
+        (line,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+        assert "the models stay as they were: " in line
+        swap(file, green)
+        server.reload()
+        until(lambda: reloads(server.url, "done") == 1)
+        assert client.ask(2)["target"]["centroid"] == pytest.approx(GREEN)
+
+
+def test_the_same_file_again_keeps_its_date(file: Path, until: Any) -> None:
+    """Loading an unchanged file anew changes neither version nor date."""
+    with RunningServer(replace(ANY, models=(str(file),))) as server:
+        before = described(server.url)
+        server.reload()
+        until(lambda: reloads(server.url, "done") == 1)
+        assert described(server.url) == before
+
+
+def test_a_watched_file_is_loaded_when_it_has_come_to_rest(file: Path, green: bytes, until: Any) -> None:
+    """With `watch` a file that is replaced, in one step or by writing over it, is loaded without being asked."""
+    with RunningServer(replace(ANY, models=(str(file),), watch=True)) as server:
+        file.write_bytes(green)
+        until(lambda: described(server.url)["version"] == version(green))
+        swap(file, green + b"")
+        until(lambda: reloads(server.url, "done") == 2)
+        assert reloads(server.url, "failed") == 0
+
+
+def test_a_watched_file_that_breaks_is_tried_once(file: Path, green: bytes, until: Any) -> None:
+    """A bad replacement is one failure, not one per second, and a good one after it is taken."""
+    with RunningServer(replace(ANY, models=(str(file),), watch=True)) as server:
+        swap(file, green[:100])
+        until(lambda: reloads(server.url, "failed") == 1)
+        swap(file, green)
+        until(lambda: reloads(server.url, "done") == 1)
+        assert reloads(server.url, "failed") == 1
+
+
+def test_without_watch_nothing_is_loaded_unasked(file: Path, green: bytes) -> None:
+    """The negative control: for longer than a watching server needs, a swapped file alone changes nothing."""
+    with RunningServer(replace(ANY, models=(str(file),))) as server:
+        before = described(server.url)
+        swap(file, green)
+        time.sleep(3 * WATCH_SECONDS)
+        assert described(server.url) == before
+
+
+def test_sighup_reloads_and_a_successor_has_the_new_model(file: Path, green: bytes, serve: Any, until: Any) -> None:
+    """SIGHUP to the supervisor reaches the server; after a crash the next process serves what lies there then."""
+    with serve("--model", str(file)) as served:
+        served.wait_ready()
+        swap(file, green)
+        served.process.send_signal(signal.SIGHUP)
+        assert version(green) in served.wait_for(" reloaded (asked for) ")
+        assert described(served.url)["version"] == version(green)
+        served.child.kill()
+        served.wait_ready(2)
+        assert described(served.url)["version"] == version(green)
