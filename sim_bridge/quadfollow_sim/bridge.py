@@ -49,7 +49,7 @@ def require_server(client: StreamClient, seconds: float = 2.0) -> None:
     if not client.ping(seconds):
         raise ServerGone(
             f"no quadfollow server answers at {client.address}: start one with `quadfollow serve`, "
-            "or let `quadfollow demo` start its own"
+            "or let `quadfollow demo` start its own; one that asks for keys needs QUADFOLLOW_KEY_FILE"
         )
 
 

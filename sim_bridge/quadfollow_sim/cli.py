@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -110,6 +111,7 @@ def fly(world: str | None, save_frames: Path | None, as_json: bool, **options: A
 )
 @click.option("--model", help="Model file or name of a shipped model. Default: the shipped default.")
 @click.option("--device", default="auto", show_default=True, help="Where the server computes: see `serve`.")
+@click.option("--view", is_flag=True, help="Fly again and again until Ctrl-C, to be looked at in the live view.")
 @click.option("--out", type=FOLDER, default=Path("out/demo"), show_default=True, help="Where video and report go.")
 @world_options
 def demo(
@@ -117,6 +119,7 @@ def demo(
     model: str | None,
     device: str,
     tracker: str | None,
+    view: bool,
     out: Path,
     as_json: bool,
     **options: Any,
@@ -134,12 +137,14 @@ def demo(
     log = out / "server.log"
     with terminable(), ServerProcess(log, model=model, device=device, tracker=tracker or "kalman") as server:
         click.echo(f"server ready at {server.url} and {server.address}; its log: {log}", err=True)
-        report = _carry_out(world, options | {"server": server.address, "out": out, "stream": "demo"})
+        if view:
+            click.echo(f"live view: {server.url}/ (Ctrl-C ends it)", err=True)
+        report = _carry_out(world, options | {"server": server.address, "out": out, "stream": "demo"}, again=view)
         died = server.died()
     code = _show(report, as_json)
     if died is not None:
         raise died
-    return code
+    return 0 if view and code == INTERRUPTED else code
 
 
 def _refuse_foreign(world: str) -> None:
@@ -157,7 +162,16 @@ def _refuse_foreign(world: str) -> None:
             raise BadInput(f"--{name.replace('_', '-')} means nothing to --world {world}")
 
 
-def _carry_out(world: str, options: Mapping[str, Any]) -> dict[str, Any]:
+def _carry_out(world: str, options: Mapping[str, Any], *, again: bool = False) -> dict[str, Any]:
+    """Fly; ``again`` and again until interrupted, or until the server is gone. The last flight's report is returned."""
+    report = _carry_out_once(world, options)
+    with suppress(KeyboardInterrupt):
+        while again and not (report["interrupted"] or report["server_gone"]):
+            report = _carry_out_once(world, options)
+    return report
+
+
+def _carry_out_once(world: str, options: Mapping[str, Any]) -> dict[str, Any]:
     from quadfollow_sim.flight import carry_out
     from quadfollow_sim.mission import MissionPlan, carry_out_mission
 

@@ -10,11 +10,13 @@ from typing import Any, Literal, TextIO
 
 import click
 
+from quadfollow_core.client_key import ClientKey
 from quadfollow_core.errors import BadInput
+from quadfollow_core.files import write_whole
 from quadfollow_core.stream_client import Fate, StreamClient
 from quadfollow_sim.bridge import Asker, Witness, fly, require_server
 from quadfollow_sim.drawn import DrawnSource
-from quadfollow_sim.files import require_address, write_whole
+from quadfollow_sim.files import require_address
 from quadfollow_sim.judge import Row
 from quadfollow_sim.replay import RATE, ReplaySource
 from quadfollow_sim.report import summarise
@@ -87,7 +89,7 @@ def carry_out(plan: FlightPlan) -> dict[str, Any]:
     """
     click.echo(f"flying {json.dumps(plan.as_dict())}", err=True)
     with contextlib.ExitStack() as stack:
-        client = stack.enter_context(StreamClient(plan.server, stream=plan.stream))
+        client = stack.enter_context(StreamClient(plan.server, stream=plan.stream, key=ClientKey.from_environment()))
         require_server(client)
         source = stack.enter_context(contextlib.closing(open_world(plan)))
         plan.out.mkdir(parents=True, exist_ok=True)
@@ -96,17 +98,18 @@ def carry_out(plan: FlightPlan) -> dict[str, Any]:
         stop = stack.enter_context(stopping())
         flight = fly(source, client, seconds=plan.seconds, ask=_asker(plan), witnesses=witnesses, stop=stop)
     report = {"plan": plan.as_dict()} | summarise(flight) | {"files": _files(plan, film)}
-    write_whole(plan.out / REPORT, json.dumps(report, indent=1))
+    write_whole(plan.out / REPORT, json.dumps(report, indent=1) + "\n")
     return report
 
 
 def _asker(plan: FlightPlan) -> Asker:
-    """Ask for the mask only where it is used: to draw it, or to measure its overlap with a truth."""
+    """Ask for the mask only where it is used: to draw it, or to measure its overlap with a truth. The track is for
+    those who look on."""
     model = {"model": plan.model} if plan.model else {}
 
     def ask(observation: Observation) -> dict[str, Any]:
         mask = ["mask:png"] if plan.video or observation.truth is not None else []
-        return {"want": ["target", "people", *mask]} | model
+        return {"want": ["target", "people", "track", *mask]} | model
 
     return ask
 

@@ -11,14 +11,16 @@ from typing import Any, Literal, get_args
 
 import click
 
+from quadfollow_core.client_key import ClientKey
 from quadfollow_core.errors import BadInput, Unavailable
+from quadfollow_core.files import write_whole
 from quadfollow_core.stream_client import StreamClient
 from quadfollow_core.trackers import make_tracker
 from quadfollow_sim.bridge import require_server
 from quadfollow_sim.city.presets import find_preset
 from quadfollow_sim.closed_loop import ClockName, ClosedLoop
 from quadfollow_sim.eyes import Arm, Eyes, LocalEyes, NetworkEyes
-from quadfollow_sim.files import require_address, write_whole
+from quadfollow_sim.files import require_address
 from quadfollow_sim.measures import measure_all, measure_sortie
 from quadfollow_sim.page import draw_page
 from quadfollow_sim.pilot import Pilot, Plan
@@ -118,7 +120,7 @@ def carry_out_mission(plan: MissionPlan) -> dict[str, Any]:
         "server_gone": flights[-1]["server_gone"],
         "files": {"report": str(plan.out / REPORT)} | flights[0]["files"],
     }
-    write_whole(plan.out / REPORT, json.dumps(report, indent=1))
+    write_whole(plan.out / REPORT, json.dumps(report, indent=1) + "\n")
     return report
 
 
@@ -148,13 +150,14 @@ def _open_eyes(plan: MissionPlan, stack: contextlib.ExitStack) -> Eyes:
     """A connection per flight, so that each begins with a track of its own."""
     if plan.eyes != "network":
         return LocalEyes(plan.eyes, tracker=plan.tracker or "kalman", mask=plan.video)
-    client = stack.enter_context(StreamClient(plan.server, stream=plan.stream, timeout=TIMEOUT[plan.clock]))
+    key = ClientKey.from_environment()
+    client = stack.enter_context(StreamClient(plan.server, stream=plan.stream, timeout=TIMEOUT[plan.clock], key=key))
     require_server(client)
     return NetworkEyes(client, mask=plan.video, model=plan.model)
 
 
 def _keep_steps(sortie: Sortie, path: Path) -> dict[str, str]:
-    write_whole(path, "\n".join(json.dumps(step.as_dict()) for step in sortie.steps))
+    write_whole(path, "".join(json.dumps(step.as_dict()) + "\n" for step in sortie.steps))
     return {"steps": str(path)}
 
 

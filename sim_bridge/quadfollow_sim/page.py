@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from quadfollow_core.errors import Unavailable
+from quadfollow_core.files import save_whole
 from quadfollow_sim.measures import VISIBLE, distance_between, measure_sortie
 from quadfollow_sim.sortie import Sortie, Step
 from quadfollow_sim.world import Point
@@ -39,8 +40,7 @@ def draw_page(sortie: Sortie, path: Path, title: str) -> Path:
     for name in ("distance", "view", "state"):
         parts[name].sharex(parts["latency"])
     parts["latency"].set_xlabel("seconds")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=90)
+    save_whole(path, lambda part: figure.savefig(part, dpi=90))
     return path
 
 

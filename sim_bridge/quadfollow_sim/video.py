@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quadfollow_core.errors import Unavailable
+from quadfollow_core.files import part_of
 from quadfollow_core.overlay import draw_overlay
 from quadfollow_core.resize import Letterbox
 from quadfollow_core.stream_client import Fate
@@ -34,7 +35,7 @@ class VideoWriter:
         self.path = path
         self.frames = 0
         self._rate = rate
-        self._part = path.with_name(f".{path.stem}.part.mp4")
+        self._part = part_of(path)
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
 

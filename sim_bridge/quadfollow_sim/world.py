@@ -18,6 +18,7 @@ from quadfollow_core.codec import decode_image
 from quadfollow_core.errors import BadInput
 from quadfollow_core.geometry import Camera
 from quadfollow_core.locate import Depth
+from quadfollow_core.request import camera_header
 
 Point = tuple[float, float, float]
 """A position ``(x, y, z)`` in the world frame, metres."""
@@ -90,23 +91,18 @@ class ScriptedSource:
 
 
 def known_fields(observation: Observation) -> dict[str, Any]:
-    """Say what is known of an observation's place, as keywords of :meth:`StreamClient.offer`."""
+    """Say what is known of an observation's place, as keywords of :meth:`StreamClient.offer`.
+
+    The target's true place is for those who look on: a server shows and publishes it, and never answers by it.
+    """
     known: dict[str, Any] = {}
     if observation.camera is not None:
-        known["camera"] = _camera_header(observation.camera)
+        known["camera"] = camera_header(observation.camera)
     if observation.depth is not None:
         known["depth_header"], known["depth"] = _depth_message(observation.depth)
+    if observation.target is not None:
+        known["truth"] = {"target": list(observation.target)}
     return known
-
-
-def _camera_header(camera: Camera) -> dict[str, Any]:
-    lens = camera.intrinsics
-    header: dict[str, Any] = {key: getattr(lens, key) for key in ("fx", "fy", "cx", "cy")}
-    if lens.distortion:
-        header["distortion"] = list(lens.distortion)
-    if camera.pose is not None:
-        header["pose"] = {"position": list(camera.pose.position), "quaternion": list(camera.pose.quaternion)}
-    return header
 
 
 def _depth_message(depth: Depth) -> tuple[dict[str, Any], bytes]:

@@ -77,7 +77,7 @@ def test_fly_prints_a_table(
     assert run("fly", "--world", "replay", "--frames", plain, *options) == 0
     assert "no masks" in capsys.readouterr().out
     assert len(peer.requests) == 4
-    assert all(request.want == {"target", "people"} and request.model == "m" for request in peer.requests)
+    assert all(request.want == {"target", "people", "track"} and request.model == "m" for request in peer.requests)
     assert not (tmp_path / "out" / "flight.mp4").exists()
 
 

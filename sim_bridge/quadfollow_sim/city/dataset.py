@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from quadfollow_core.codec import encode_jpeg, encode_png
 from quadfollow_core.errors import BadInput, Unavailable
+from quadfollow_core.files import write_whole
 from quadfollow_core.geometry import Intrinsics
 from quadfollow_core.resize import BACKGROUND, channels_from_classes
 from quadfollow_sim.city.city import FIELD_OF_VIEW
@@ -142,20 +143,13 @@ def paths(recipe: Recipe, folder: Path, run: int, frame: int) -> tuple[Path, Pat
 def _write(recipe: Recipe, folder: Path, run: int, frame: int, picture: Picture) -> None:
     image, mask = paths(recipe, folder, run, frame)
     classes = np.where(picture.depth > recipe.label_range, np.uint8(BACKGROUND), picture.classes)
-    _replace(mask, encode_png(_one_hot(classes)))
-    _replace(image, encode_jpeg(picture.rgb, recipe.quality))
+    write_whole(mask, encode_png(_one_hot(classes)))
+    write_whole(image, encode_jpeg(picture.rgb, recipe.quality))
 
 
 def _one_hot(classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """QuadSim's mask: red for background, green for people, blue for the target, 0 or 255."""
     return np.asarray(channels_from_classes(classes).astype(np.uint8) * np.uint8(255))
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file so that it is there as a whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(data)
-    part.replace(path)
 
 
 def _prepare(recipe: Recipe, folder: Path) -> None:
@@ -164,7 +158,7 @@ def _prepare(recipe: Recipe, folder: Path) -> None:
     path, wanted = folder / _RECIPE, json.dumps(asdict(recipe), indent=2)
     if path.exists() and path.read_text() != wanted:
         raise BadInput(f"{folder} holds a set of another recipe ({path.name}): choose another folder")
-    _replace(path, wanted.encode())
+    write_whole(path, wanted)
 
 
 def _missing(recipe: Recipe, folder: Path, run: int) -> list[int]:

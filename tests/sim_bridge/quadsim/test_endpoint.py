@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import aiohttp
+import psutil
 import pytest
 import socketio
 
@@ -285,3 +286,9 @@ def test_closing_frees_the_port_and_whoever_waits() -> None:
     endpoint.emit("object_lost", {})
     with socket.create_server((endpoint.host, endpoint.port)):
         pass
+
+
+def test_it_listens_on_the_loopback_alone(endpoint: Endpoint) -> None:
+    """QuadSim cannot say who it is, so by default no other machine reaches the endpoint."""
+    listening = [one for one in psutil.Process().net_connections(kind="inet") if one.status == "LISTEN"]
+    assert {one.laddr.ip for one in listening if one.laddr.port == endpoint.port} == {"127.0.0.1"}
