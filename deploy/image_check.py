@@ -10,6 +10,7 @@ from collections import Counter
 
 import numpy as np
 
+from quadfollow_core.client_key import ClientKey
 from quadfollow_core.http_client import HttpClient
 from quadfollow_core.stream_client import StreamClient
 
@@ -23,7 +24,7 @@ def main() -> None:
     parser.add_argument("--address", required=True, help="the ROUTER, tcp://HOST:PORT")
     options = parser.parse_args()
     frame = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
-    with HttpClient(options.url) as client:
+    with HttpClient(options.url, key=ClientKey.from_environment()) as client:
         body = client.segment(frame).body
         served = client.info()
     fates = Counter(stream(options.address, frame))
@@ -36,7 +37,7 @@ def main() -> None:
 def stream(address: str, frame: np.ndarray) -> list[str]:
     """Offer frames at a camera's pace and return what became of each."""
     outcomes = []
-    with StreamClient(address, stream="image-test") as client:
+    with StreamClient(address, stream="image-test", key=ClientKey.from_environment()) as client:
         end = time.monotonic() + SECONDS
         while time.monotonic() < end:
             client.offer(frame)

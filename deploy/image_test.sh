@@ -104,6 +104,7 @@ if "${podman[@]}" exec serving python3 -c 'import tensorflow' 2>/dev/null; then 
 "${podman[@]}" exec serving python3 -c \
     "import os, urllib.request as u; u.urlopen('http://127.0.0.1:%s/readyz' % os.environ['QUADFOLLOW_SERVE_PORT'], timeout=2)"
 say "the health check passes"
+"${podman[@]}" logs serving 2>&1 | grep "open to everybody" >/dev/null || fail "it does not warn that everybody may use it"
 
 stopped=$(date +%s%N)
 "${podman[@]}" kill --signal TERM serving >/dev/null
@@ -112,6 +113,15 @@ took=$((($(date +%s%N) - stopped) / 1000000))
 say "SIGTERM: exit code $code after $took ms"
 [[ $code == 0 ]] || fail "expected exit code 0: $("${podman[@]}" logs serving 2>&1 | tail -5)"
 ((took < 5000)) || fail "it took longer than 5 s to stop"
+
+"${podman[@]}" run "${confined[@]}" --rm --volume keys:/keys localhost/quadfollow-cpu keys new tester --keys /keys --out - >"$work/tester.json"
+start locked --publish "$http:8000" --publish "$router:5555" --volume keys:/keys:ro --env QUADFOLLOW_SERVE_KEYS=/keys localhost/quadfollow-cpu
+await_ready locked
+if ask "http://127.0.0.1:$http/info" >/dev/null; then fail "with keys set it answers without one"; fi
+QUADFOLLOW_KEY_FILE="$work/tester.json" "$python" deploy/image_check.py --url "http://127.0.0.1:$http" --address "tcp://127.0.0.1:$router"
+"${podman[@]}" kill --signal TERM locked >/dev/null
+"${podman[@]}" wait locked >/dev/null
+say "with keys in a volume it answers those who have one, and nobody else"
 
 refuses_without_gpu refused quadfollow-cpu
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -24,8 +25,8 @@ def read_size(context: click.Context, option: click.Parameter, value: str | None
 
 
 @click.command()
-@click.argument("source", metavar="RUN_OR_KERAS", type=click.Path(exists=True, path_type=Path))
-@click.option("--out", "-o", required=True, type=click.Path(path_type=Path), help="The .onnx file to write.")
+@click.argument("source", metavar="SOURCE", type=click.Path(exists=True, path_type=Path))
+@click.option("--out", "-o", type=click.Path(path_type=Path), help="The .onnx file to write.")
 @click.option("--name", help="The model's name; by default the file's.")
 @click.option("--size", callback=read_size, help="Input WIDTHxHEIGHT; by default the network's own, or its recipe's.")
 @click.option("--data", type=click.Path(path_type=Path), help="Frames to compare on; rendered ones if not given.")
@@ -37,22 +38,43 @@ def read_size(context: click.Context, option: click.Parameter, value: str | None
     type=click.Path(path_type=Path),
     help="Where the float variant goes; by default RUN/export/NAME.float.onnx.",
 )
+@click.option(
+    "--triton", type=click.Path(file_okay=False, path_type=Path), help="Also write a Triton model repository there."
+)
+@click.option(
+    "--triton-backend",
+    type=click.Choice(["onnxruntime", "python"]),
+    default="onnxruntime",
+    show_default=True,
+    help="Which of Triton's backends runs the file.",
+)
+@click.option("--triton-device", type=click.Choice(["gpu", "cpu"]), default="gpu", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def export(
     source: Path,
-    out: Path,
+    out: Path | None,
     name: str | None,
     size: tuple[int, int] | None,
     data: Path | None,
     frames: int,
     evaluate: Path | None,
     float_path: Path | None,
+    triton: Path | None,
+    triton_backend: Literal["onnxruntime", "python"],
+    triton_device: str,
     as_json: bool,
 ) -> None:
     """Export a trained network to ONNX, proven equal to its source, with its contract inside and a card beside it.
 
-    RUN_OR_KERAS is a run's folder, whose best network is taken, or a .keras file.
+    SOURCE is a run's folder, whose best network is taken, or a .keras file; for --triton alone, an exported .onnx file.
     """
+    if source.suffix == ".onnx":
+        if out is not None or triton is None:
+            raise click.UsageError(f"{source.name} is exported already: give --triton alone, or a .keras file")
+        _tell_repository(_repository(source, triton, triton_backend, triton_device), as_json)
+        return
+    if out is None:
+        raise click.UsageError("say which .onnx file to write: --out models/NAME.onnx")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         from quadfollow_export.exporting import Options, export_network
@@ -64,8 +86,9 @@ def export(
         ) from error
     options = Options(name=name, size=size, data=data, frames=frames, evaluate=evaluate, float_path=float_path)
     exported = export_network(source, out, options, progress=lambda line: click.echo(line, err=True))
+    repository = _repository(exported.model, triton, triton_backend, triton_device) if triton else None
     if as_json:
-        click.echo(json.dumps(exported.as_dict()))
+        click.echo(json.dumps(exported.as_dict() | ({"triton": str(repository)} if repository else {})))
         return
     checks = exported.contract.checks
     proof = checks["parity"]
@@ -76,5 +99,15 @@ def export(
     if "final" in exported.contract.score:
         click.echo(f"official score {exported.contract.score['final']:.4f}")
     click.echo(f"{checks['parameters']:,} parameters, {checks['macs'] / 1e6:,.0f} million multiply-accumulates a frame")
-    for path in (exported.model, exported.float_model, exported.card):
+    for path in (exported.model, exported.float_model, exported.card, *([repository] if repository else [])):
         click.echo(f"wrote {path}")
+
+
+def _repository(model: Path, out: Path, backend: Literal["onnxruntime", "python"], device: str) -> Path:
+    from quadfollow_export.triton import write_repository
+
+    return write_repository(model, out, backend, gpu=device == "gpu")
+
+
+def _tell_repository(folder: Path, as_json: bool) -> None:
+    click.echo(json.dumps({"triton": str(folder)}) if as_json else f"wrote {folder}")

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from quadfollow_core.contract import METADATA_KEY, Contract
 from quadfollow_core.errors import BadInput, ExportRefused
+from quadfollow_core.files import write_whole
 from quadfollow_core.locate import Rule
 from quadfollow_core.provenance import git_commit
 from quadfollow_export import frames, parity
@@ -156,13 +157,6 @@ def _write(converted: Converted, contract: Contract, out: Path, float_path: Path
     exported = Exported(out, float_path, out.with_suffix(".md"), contract)
     for path, model in ((float_path, converted.probabilities), (out, converted.answers)):
         onnx.helper.set_model_props(model, {METADATA_KEY: contract.to_json()})
-        _write_whole(path, model.SerializeToString())
-    _write_whole(exported.card, write_card(contract, out).encode())
+        write_whole(path, model.SerializeToString())
+    write_whole(exported.card, write_card(contract, out))
     return exported
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".part-{path.name}")
-    part.write_bytes(data)
-    part.replace(path)
