@@ -19,7 +19,7 @@ endif
 # Tests that load TensorFlow run in a process of their own: beside it OpenGL cannot draw the city.
 TENSORFLOW := tests/training tests/export
 
-.PHONY: help setup demo test test-slow lint bench image-test clean
+.PHONY: help setup demo test test-slow lint bench image-test triton-test clean
 
 help: ## say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,8 +30,8 @@ $(READY): pyproject.toml constraints.txt deploy/setup.sh
 	PYTHON="$(PYTHON)" VENV="$(VENV)" deploy/setup.sh
 	@touch $@
 
-demo: setup ## serve the shipped model, follow a person through the city, print the table (FRAMES=dir: over your frames)
-	$(BIN)/quadfollow demo $(if $(FRAMES),--frames "$(FRAMES)")
+demo: setup ## serve the shipped model, follow a person, print the table (FRAMES=dir: over your frames; VIEW=1: live view)
+	$(BIN)/quadfollow demo $(if $(FRAMES),--frames "$(FRAMES)") $(if $(VIEW),--view)
 
 test: lint ## lint, then every test but the slow ones
 	$(BIN)/pytest -m "not slow" $(TENSORFLOW)
@@ -53,6 +53,9 @@ bench: setup ## measure on this machine: answers through each door beside the ne
 
 image-test: setup ## build the serving image and run it for real, without a Docker daemon (root, Debian)
 	deploy/image_test.sh
+
+triton-test: setup ## load the exported model repository into a real Triton server and compare answers (Debian, Ubuntu)
+	deploy/triton_test.sh
 
 clean: ## remove the virtual environment, builds and caches
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage

@@ -63,6 +63,11 @@ def main() -> None:
         vector("everything", wire.encode_request(full, png, depth), expect=frame("f-0042", "front", small)),
         vector("raw pixels", wire.encode_request(raw, image.tobytes()), expect=frame(3, "", small)),
         vector("unknown key", wire.encode_request({"id": 1, "mood": "good"}, jpeg), expect=frame(1, "", small)),
+        vector(
+            "with a simulator's truth",
+            wire.encode_request({"id": 8, "stream": "sim", "truth": {"target": [4.0, 2.0, 0.9]}}, jpeg),
+            expect=frame(8, "sim", small),
+        ),
         vector("ping", wire.encode_ping("p1"), expect={"type": "ping", "id": "p1"}),
         vector("wrong version", [b"qf9", b"{}", jpeg], error="bad-message"),
         vector("header is a list", [wire.MAGIC, b"[]", jpeg], error="bad-message"),
@@ -77,6 +82,7 @@ def main() -> None:
         vector("five parts", [*wire.encode_request({"id": 1}, jpeg), b"", b""], error="bad-message"),
         vector("depth without its object", wire.encode_request({"id": 1}, jpeg, depth), error="bad-message"),
         vector("unknown want", wire.encode_request({"want": ["everything"]}, jpeg), error="bad-message"),
+        vector("truth of two numbers", wire.encode_request({"truth": {"target": [1, 2]}}, jpeg), error="bad-geometry"),
         vector("NaN in the pose", [wire.MAGIC, _nan_pose(), jpeg], error="bad-geometry"),
     ]
     nothing = {

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import httpx
 import psutil
 import pytest
 
@@ -120,12 +121,28 @@ def test_an_interrupted_demo_still_reports(demo: Demo, tmp_path: Path, number: s
     """Ctrl-C or SIGTERM in mid-flight ends with 130, and what was flown is reported."""
     process = demo("--seconds", 60, "--json")
     wait_for_flight(process)
-    assert wait_until((tmp_path / "out" / ".flight.part.mp4").exists, 20), "no frame was answered"
+    assert wait_until((tmp_path / "out" / ".part-flight.mp4").exists, 20), "no frame was answered"
     process.send_signal(number)
     out, _ = finished(process)
     assert process.returncode == 130
     assert json.loads(out)["interrupted"]
     assert (tmp_path / "out" / "flight.mp4").exists()
+
+
+def test_a_demo_to_look_at_flies_until_it_is_interrupted(demo: Demo) -> None:
+    """It says where its live view is, flies again and again, and Ctrl-C is its good end."""
+    process = demo("--view", "--seconds", 1, "--json")
+    assert process.stderr is not None
+    lines = iter(process.stderr)
+    address = next(line.split()[2] for line in lines if line.startswith("live view:"))
+    assert "<title>quadfollow" in httpx.get(address).text
+    flights = (line for line in lines if line.startswith("flying "))
+    for _ in range(3):
+        next(flights)
+    process.send_signal(signal.SIGINT)
+    out, _ = finished(process)
+    assert process.returncode == 0
+    assert json.loads(out)["plan"]["seconds"] == 1.0
 
 
 def test_a_killed_demo_takes_its_server_along(demo: Demo) -> None:

@@ -37,6 +37,13 @@ def test_every_shipped_model_is_in_the_wheel_with_its_card(wheel: Path) -> None:
     assert max(inside.values()) < 4_000_000
 
 
+def test_the_live_views_page_is_in_the_wheel(wheel: Path) -> None:
+    """Every file of it lies inside the server's package."""
+    page = {f"quadfollow_server/web/{file.name}" for file in (ROOT / "server/quadfollow_server/web").iterdir()}
+    assert "quadfollow_server/web/index.html" in page
+    assert page <= set(zipfile.ZipFile(wheel).namelist())
+
+
 def test_the_command_works_from_another_folder(installed: Path, tmp_path: Path) -> None:
     """Version, help and the list of what is installed need no checkout."""
     command = installed.with_name("quadfollow")
