@@ -48,7 +48,13 @@ def read_size(context: click.Context, option: click.Parameter, value: str | None
     show_default=True,
     help="Which of Triton's backends runs the file.",
 )
-@click.option("--triton-device", type=click.Choice(["gpu", "cpu"]), default="gpu", show_default=True)
+@click.option(
+    "--triton-device",
+    type=click.Choice(["gpu", "cpu"]),
+    default="gpu",
+    show_default=True,
+    help="Where Triton's instances run.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def export(
     source: Path,

@@ -12,13 +12,12 @@ from quadfollow_core.errors import BadModel
 from quadfollow_training.fcn import Spec, build
 from quadfollow_training.growing import grow
 
-NARROW = Spec(
-    input_size=(32, 32), stem=3, encoders=(4, 5), bottleneck=5, decoders=(4, 3), norm="before-relu"
-)
+NARROW = Spec(input_size=(32, 32), stem=3, encoders=(4, 5), bottleneck=5, decoders=(4, 3), norm="before-relu")
 WIDE = replace(NARROW, stem=5, encoders=(4, 8), bottleneck=9, decoders=(6, 3))
 
 
 def images(count: int) -> np.ndarray:
+    """Some noise, the same each time."""
     return np.random.default_rng(count).integers(0, 256, (count, 32, 32, 3)).astype(np.uint8)
 
 

@@ -97,9 +97,7 @@ FOLLOW_256 = Recipe(
 REFINE_256 = replace(
     FOLLOW_256,
     name="refine-256",
-    spec=replace(
-        FOLLOW_256.spec, encoders=(32, 80, 128, 192, 256), bottleneck=256, decoders=(160, 96, 64, 32, 16)
-    ),
+    spec=replace(FOLLOW_256.spec, encoders=(32, 80, 128, 192, 256), bottleneck=256, decoders=(160, 96, 64, 32, 16)),
     folders=(*REAL, "city"),
     folder_shares={"city": 0.25},
     learning_rate=1.5e-3,
