@@ -10,8 +10,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from quadfollow_server.binding import Sockets, bound
@@ -134,8 +134,20 @@ def serve(settings: Settings, heartbeat: int | None = None) -> None:
     if sys.platform != "win32":
         handlers[signal.SIGHUP] = lambda: server.stop() if terminal.is_gone else server.reload()
     _trace_native_calls()
-    run(server, handlers)
-    _leave()
+    with _restored(handlers):
+        run(server, handlers)
+        _leave()
+
+
+@contextmanager
+def _restored(numbers: Iterable[signal.Signals]) -> Iterator[None]:
+    """Put the process's own signal handlers back in the end: uvloop leaves its own behind when its loop closes."""
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _trace_native_calls() -> None:

@@ -87,9 +87,13 @@ class Server:
                 pytest.fail(f"ended with {code} instead of getting ready:\n{self.log.read_text()}")
 
     def kill(self) -> None:
-        """End the process as a power cut would."""
+        """End it as a power cut would: the supervisor, and the server process that would else outlive it a moment."""
+        family = psutil.Process(self.process.pid).children() if self.process.poll() is None else []
         self.process.kill()
         self.process.wait(timeout=PATIENCE)
+        for one in family:
+            one.kill()
+        psutil.wait_procs(family, timeout=PATIENCE)
 
     def stop(self) -> int:
         """Ask the process to end, and return its exit code."""
@@ -190,7 +194,7 @@ def flood(dealer: zmq.Socket[bytes], stream: str, process: psutil.Process) -> tu
 def test_every_frame_of_a_flood_is_accounted_for(server: Server, connect: Connect) -> None:
     """Every id of a flood gets exactly one reply, the newest a result, and the server does not grow meanwhile."""
     dealer = connect(zmq.DEALER, server.zmq_port)
-    process = psutil.Process(server.process.pid)
+    (process,) = psutil.Process(server.process.pid).children()  # the supervisor's own memory tells nothing
     flood(dealer, "warm-up", process)
     replies, resident = flood(dealer, "flood", process)
     send(dealer, {"type": "ping", "id": "end"})
@@ -238,15 +242,17 @@ class CreditClient:
             self.reconnect()
 
     def take(self, reply: Message) -> None:
-        """Have the credit back; ask less often while the server only says that it cannot answer yet."""
+        """Have the credit back, for a drop too; wait a little where the server says that it cannot answer yet."""
         assert reply["id"] == self.outstanding, "a reply to something else than the one frame on its way"
         self.outstanding = None
         if reply["type"] == "result":
             self.results += 1
             self.timeout = self.FIRST_TIMEOUT
-        else:
-            assert (reply["type"], reply.get("code")) == ("error", "unavailable"), reply
+        elif reply["type"] == "error":
+            assert reply["code"] == "unavailable", reply
             self.send_from = time.monotonic() + self.PAUSE
+        else:
+            assert (reply["type"], reply["reason"]) == ("dropped", "shutdown"), reply
 
     def reconnect(self) -> None:
         """Take the credit back with a fresh connection, and be more patient with it than with the last."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -48,6 +49,8 @@ def test_info_says_when_no_server_answers() -> None:
 def test_serve_says_why_it_cannot_start(models: tuple[Path, Path], tmp_path: Path) -> None:
     """An unknown model, a broken one and a device that is not there each end with their own error."""
     runner = CliRunner()
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = [signal.getsignal(number) for number in numbers]
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"x")
     for options, error in [
@@ -57,6 +60,7 @@ def test_serve_says_why_it_cannot_start(models: tuple[Path, Path], tmp_path: Pat
     ]:
         with pytest.raises(error):
             runner.invoke(serve, [*FREE, *options], catch_exceptions=False)
+    assert [signal.getsignal(number) for number in numbers] == before, "it left signal handlers behind"
 
 
 def test_serve_ends_with_the_code_of_its_error(models: tuple[Path, Path]) -> None:

@@ -252,6 +252,7 @@ def test_a_stop_during_the_pause_between_two_starts_ends_it(
 ) -> None:
     """SIGTERM is heard while no process runs."""
     monkeypatch.setattr(supervisor, "BACKOFF", (60.0, 60.0))
+    before = signal.getsignal(signal.SIGTERM)
 
     def stop() -> None:
         while "starts in 60 s" not in caplog.text:
@@ -262,7 +263,7 @@ def test_a_stop_during_the_pause_between_two_starts_ends_it(
     stopper.start()
     assert scripted.run(f"{READY}, os.kill(os.getpid(), signal.SIGKILL)") == 0
     stopper.join()
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_a_command_is_said_again_with_its_own_words_only() -> None:
