@@ -76,9 +76,17 @@ class LimitExceeded(QuadfollowError):
 
 
 class Overloaded(QuadfollowError):
-    """No room for one more request now; the same request may succeed later."""
+    """No room for one more request now; the same request may succeed later.
+
+    ``limit`` is the name as in ``/info`` of what is used up, ``allowed`` its value.
+    """
 
     code = "overloaded"
+
+    def __init__(self, message: str, *, limit: str, allowed: float) -> None:
+        super().__init__(message)
+        self.limit = limit
+        self.allowed = allowed
 
 
 class NotFound(QuadfollowError):

@@ -16,6 +16,7 @@ from quadfollow_core.trackers import TRACKERS
 from quadfollow_server.access import Access
 from quadfollow_server.settings import DEVICES, Settings
 
+MIB = 1024 * 1024
 FILE = click.Path(exists=True, dir_okay=False)
 
 
@@ -48,6 +49,11 @@ FILE = click.Path(exists=True, dir_okay=False)
 @click.option("--max-body-mb", default=16.0, show_default=True, help="Largest request in MiB.")
 @click.option("--max-pixels", default=MAX_PIXELS, show_default=True, help="Largest frame in pixels.")
 @click.option("--max-waiting", default=256, show_default=True, help="Frames waiting for inference at most.")
+@click.option(
+    "--max-waiting-mb", default=256.0, show_default=True, help="MiB that requests received but not begun may hold."
+)
+@click.option("--max-connections", default=512, show_default=True, help="HTTP connections at once at most.")
+@click.option("--queue-seconds", default=30.0, show_default=True, help="Longest time that a frame waits.")
 @click.option("--max-viewers", default=32, show_default=True, help="Viewers of the live view at most; 0 for none.")
 @click.option("--watch", is_flag=True, help="Load a model anew when its file changes; SIGHUP does so at any time.")
 @click.option(
@@ -72,11 +78,13 @@ FILE = click.Path(exists=True, dir_okay=False)
 @click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
 )
-def serve(max_body_mb: float, log_level: str, supervisor: bool, heartbeat: int | None, **options: Any) -> int:
+def serve(log_level: str, supervisor: bool, heartbeat: int | None, **options: Any) -> int:
     """Serve a model over HTTP and ZeroMQ until SIGTERM or Ctrl-C."""
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
     access = Access(**{field.name: options.pop(field.name) for field in fields(Access)})
-    settings = Settings(max_body_bytes=round(max_body_mb * 1024 * 1024), access=access, **options)
+    for what in ("max_body", "max_waiting"):
+        options[f"{what}_bytes"] = round(options.pop(f"{what}_mb") * MIB)
+    settings = Settings(access=access, **options)
     if supervisor and sys.platform != "win32":
         from quadfollow_server.supervisor import Supervisor
 

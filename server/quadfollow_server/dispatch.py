@@ -20,6 +20,7 @@ from quadfollow_server.jobs import Dropped, Job, Outcome, Reason, as_known
 from quadfollow_server.metrics import Metrics
 from quadfollow_server.models import Models
 from quadfollow_server.pipeline import process
+from quadfollow_server.room import Room
 from quadfollow_server.settings import Settings
 from quadfollow_server.tracking import Tracks
 
@@ -37,7 +38,8 @@ class Dispatcher:
     Args:
         models: where a frame's model is looked up.
         metrics: told each frame's outcome.
-        settings: gives ``max_waiting``, ``max_waiting_per_client``, ``max_pixels`` and ``tracker``.
+        settings: gives ``max_waiting``, ``max_waiting_per_client``, ``max_waiting_bytes``, ``queue_seconds``,
+            ``max_pixels`` and ``tracker``.
         publish: each is given every result that belongs to a stream, once its client has it.
     """
 
@@ -47,6 +49,8 @@ class Dispatcher:
         self._settings = settings
         self._publish = publish
         self._tracks = Tracks(settings.tracker)
+        self.room = Room(settings.max_waiting_bytes)
+        """What the bodies of waiting requests may hold; the HTTP door's, being received, count too."""
         self._waiting: dict[Hashable, Job] = {}
         self._waiting_of: Counter[Hashable] = Counter()
         self._running: Job | None = None
@@ -56,6 +60,7 @@ class Dispatcher:
         """When the worker last showed that it goes on; inside a call that never returns, it does not."""
         self._drops: OrderedDict[Hashable, int] = OrderedDict()
         metrics.waiting.set_function(lambda: len(self._waiting))
+        metrics.waiting_bytes.set_function(lambda: self.room.held)
 
     def start(self) -> None:
         """Start the worker; call it on the event loop."""
@@ -75,10 +80,10 @@ class Dispatcher:
             if self._closing:
                 return self._drop(job, "shutdown")
             older = self._waiting.get(job.slot)
-            if older is None and (crowd := self._crowd(job)):
-                return self._deliver(job, Overloaded(f"{crowd} are waiting: try again"))
-            if older is None:
-                self._waiting_of[job.client] += 1
+            try:
+                self._admit(job, older)
+            except Overloaded as error:
+                return self._deliver(job, error)
             if older is not None:
                 job.urgency = min(job.urgency, older.urgency)  # the place in the queue is the stream's
                 job.reset_track = job.reset_track or older.reset_track
@@ -88,18 +93,27 @@ class Dispatcher:
             self._drop(older, "superseded")
         return None
 
-    def _crowd(self, job: Job) -> str | None:
-        """Say who leaves no room for one more waiting frame; None where there is room."""
-        if len(self._waiting) >= self._settings.max_waiting:
-            return f"{len(self._waiting)} frames"
-        of_client = self._waiting_of[job.client]
-        if job.client is not None and of_client >= self._settings.max_waiting_per_client:
-            return f"{of_client} frames of this client"
-        return None
+    def _admit(self, job: Job, older: Job | None) -> None:
+        """Give a frame a place, that of an older one where there is one.
+
+        Raises:
+            Overloaded: there is none.
+        """
+        settings = self._settings
+        if older is None:
+            _require_room("max_waiting", settings.max_waiting, len(self._waiting), "frames")
+            if job.client is not None:
+                of_client = self._waiting_of[job.client]
+                most = settings.max_waiting_per_client
+                _require_room("max_waiting_per_client", most, of_client, "frames of this client")
+        self.room.take(job.size, instead_of=0 if older is None else older.size)
+        if older is None:
+            self._waiting_of[job.client] += 1
 
     def _leave(self, job: Job) -> None:
         """Take a frame from those that wait."""
         del self._waiting[job.slot]
+        self.room.give(job.size)
         self._waiting_of[job.client] -= 1
         if not self._waiting_of[job.client]:
             del self._waiting_of[job.client]
@@ -119,6 +133,7 @@ class Dispatcher:
             waiting, self._waiting = list(self._waiting.values()), {}
             self._state.notify()
         for job in waiting:
+            self.room.give(job.size)
             self._drop(job, "shutdown")
         with suppress(TimeoutError):
             await asyncio.wait_for(self._ended.wait(), seconds)
@@ -146,7 +161,7 @@ class Dispatcher:
     def _answer(self, job: Job) -> Outcome:
         queued_ms = job.held_ms
         self._tracks.prepare(job)
-        if job.expired():
+        if job.expired(self._settings.queue_seconds):
             return Dropped("deadline", queued_ms)
         try:
             segmenter = self._models.get(job.request.model)
@@ -193,3 +208,8 @@ class Dispatcher:
             self._drops[lane] = self._drops.pop(lane, 0) + 1
             if len(self._drops) > MAX_STREAMS:
                 self._drops.popitem(last=False)
+
+
+def _require_room(limit: str, allowed: int, waiting: int, what: str) -> None:
+    if waiting >= allowed:
+        raise Overloaded(f"{waiting} {what} are waiting: try again", limit=limit, allowed=allowed)

@@ -102,10 +102,15 @@ class HttpDoor:
     async def _receive(self, request: Request) -> Asked:
         settings = self._service.settings
         if self._receiving >= settings.max_waiting:
-            raise Overloaded(f"{self._receiving} requests are being received: try again")
+            raise Overloaded(
+                f"{self._receiving} requests are being received: try again",
+                limit="max_waiting",
+                allowed=settings.max_waiting,
+            )
         self._receiving += 1
         try:
-            return await read_request(request, settings.max_body_bytes)
+            with self._service.dispatcher.room.share() as take:
+                return await read_request(request, settings.max_body_bytes, take)
         finally:
             self._receiving -= 1
 

@@ -28,15 +28,20 @@ class BoundedHead(HttpToolsProtocol):
     A connection that does not bring a head to its end in time is closed.
     """
 
+    max_connections = 512
     _collected = 0
     _in_head = True
     _moved_on = False
     _patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wait for the first head."""
+        """Wait for the first head, or turn away one connection too many."""
         super().connection_made(transport)
-        self._await_head()
+        if len(self.connections) > self.max_connections:
+            detail = f"max_connections is limited to {self.max_connections}: try again"
+            self._turn_away(503, "overloaded", detail, limit="max_connections", allowed=self.max_connections)
+        else:
+            self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no more."""
@@ -91,23 +96,27 @@ class BoundedHead(HttpToolsProtocol):
     def _refuse_head(self) -> None:
         if not self._in_head and self.cycle.response_started:
             return self.transport.close()
-        status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
         detail = f"max_head_bytes is limited to {MAX_HEAD}, got at least {self._collected}"
-        answer = document(status, "limit-exceeded", detail, limit="max_head_bytes", allowed=MAX_HEAD)
+        return self._turn_away(431, "limit-exceeded", detail, limit="max_head_bytes", allowed=MAX_HEAD)
+
+    def _turn_away(self, number: int, code: str, detail: str, **extra: object) -> None:
+        """Answer in place of the application, and hang up."""
+        status = HTTPStatus(number)
+        answer = document(status, code, detail, headers=None, **extra)
         lines = [f"HTTP/1.1 {status.value} {status.phrase}".encode(), b"connection: close"]
         lines += [name + b": " + value for name, value in answer.raw_headers]
         self.transport.write(b"\r\n".join([*lines, b"", bytes(answer.body)]))
-        return self.transport.close()
+        self.transport.close()
 
 
 class HttpServer(uvicorn.Server):
     """uvicorn on a socket that is already bound; signals are ours to handle."""
 
-    def __init__(self, app: ASGIApp, **options: Any) -> None:
+    def __init__(self, app: ASGIApp, max_connections: int, **options: Any) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                http=BoundedHead,
+                http=type("Bounded", (BoundedHead,), {"max_connections": max_connections}),
                 ws="websockets-sansio",
                 ws_max_size=MAX_MESSAGE,
                 ws_per_message_deflate=False,  # a JPEG does not get smaller

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,10 +43,11 @@ class _InMemory(MultiPartParser):
     spool_max_size = 2**31
 
 
-async def read_request(request: Request, max_bytes: int) -> Asked:
-    """Read and check one request to ``/segment``.
+async def read_request(request: Request, max_bytes: int, take: Callable[[int], None]) -> Asked:
+    """Read and check one request to ``/segment``; ``take`` is told of each byte of its body that is kept.
 
     Raises:
+        Overloaded: from ``take``, where there is no room for them.
         BadInput, LimitExceeded: as :func:`quadfollow_core.request.parse_request`, and for query and body.
     """
     query = request.query_params
@@ -57,27 +58,26 @@ async def read_request(request: Request, max_bytes: int) -> Asked:
     header = _header(query, "png" if picture and not overlay else _mask(query))
     try:
         async with asyncio.timeout(UPLOAD_SECONDS):
-            frame = await _read_frame(request, header, max_bytes)
+            frame = await _read_frame(request, header, _within(request, max_bytes, take))
     except TimeoutError as error:
         raise LimitExceeded("upload_seconds", got="more", allowed=UPLOAD_SECONDS) from error
     return Asked(frame, picture, overlay)
 
 
-async def _read_frame(request: Request, header: dict[str, Any], max_bytes: int) -> FrameRequest:
+async def _read_frame(request: Request, header: dict[str, Any], body: AsyncGenerator[bytes, None]) -> FrameRequest:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != MULTIPART and media_type not in ENCODINGS:
         raise UnsupportedEncoding(
             f"content type {media_type[:80]!r} is not taken: use {', '.join(MEDIA_TYPES.values())}, "
             f"application/octet-stream or {MULTIPART}"
         )
-    body = _within(request, max_bytes)
     if media_type == MULTIPART:
         return await _from_parts(request, header, body)
     data = b"".join([chunk async for chunk in body])
     return parse_request(header | {"encoding": ENCODINGS[media_type]}, _not_empty(data))
 
 
-async def _within(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
+async def _within(request: Request, max_bytes: int, take: Callable[[int], None]) -> AsyncGenerator[bytes, None]:
     """Yield the body's chunks; refuse it as soon as it is known to be too large."""
     declared = request.headers.get("content-length", "0")
     size = int(declared) if declared.isdecimal() else 0
@@ -88,6 +88,7 @@ async def _within(request: Request, max_bytes: int) -> AsyncGenerator[bytes, Non
         size += len(chunk)
         if size > max_bytes:
             raise LimitExceeded("max_body_bytes", got=f"at least {size}", allowed=max_bytes)
+        take(len(chunk))
         yield chunk
 
 

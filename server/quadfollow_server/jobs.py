@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
@@ -76,6 +77,12 @@ class Job:
         """Milliseconds since its receipt."""
         return round(1000 * (time.monotonic() - self.received), 3)
 
-    def expired(self) -> bool:
-        """Whether its deadline has passed."""
-        return self.request.deadline_ms is not None and self.held_ms > self.request.deadline_ms
+    @property
+    def size(self) -> int:
+        """Bytes of its pictures."""
+        return len(self.request.image) + len(self.request.depth_data or b"")
+
+    def expired(self, queue_seconds: float) -> bool:
+        """Whether its deadline, or the longest time that any frame may wait, has passed."""
+        deadline = self.request.deadline_ms
+        return self.held_ms > min(1000 * queue_seconds, math.inf if deadline is None else deadline)

@@ -97,7 +97,11 @@ class LiveView:
             Overloaded: all places are taken.
         """
         if len(self._viewers) >= self._max_viewers:
-            raise Overloaded(f"all {self._max_viewers} places of the live view are taken")
+            raise Overloaded(
+                f"all {self._max_viewers} places of the live view are taken",
+                limit="max_viewers",
+                allowed=self._max_viewers,
+            )
         viewer = Viewer()
         self._viewers.add(viewer)
         try:

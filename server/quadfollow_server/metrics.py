@@ -56,6 +56,9 @@ class Metrics:
             registry=self.registry,
         )
         self.waiting = Gauge("quadfollow_waiting", "Frames waiting for inference", registry=self.registry)
+        self.waiting_bytes = Gauge(
+            "quadfollow_waiting_bytes", "Bytes of requests being received or waiting", registry=self.registry
+        )
         self.viewers = Gauge("quadfollow_viewers", "Viewers of the live view", registry=self.registry)
         self._shown = Counter("quadfollow_shown", "Pictures sent to viewers", registry=self.registry)
 

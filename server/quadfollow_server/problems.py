@@ -44,7 +44,7 @@ TITLES = {
     "dropped": "The frame was dropped",
 }
 DROPPED = {
-    "deadline": "its deadline had passed before it could be looked at",
+    "deadline": "its deadline, or queue_seconds, had passed before it could be looked at",
     "gone": "its client has gone",
     "shutdown": "the server is stopping",
     "superseded": "a newer frame of the stream took its place",
@@ -55,7 +55,7 @@ def problem(error: QuadfollowError) -> Response:
     """Answer a deliberate error."""
     status = next(status for kind, status in STATUS if isinstance(error, kind))
     extra: dict[str, Any] = {}
-    if isinstance(error, LimitExceeded):
+    if isinstance(error, LimitExceeded | Overloaded):
         extra = {"limit": error.limit, "allowed": error.allowed}
         if error.limit == "upload_seconds":
             status = HTTPStatus.REQUEST_TIMEOUT

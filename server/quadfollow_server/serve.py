@@ -82,7 +82,7 @@ class Server:
             self._keeper = ModelKeeper(service, self._load)
             door = ZmqDoor(sockets.router, service.dispatcher, service.metrics, self._settings.max_body_bytes)
             app = guarded(build_app(service), access, clients, sockets.address, service.metrics)
-            http = HttpServer(app, **access.uvicorn_options())
+            http = HttpServer(app, self._settings.max_connections, **access.uvicorn_options())
             service.dispatcher.start()
             door.start()
             watching = asyncio.create_task(sockets.gate.watch((sockets.router, sockets.pub)))
@@ -147,7 +147,8 @@ def _restored(numbers: Iterable[signal.Signals]) -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if handler is not None:  # else one that Python did not install and cannot put back
+                signal.signal(number, handler)
 
 
 def _trace_native_calls() -> None:

@@ -39,6 +39,12 @@ class Settings:
     max_pixels: int = MAX_PIXELS
     max_waiting: int = 256
     """Frames waiting for inference at most, over all clients; likewise HTTP bodies being received."""
+    max_waiting_bytes: int = 256 * 1024 * 1024
+    """Bytes of bodies that are being received over HTTP or wait for inference at most, over all clients."""
+    max_connections: int = 512
+    """HTTP connections and WebSockets at once at most."""
+    queue_seconds: float = 30.0
+    """Longest time a frame waits; after it the frame is dropped as one whose deadline has passed."""
     max_viewers: int = 32
     """Viewers of the live view at most; 0 for no live view."""
 
@@ -59,6 +65,9 @@ class Settings:
         _require_within("max_body_bytes", self.max_body_bytes, 1024, 2**30)
         _require_within("max_pixels", self.max_pixels, 1, 2**28)
         _require_within("max_waiting", self.max_waiting, 1, 65536)
+        _require_within("max_waiting_bytes", self.max_waiting_bytes, self.max_body_bytes, 2**40)
+        _require_within("max_connections", self.max_connections, 1, 65536)
+        _require_within("queue_seconds", self.queue_seconds, 0.01, 3600)
         _require_within("max_viewers", self.max_viewers, 0, 1024)
         _require_within("hang_seconds", self.hang_seconds, 1, 3600)
         if self.device not in DEVICES:
@@ -73,7 +82,9 @@ class Settings:
     def limits(self) -> dict[str, float]:
         """Every limit a request can break, under the name that an error gives it."""
         return {
+            "hang_seconds": self.hang_seconds,
             "max_body_bytes": self.max_body_bytes,
+            "max_connections": self.max_connections,
             "max_head_bytes": MAX_HEAD,
             "max_header_bytes": MAX_HEADER,
             "max_name_length": MAX_NAME,
@@ -81,7 +92,9 @@ class Settings:
             "max_scans": MAX_SCANS,
             "max_viewers": self.max_viewers,
             "max_waiting": self.max_waiting,
+            "max_waiting_bytes": self.max_waiting_bytes,
             "max_waiting_per_client": self.max_waiting_per_client,
+            "queue_seconds": self.queue_seconds,
             "upload_seconds": UPLOAD_SECONDS,
         }
 
@@ -90,6 +103,6 @@ class Settings:
         return asdict(self)
 
 
-def _require_within(name: str, value: float, low: int, high: int) -> None:
+def _require_within(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
         raise BadInput(f"{name} lies between {low} and {high}, got {value}")

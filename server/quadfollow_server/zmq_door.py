@@ -14,7 +14,7 @@ import zmq
 
 from quadfollow_core import wire
 from quadfollow_core.codec import sniff
-from quadfollow_core.errors import LimitExceeded, QuadfollowError
+from quadfollow_core.errors import LimitExceeded, Overloaded, QuadfollowError
 from quadfollow_core.request import MAX_NAME, FrameId, FrameRequest, Result, camera_header, frame_id
 from quadfollow_server.dispatch import Dispatcher
 from quadfollow_server.jobs import Dropped, Job, Outcome, as_known
@@ -191,7 +191,7 @@ def error_body(error: QuadfollowError, number: FrameId, stream: str) -> dict[str
         "code": error.code,
         "detail": str(error),
     }
-    if isinstance(error, LimitExceeded):
+    if isinstance(error, LimitExceeded | Overloaded):
         body |= {"limit": error.limit, "allowed": error.allowed}
     return body
 

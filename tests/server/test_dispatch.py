@@ -7,6 +7,7 @@ import itertools
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ class Bench:
         """Hand in one frame."""
         request = parse_request(RAW | {"id": number} | header, bytes(12))
         self.dispatcher.submit(
-            Job(request, "test", lambda outcome: self._settle(number, outcome), lane, newest_wins and lane is not None)
+            Job(request, "test", lambda outcome: self.settle(number, outcome), lane, newest_wins and lane is not None)
         )
 
     async def until(self, *numbers: object) -> None:
@@ -64,7 +65,8 @@ class Bench:
         assert isinstance(outcome, Dropped)
         return outcome.reason
 
-    def _settle(self, number: object, outcome: Outcome) -> None:
+    def settle(self, number: object, outcome: Outcome) -> None:
+        """Note what became of a frame."""
         assert number not in self.outcomes, f"frame {number} met two outcomes"
         self.outcomes[number] = outcome
 
@@ -223,6 +225,20 @@ def test_waiting_frames_are_limited(constant: Any, gate: Any) -> None:
             gate.open()
             await it.until("newer a", "b")
             assert b"quadfollow_waiting 0.0" in it.metrics.text()
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("header", [{}, {"deadline_ms": 120_000}])
+def test_a_frame_waits_for_so_long_at_most(constant: Any, header: dict[str, Any]) -> None:
+    """A frame that waited for longer than `queue_seconds` is dropped at its turn, whatever its own deadline."""
+
+    async def scenario() -> None:
+        async with bench(constant(), queue_seconds=59) as it:
+            request = parse_request(RAW | {"id": "late"} | header, bytes(12))
+            it.dispatcher.submit(Job(request, "test", partial(it.settle, "late"), received=time.monotonic() - 60))
+            await it.until("late")
+            assert it.reason("late") == "deadline"
 
     run(scenario)
 

@@ -28,7 +28,8 @@ ROWS = re.findall(r"^\| (\d{3}) \| `([a-z-]+)` \|", PAGE, re.MULTILINE)
 
 ERRORS: list[QuadfollowError] = [
     *(kind("x") for kind in (BadImage, BadGeometry, BadMessage, UnsupportedEncoding, NotFound)),
-    *(kind("x") for kind in (Overloaded, Unavailable, QuadfollowError)),
+    *(kind("x") for kind in (Unavailable, QuadfollowError)),
+    Overloaded("x", limit="max_waiting", allowed=1),
     LimitExceeded("upload_seconds", got=1, allowed=1),
     LimitExceeded("max_pixels", got=1, allowed=1),
 ]

@@ -33,7 +33,10 @@ ANY = Settings(port=0, zmq_port=0, pub_port=0)
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"port": -1}, {"zmq_port": 70000}, {"device": "gpu"}, {"threads": -1}, {"max_body_bytes": 0}, {"max_waiting": 0}],
+    [
+        *({"port": -1}, {"zmq_port": 70000}, {"device": "gpu"}, {"threads": -1}, {"max_body_bytes": 0}),
+        *({"max_waiting": 0}, {"max_waiting_bytes": 1_000_000}, {"max_connections": 0}, {"queue_seconds": 0}),
+    ],
 )
 def test_settings_are_checked_when_made(wrong: dict[str, Any]) -> None:
     """A value out of range is refused by name."""

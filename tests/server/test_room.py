@@ -1,0 +1,127 @@
+"""Limits on what many requests hold together: bytes, connections."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quadfollow_core.errors import Overloaded
+from quadfollow_server.room import Room
+from quadfollow_server.running import RunningServer
+from quadfollow_server.settings import Settings
+
+ANY = Settings(port=0, zmq_port=0, pub_port=0)
+SMALL = replace(ANY, max_body_bytes=100_000, max_waiting_bytes=250_000)
+HEAD = b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 60)), max_size=50))
+def test_what_is_held_is_what_was_taken_and_never_too_much(steps: list[tuple[bool, int]]) -> None:
+    """Any order of taking and giving back keeps the count; a refusal changes nothing."""
+    room, held = Room(100), []
+    for takes, size in steps:
+        if takes:
+            if sum(held) + size > 100:
+                with pytest.raises(Overloaded, match="max_waiting_bytes is limited to 100"):
+                    room.take(size)
+            else:
+                room.take(size)
+                held.append(size)
+        elif held:
+            room.give(held.pop())
+        assert room.held == sum(held) <= 100
+
+
+def held(server: RunningServer) -> int:
+    """Bytes that the server says it holds."""
+    lines = httpx.get(f"{server.url}/metrics").text.splitlines()
+    return int(float(next(line for line in lines if line.startswith("quadfollow_waiting_bytes ")).split()[1]))
+
+
+def test_frames_that_wait_hold_so_many_bytes_at_most(
+    constant: Callable[..., Any], gate: Any, dealer: Any, png: bytes, until: Any
+) -> None:
+    """Over both doors what waits fits in; one too many is refused by the limit's name, and taken when there is room."""
+    large = png + bytes(90_000 - len(png))
+    with (
+        RunningServer(SMALL, [constant(gate)]) as server,
+        concurrent.futures.ThreadPoolExecutor() as pool,
+    ):
+        client = dealer(server.address)
+        client.send("running", data=large)
+        gate.wait_reached()
+        client.send("waits", data=large, stream="a")
+        over_http = pool.submit(httpx.post, f"{server.url}/segment", content=large, timeout=60)
+        until(lambda: held(server) == 2 * len(large))
+        refused = client.ask("too much", data=large, stream="b")
+        assert (refused["code"], refused["limit"], refused["allowed"]) == ("overloaded", "max_waiting_bytes", 250_000)
+        answer = httpx.post(f"{server.url}/segment", content=large)
+        assert (answer.status_code, answer.json()["limit"]) == (503, "max_waiting_bytes")
+        assert answer.headers["retry-after"] == "1"
+        client.send("newer", data=large, stream="a")  # takes the place of the one that waits, its bytes too
+        assert client.read().body["reason"] == "superseded"
+        gate.open()
+        assert {client.read().body["id"] for _ in range(2)} == {"running", "newer"}
+        assert over_http.result().status_code == 200
+        until(lambda: held(server) == 0)
+
+
+def test_bodies_being_received_count_as_far_as_they_have_come(
+    constant: Callable[..., Any], dealer: Any, until: Any, png: bytes
+) -> None:
+    """Uploads that never end hold what was sent of them, not what they promise, and give it back when they go."""
+    with RunningServer(SMALL, [constant()]) as server, ExitStack() as open_ones:
+
+        def upload(sent: int) -> None:
+            raw = socket.create_connection(("127.0.0.1", server.service.ports.http), timeout=30)
+            open_ones.enter_context(raw).sendall(HEAD % 100_000 + bytes(sent))
+
+        for _ in range(3):
+            upload(80_000)
+        until(lambda: held(server) == 240_000)
+        refused = dealer(server.address).ask(1, data=png + bytes(50_000))
+        assert refused["limit"] == "max_waiting_bytes"
+        assert dealer(server.address).ask(2)["type"] == "result"
+        open_ones.close()
+        until(lambda: held(server) == 0)
+        assert httpx.post(f"{server.url}/segment", content=png).status_code == 200
+
+
+def test_one_connection_too_many_is_told_so(constant: Callable[..., Any], png: bytes, until: Any) -> None:
+    """Connections over the limit are answered 503 and closed; those there are go on, and a freed place is taken."""
+    settings = replace(ANY, max_connections=3)
+    with (
+        RunningServer(settings, [constant()]) as server,
+        httpx.Client(base_url=server.url, timeout=30) as http,
+    ):
+        address = ("127.0.0.1", server.service.ports.http)
+        assert http.post("/segment", content=png).status_code == 200
+        with socket.create_connection(address), socket.create_connection(address):
+            until(lambda: connections(server) == 3)
+            with socket.create_connection(address, timeout=30) as surplus:
+                answer = b"".join(iter(lambda: surplus.recv(65536), b""))
+            assert answer.startswith(b"HTTP/1.1 503")
+            problem = json.loads(answer.partition(b"\r\n\r\n")[2])
+            assert (problem["limit"], problem["allowed"]) == ("max_connections", 3)
+            assert http.post("/segment", content=png).status_code == 200
+        until(lambda: connections(server) == 1)
+        assert httpx.get(f"{server.url}/livez").status_code == 200
+
+
+def connections(server: RunningServer) -> int:
+    """How many HTTP connections a server has, by the kernel's account."""
+    import psutil
+
+    port = server.service.ports.http
+    found = psutil.Process().net_connections("tcp")
+    return sum(one.status == "ESTABLISHED" and one.laddr.port == port for one in found)
