@@ -16,7 +16,7 @@ INTERRUPTED = 130
 CITY = "city"
 OPEN_LOOP = ("frames", "loop", "save_frames")
 """Options of worlds that only show frames."""
-CLOSED_LOOP = ("preset", "flights", "clock", "eyes", "tracker")
+CLOSED_LOOP = ("preset", "outfit", "flights", "clock", "eyes", "tracker")
 """Options of worlds that are flown in."""
 DEMO_SECONDS = 30.0
 """Length of the demo's flight through the city."""
@@ -37,6 +37,7 @@ world_options = _options(
     click.option("--frames", type=FOLDER, help="Replay: folder of recordings, images/ (and masks/), or pictures."),
     click.option("--loop", is_flag=True, help="Replay: start over at the end."),
     click.option("--preset", default="street", show_default=True, help="City: plaza, street, crowd, dusk or wind."),
+    click.option("--outfit", default="red", show_default=True, help="City: what the target wears: red, yellow, blue."),
     click.option(
         "--tracker",
         type=click.Choice(["kalman", "centroid"]),

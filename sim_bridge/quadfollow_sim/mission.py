@@ -17,6 +17,7 @@ from quadfollow_core.files import write_whole
 from quadfollow_core.stream_client import StreamClient
 from quadfollow_core.trackers import make_tracker
 from quadfollow_sim.bridge import require_server
+from quadfollow_sim.city.outfits import find_look
 from quadfollow_sim.city.presets import find_preset
 from quadfollow_sim.closed_loop import ClockName, ClosedLoop
 from quadfollow_sim.eyes import Arm, Eyes, LocalEyes, NetworkEyes
@@ -40,6 +41,8 @@ class MissionPlan:
     """Which flights to make, and what to keep of them; checked at construction."""
 
     preset: str = "street"
+    outfit: str = "red"
+    """What the target wears."""
     flights: int = 1
     seconds: float = 60.0
     """Length of each flight, on the world's clock."""
@@ -63,6 +66,7 @@ class MissionPlan:
 
     def __post_init__(self) -> None:
         find_preset(self.preset)
+        find_look(self.outfit)
         make_tracker(self.tracker or "kalman")
         require_address(self.server)
         for name in ("flights", "seconds", "rate"):
@@ -132,7 +136,7 @@ def _fly(plan: MissionPlan, number: int, stop: Callable[[], bool]) -> tuple[Sort
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         eyes = _open_eyes(plan, stack)
-        city = City(plan.preset, plan.seed + number - 1)
+        city = City(plan.preset, plan.seed + number - 1, outfit=plan.outfit)
         world = stack.enter_context(contextlib.closing(CityAirspace(city, with_depth=plan.depth)))
         pilot = Pilot(1 / plan.rate, Plan(safety=SafetyRule(fence=FENCE)), world.surroundings)
         pilot.order("arm")

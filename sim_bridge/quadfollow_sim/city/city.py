@@ -53,15 +53,21 @@ class CityView:
 
 
 class City:
-    """A quadrotor in a city; the same preset, seed, commands and steps give the same pictures.
+    """A quadrotor in a city; the same preset, seed, outfit, commands and steps give the same pictures.
 
     ``pictures=False`` is for physics alone; nothing is drawn then.
     """
 
     def __init__(
-        self, preset: str | Preset = "street", seed: int = 0, *, size: int = 256, pictures: bool = True
+        self,
+        preset: str | Preset = "street",
+        seed: int = 0,
+        *,
+        outfit: str = "red",
+        size: int = 256,
+        pictures: bool = True,
     ) -> None:
-        self.setting = draw_setting(preset, seed)
+        self.setting = draw_setting(preset, seed, outfit)
         self._renderer: Renders | None = Renderer(self.setting, size) if pictures else None
         self._lens = Intrinsics.from_fov(size, size, FIELD_OF_VIEW)
         self._physics = Physics(self.setting, start_place(self.setting))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from quadfollow_sim.city.outfits import TARGETS
 from quadfollow_sim.city.presets import PRESETS
 
 
@@ -23,6 +24,9 @@ from quadfollow_sim.city.presets import PRESETS
     show_default=True,
     help="What kind of city; may be given several times.",
 )
+@click.option(
+    "--outfit", type=click.Choice(list(TARGETS)), default="red", show_default=True, help="What the target wears."
+)
 @click.option("--count", type=click.IntRange(min=1), default=1000, show_default=True, help="Number of frames.")
 @click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="The set's folder.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The same seed, the same set.")
@@ -33,6 +37,7 @@ from quadfollow_sim.city.presets import PRESETS
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout.")
 def render(
     presets: tuple[str, ...],
+    outfit: str,
     count: int,
     out: Path,
     seed: int,
@@ -43,7 +48,7 @@ def render(
     """Render a labelled set from the embedded city in QuadSim's layout; run again to go on where it stopped."""
     from quadfollow_sim.city.dataset import Recipe, render_dataset
 
-    recipe = Recipe(presets, count, seed, label_range)
+    recipe = Recipe(presets, count, seed, label_range, outfit=outfit)
     start = time.monotonic()
     with click.progressbar(length=count, label="rendering", file=sys.stderr) as bar:
 

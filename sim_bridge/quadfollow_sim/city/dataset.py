@@ -28,6 +28,7 @@ from quadfollow_core.geometry import Intrinsics
 from quadfollow_core.resize import BACKGROUND, channels_from_classes
 from quadfollow_sim.city.city import FIELD_OF_VIEW
 from quadfollow_sim.city.looks import draw_setting
+from quadfollow_sim.city.outfits import find_look
 from quadfollow_sim.city.presets import PRESETS, find_preset
 from quadfollow_sim.city.renderer import Picture, Renderer
 from quadfollow_sim.city.views import draw_view
@@ -54,12 +55,15 @@ class Recipe:
     quality: int = 75
     """Of the JPEG files."""
     size: int = 256
+    outfit: str = "red"
+    """The target's, by name."""
 
     def __post_init__(self) -> None:
         if not self.presets:
             raise BadInput(f"name a preset: {', '.join(PRESETS)}")
         for name in self.presets:
             find_preset(name)
+        find_look(self.outfit)
         if self.count < 1 or self.seed < 0:
             raise BadInput(f"count is at least 1 and seed at least 0, got {self.count} and {self.seed}")
 
@@ -117,7 +121,7 @@ def _start_worker() -> None:
 
 def render_run(recipe: Recipe, folder: Path, run: int, frames: list[int]) -> int:
     """Render some frames of one run; return how many."""
-    setting = draw_setting(recipe.preset(run), _seed(recipe, run))
+    setting = draw_setting(recipe.preset(run), _seed(recipe, run), recipe.outfit)
     lens = Intrinsics.from_fov(recipe.size, recipe.size, FIELD_OF_VIEW)
     with Renderer(setting, recipe.size) as renderer:
         for frame in frames:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.random import Generator, SeedSequence
 
 from quadfollow_sim.city.mesh import Floats
-from quadfollow_sim.city.outfits import Outfit, draw_decoy, draw_outfit, draw_target
+from quadfollow_sim.city.outfits import Look, Outfit, draw_decoy, draw_outfit, draw_target, find_look
 from quadfollow_sim.city.plan import Plan, draw_plan
 from quadfollow_sim.city.presets import Preset, find_preset
 from quadfollow_sim.city.walkers import Crowd, draw_crowd
@@ -40,21 +40,21 @@ class Setting:
         return np.random.default_rng(SeedSequence([self.seed, 1000 + purpose]))
 
 
-def draw_setting(preset: str | Preset, seed: int) -> Setting:
-    """Draw a city for a preset's name (or the preset) and a seed."""
+def draw_setting(preset: str | Preset, seed: int, outfit: str = "red") -> Setting:
+    """Draw a city for a preset's name (or the preset), a seed and the name of the target's outfit."""
     chosen = find_preset(preset) if isinstance(preset, str) else preset
     plan_rng, people_rng, light_rng = (np.random.default_rng(part) for part in SeedSequence(seed).spawn(3))
     plan = draw_plan(chosen, plan_rng)
-    outfits = _draw_outfits(chosen, people_rng)
+    outfits = _draw_outfits(chosen, people_rng, find_look(outfit))
     crowd = draw_crowd(plan, outfits, chosen.pace, people_rng)
     return Setting(chosen, seed, plan, _draw_light(chosen, light_rng), outfits, crowd)
 
 
-def _draw_outfits(preset: Preset, rng: Generator) -> tuple[Outfit, ...]:
+def _draw_outfits(preset: Preset, rng: Generator, look: Look) -> tuple[Outfit, ...]:
     count = int(rng.integers(preset.people[0], preset.people[1] + 1))
     decoys = int(rng.integers(preset.decoys[0], preset.decoys[1] + 1))
     others = [draw_outfit(rng) for _ in range(count - 1 - decoys)]
-    return (draw_target(rng), *(draw_decoy(rng) for _ in range(decoys)), *others)
+    return (draw_target(rng, look), *(draw_decoy(rng, look) for _ in range(decoys)), *others)
 
 
 def _draw_light(preset: Preset, rng: Generator) -> Light:

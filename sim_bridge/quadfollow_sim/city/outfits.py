@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.random import Generator
 
+from quadfollow_core.errors import BadInput
 from quadfollow_sim.city.textures import Floats, Picture, noise, paint
 
 Colour = tuple[int, int, int]
@@ -45,7 +46,58 @@ class Outfit:
 TARGET = Outfit(
     1.6, 0.95, True, "long", (135, 108, 94), (172, 16, 16), (196, 26, 26), (74, 20, 16), (178, 20, 22), 0.0, 1.0, 0.055
 )  # fmt: skip
-"""The woman to follow: red hair, red sleeveless top, dark red-brown tights, red shoes."""
+"""Red hair, red sleeveless top, dark red-brown tights, red shoes: as QuadSim's."""
+
+_REDS: tuple[Colour, ...] = ((190, 28, 26), (150, 20, 22), (120, 24, 20), (176, 36, 60))
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Whom to follow: the target's outfit, and the colours that decoys borrow from it."""
+
+    outfit: Outfit
+    near: tuple[Colour, ...]
+    near_legs: Colour
+
+
+TARGETS = {
+    "red": Look(TARGET, _REDS, (60, 26, 22)),
+    "yellow": Look(
+        replace(
+            TARGET,
+            hair_colour=(214, 186, 60),
+            top_colour=(236, 204, 24),
+            bottom_colour=(104, 88, 14),
+            shoe_colour=(226, 196, 30),
+        ),
+        ((220, 190, 30), (196, 168, 24), (240, 214, 80), (170, 140, 16)),
+        (72, 62, 22),
+    ),
+    "blue": Look(
+        replace(
+            TARGET,
+            hair_colour=(24, 44, 176),
+            top_colour=(22, 60, 214),
+            bottom_colour=(14, 26, 92),
+            shoe_colour=(24, 52, 190),
+        ),
+        ((24, 50, 190), (18, 36, 150), (40, 70, 220), (16, 28, 116)),
+        (20, 26, 64),
+    ),
+}
+"""The outfits that a city's target can have, by name; decoys are dressed nearly like it."""
+
+
+def find_look(name: str) -> Look:
+    """Look an outfit up by its name.
+
+    Raises:
+        BadInput: there is none of that name.
+    """
+    if name not in TARGETS:
+        raise BadInput(f"no outfit named {name!r}: there are {', '.join(TARGETS)}")
+    return TARGETS[name]
+
 
 _SKIN: tuple[Colour, ...] = ((178, 132, 106), (135, 108, 94), (96, 66, 50), (196, 154, 128), (150, 104, 78))
 _DARK: tuple[Colour, ...] = (
@@ -54,7 +106,6 @@ _DARK: tuple[Colour, ...] = (
 _BRIGHT: tuple[Colour, ...] = (
     (206, 206, 198), (150, 160, 60), (60, 120, 104), (86, 130, 176), (200, 120, 44), (196, 60, 130), (120, 124, 130),
 )  # fmt: skip
-_REDS: tuple[Colour, ...] = ((190, 28, 26), (150, 20, 22), (120, 24, 20), (176, 36, 60))
 _HAIR: tuple[Colour, ...] = (
     (40, 28, 22), (24, 22, 22), (96, 62, 34), (176, 140, 84), (30, 104, 84), (84, 66, 128), (60, 110, 124),
     (120, 120, 124), (128, 76, 40),
@@ -84,20 +135,20 @@ def draw_outfit(rng: Generator) -> Outfit:
     )
 
 
-def draw_decoy(rng: Generator) -> Outfit:
-    """Dress somebody nearly like the target: red hair or red clothes, but never both from head to foot."""
+def draw_decoy(rng: Generator, look: Look) -> Outfit:
+    """Dress somebody nearly like the target: her hair or colours of her clothes, but never both from head to foot."""
     other = draw_outfit(rng)
     kind = int(rng.integers(4))
     if kind == 0:
-        return replace(other, woman=True, hair="long", hair_colour=TARGET.hair_colour)
+        return replace(other, woman=True, hair="long", hair_colour=look.outfit.hair_colour)
     if kind == 1:
-        return replace(other, top_colour=_pick(rng, _REDS), bottom_colour=(60, 26, 22), sleeve=0.0)
+        return replace(other, top_colour=_pick(rng, look.near), bottom_colour=look.near_legs, sleeve=0.0)
     if kind == 2:
-        return replace(other, top_colour=_pick(rng, _REDS), skirt=0.1, skirt_is_top=True)
-    return replace(other, bottom_colour=_pick(rng, _REDS), shoe_colour=_pick(rng, _REDS))
+        return replace(other, top_colour=_pick(rng, look.near), skirt=0.1, skirt_is_top=True)
+    return replace(other, bottom_colour=_pick(rng, look.near), shoe_colour=_pick(rng, look.near))
 
 
-def draw_target(rng: Generator) -> Outfit:
+def draw_target(rng: Generator, look: Look) -> Outfit:
     """Dress the target, her colours a little more or less bright."""
     light = float(rng.uniform(0.85, 1.12))
 
@@ -105,7 +156,8 @@ def draw_target(rng: Generator) -> Outfit:
         red, green, blue = (min(255, round(value * light)) for value in colour)
         return red, green, blue
 
-    return replace(TARGET, hair_colour=lit(TARGET.hair_colour), top_colour=lit(TARGET.top_colour))
+    outfit = look.outfit
+    return replace(outfit, hair_colour=lit(outfit.hair_colour), top_colour=lit(outfit.top_colour))
 
 
 def _pick(rng: Generator, colours: tuple[Colour, ...]) -> Colour:

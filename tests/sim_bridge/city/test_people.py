@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from quadfollow_core.errors import BadInput
 from quadfollow_sim.city.bodies import BONES, build_body
 from quadfollow_sim.city.gait import pose_bones
 from quadfollow_sim.city.looks import Setting, draw_setting
-from quadfollow_sim.city.outfits import TARGET, draw_decoy, draw_outfit
+from quadfollow_sim.city.outfits import TARGET, TARGETS, draw_decoy, draw_outfit
 
 
 def test_body_is_skinned_whole() -> None:
@@ -28,13 +29,33 @@ def test_target_is_as_described() -> None:
         assert red > 5 * max(green, blue)
 
 
-def test_decoys_are_not_the_target() -> None:
+@pytest.mark.parametrize(("name", "channel", "times"), [("red", 0, 4), ("blue", 2, 2.5)])
+def test_decoys_are_not_the_target(name: str, channel: int, times: float) -> None:
     """A decoy never has both the target's hair and her top."""
     for seed in range(200):
-        decoy = draw_decoy(np.random.default_rng(seed))
-        hair_is_red = decoy.hair_colour[0] > 4 * decoy.hair_colour[1]
-        top_is_red = decoy.top_colour[0] > 4 * decoy.top_colour[1]
-        assert not (hair_is_red and top_is_red)
+        decoy = draw_decoy(np.random.default_rng(seed), TARGETS[name])
+        others = [one for one in range(3) if one != channel]
+        like = [
+            colour[channel] > times * max(colour[one] for one in others)
+            for colour in (decoy.hair_colour, decoy.top_colour)
+        ]
+        assert not all(like)
+
+
+def test_an_outfit_changes_the_target_and_her_decoys_alone() -> None:
+    """The same city with another outfit: same plan, same walks, same passers-by."""
+    red, blue = (draw_setting("street", 3, outfit) for outfit in ("red", "blue"))
+    changed = [one != other for one, other in zip(red.outfits, blue.outfits, strict=True)]
+    assert changed[0]
+    assert sum(changed) <= 1 + red.preset.decoys[1]
+    np.testing.assert_array_equal(red.crowd.feet(7.0), blue.crowd.feet(7.0))
+    assert blue.outfits[0].top_colour[2] > 2.5 * blue.outfits[0].top_colour[0]
+
+
+def test_an_unknown_outfit_is_refused_with_those_there_are() -> None:
+    """The error names the choices."""
+    with pytest.raises(BadInput, match="red, yellow, blue"):
+        draw_setting("street", 3, "invisible")
 
 
 def test_feet_stay_on_the_ground() -> None:
