@@ -19,7 +19,7 @@ endif
 # Tests that load TensorFlow run in a process of their own: beside it OpenGL cannot draw the city.
 TENSORFLOW := tests/training tests/export
 
-.PHONY: help setup demo test test-slow lint bench image-test triton-test clean
+.PHONY: help setup demo test test-slow lint bench docs image-test triton-test clean
 
 help: ## say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ test: lint ## lint, then every test but the slow ones
 test-slow: setup ## the slow tests: closed loop, training, containers
 	$(BIN)/pytest -m slow $(TENSORFLOW)
 	$(BIN)/pytest -m slow $(addprefix --ignore=,$(TENSORFLOW))
+
+docs: setup ## build the documentation into out/site, refusing broken links
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 lint: setup ## ruff, mypy and the import rules
 	$(BIN)/ruff check .

@@ -1,0 +1,117 @@
+"""The documentation: it builds without a broken link, its commands exist, its programs run."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from quadfollow_core.cli import quadfollow
+from quadfollow_server.running import RunningServer
+from quadfollow_server.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+PLACEHOLDERS = re.compile(r"[…]|\.\.\.")
+
+
+def blocks(page: Path, *languages: str) -> Iterator[str]:
+    """A page's code in one of these languages."""
+    for language, code in BLOCK.findall(page.read_text()):
+        if language in languages:
+            yield code
+
+
+def build(source: Path, site: Path) -> subprocess.CompletedProcess[str]:
+    """Build the site as `make docs` does."""
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--config-file", "mkdocs.yml", "--site-dir", site]
+    return subprocess.run([str(word) for word in command], cwd=source, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of the site's sources."""
+    shutil.copy(ROOT / "mkdocs.yml", tmp_path)
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    return tmp_path
+
+
+def test_the_site_builds_without_a_warning(copy: Path) -> None:
+    """Every link and anchor leads somewhere; the commands' help is among the pages."""
+    built = build(copy, copy / "site")
+    assert built.returncode == 0, built.stderr
+    assert "quadfollow data render" in (copy / "site" / "commands.html").read_text()
+
+
+def test_a_broken_link_is_refused(copy: Path) -> None:
+    """Negative control: a link to a heading that isn't there ends the build."""
+    with (copy / "docs" / "index.md").open("a") as page:
+        page.write("\n[gone](wire.md#no-such-heading)\n")
+    built = build(copy, copy / "site")
+    assert built.returncode != 0
+    assert "no-such-heading" in built.stderr
+
+
+def written_commands() -> Iterator[tuple[str, str]]:
+    """Every `quadfollow …` line in the documentation's shell blocks, with its page."""
+    for page in PAGES:
+        for code in blocks(page, "sh"):
+            for line in code.replace("\\\n", " ").splitlines():
+                if line.startswith("quadfollow ") and not PLACEHOLDERS.search(line):
+                    yield page.name, line
+
+
+@pytest.mark.parametrize(("page", "line"), sorted(set(written_commands())))
+def test_every_command_in_the_documentation_exists(page: str, line: str, tmp_path: Path) -> None:
+    """The command and its options are known and their values of the right kind; nothing is carried out."""
+    words = [word for word in shlex.split(line, comments=True)[1:] if word != "&"]
+    command: click.Command = quadfollow
+    context = click.Context(quadfollow, info_name="quadfollow")
+    while isinstance(command, click.Group):
+        found = command.get_command(context, words.pop(0))
+        assert found is not None, f"{page}: {line}"
+        command = found
+        context = click.Context(command, info_name=command.name, parent=context)
+    for parameter in command.params:
+        if isinstance(parameter.type, click.Path):
+            parameter.type.exists = False
+    command.parse_args(context, words)
+
+
+def test_an_unknown_option_would_be_noticed() -> None:
+    """Negative control of the test above."""
+    command = quadfollow.get_command(click.Context(quadfollow), "fly")
+    assert command is not None
+    with pytest.raises(click.NoSuchOption):
+        command.parse_args(click.Context(command), ["--no-such-option"])
+
+
+def programs() -> Iterator[tuple[str, str]]:
+    """The documentation's Python programs, with their page."""
+    for page in PAGES:
+        for number, code in enumerate(blocks(page, "python"), 1):
+            yield f"{page.name}-{number}", code
+
+
+@pytest.mark.parametrize(("name", "code"), sorted(programs()))
+def test_every_program_in_the_documentation_runs(name: str, code: str, tmp_path: Path) -> None:
+    """As it stands, against a real server: only the ports are changed for free ones."""
+    models = (str(ROOT / "models" / "follow-256.onnx"),)
+    start = "from quadfollow_sim.drawn import DrawnSource\njpeg_bytes = jpeg = DrawnSource().read(56).image\n"
+    with RunningServer(Settings(models=models, port=0, zmq_port=0, pub_port=0, device="cpu")) as server:
+        for fixed, free in (("http://127.0.0.1:8000", server.url), ("tcp://127.0.0.1:5555", server.address)):
+            code = code.replace(fixed, free)
+        program = tmp_path / "program.py"
+        program.write_text(start + code)
+        done = subprocess.run(
+            [sys.executable, program], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300
+        )
+    assert done.returncode == 0, f"{name}: {done.stderr}"
