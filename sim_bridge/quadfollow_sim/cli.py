@@ -12,6 +12,7 @@ import click
 from click.core import ParameterSource
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
+MCAP = click.Path(path_type=Path, dir_okay=False)
 INTERRUPTED = 130
 CITY = "city"
 OPEN_LOOP = ("frames", "loop", "save_frames")
@@ -47,6 +48,7 @@ world_options = _options(
     click.option("--rate", default=20.0, show_default=True, help="Frames per second."),
     click.option("--depth/--no-depth", default=True, show_default=True, help="Whether a camera measures depth."),
     click.option("--video/--no-video", default=True, show_default=True, help="Write an MP4 with overlay."),
+    click.option("--record", type=MCAP, help="Record pictures and answers there (NAME.mcap). People are in them."),
     click.option("--log", is_flag=True, help="Keep a row per frame as JSON lines."),
     click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table."),
 )

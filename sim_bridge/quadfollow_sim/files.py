@@ -7,11 +7,11 @@ import re
 from quadfollow_core.errors import BadInput
 
 
-def require_address(server: str) -> None:
-    """Make sure that this is the address of a ZeroMQ door.
+def require_address(address: str, option: str = "--server", port: int = 5555) -> None:
+    """Make sure that this is the address of a ZeroMQ door, given by an option.
 
     Raises:
         BadInput: it is not.
     """
-    if not re.fullmatch(r"tcp://[^/\s]+:\d+|(ipc|inproc)://.+", server):
-        raise BadInput(f"--server is the address of a ZeroMQ door, such as tcp://127.0.0.1:5555, got {server!r}")
+    if not re.fullmatch(r"tcp://[^/\s]+:\d+|(ipc|inproc)://.+", address):
+        raise BadInput(f"{option} is the address of a ZeroMQ door, such as tcp://127.0.0.1:{port}, got {address!r}")

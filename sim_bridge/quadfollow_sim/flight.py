@@ -6,7 +6,7 @@ import contextlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import click
 
@@ -18,12 +18,16 @@ from quadfollow_sim.bridge import Asker, Witness, fly, require_server
 from quadfollow_sim.drawn import DrawnSource
 from quadfollow_sim.files import require_address
 from quadfollow_sim.judge import Row
+from quadfollow_sim.recording.extra import require_mcap
 from quadfollow_sim.replay import RATE, ReplaySource
 from quadfollow_sim.report import summarise
 from quadfollow_sim.signals import stopping
 from quadfollow_sim.video import VideoWriter
 from quadfollow_sim.walk import LENGTH
 from quadfollow_sim.world import FrameSource, Observation
+
+if TYPE_CHECKING:
+    from quadfollow_sim.recording.witness import FlightRecorder
 
 World = Literal["replay", "drawn"]
 VIDEO, REPORT, ROWS = "flight.mp4", "report.json", "frames.jsonl"
@@ -54,6 +58,8 @@ class FlightPlan:
     video: bool = True
     log: bool = False
     """Whether to keep a row per frame."""
+    record: Path | None = None
+    """Where to record pictures and answers as MCAP; None for nowhere."""
 
     def __post_init__(self) -> None:
         if (self.world == "replay") != (self.frames is not None):
@@ -94,12 +100,38 @@ def carry_out(plan: FlightPlan) -> dict[str, Any]:
         source = stack.enter_context(contextlib.closing(open_world(plan)))
         plan.out.mkdir(parents=True, exist_ok=True)
         film = stack.enter_context(VideoWriter(plan.out / VIDEO, plan.rate))
-        witnesses = _witnesses(plan, film, stack)
+        recorder = open_recorder(plan.record, plan.stream, stack)
+        witnesses: tuple[Witness, ...] = (*_witnesses(plan, film, stack), *recorder)
         stop = stack.enter_context(stopping())
         flight = fly(source, client, seconds=plan.seconds, ask=_asker(plan), witnesses=witnesses, stop=stop)
     report = {"plan": plan.as_dict()} | summarise(flight) | {"files": _files(plan, film)}
+    note_recording(report, recorder)
     write_whole(plan.out / REPORT, json.dumps(report, indent=1) + "\n")
     return report
+
+
+def open_recorder(path: Path | None, stream: str, stack: contextlib.ExitStack) -> tuple[FlightRecorder, ...]:
+    """Begin the recording that a flight is to leave behind; empty where it is to leave none.
+
+    Raises:
+        Unavailable: MCAP is not installed.
+        BadInput: the file cannot be written.
+    """
+    if path is None:
+        return ()
+    require_mcap()
+    from quadfollow_sim.recording.witness import FlightRecorder
+
+    recorder = stack.enter_context(FlightRecorder(path, stream))
+    click.echo(f"recording to {recorder.path}; people are in these pictures", err=True)
+    return (recorder,)
+
+
+def note_recording(report: dict[str, Any], recorder: tuple[FlightRecorder, ...]) -> None:
+    """Add what became of a flight's recording to its report, if there is one."""
+    for one in recorder:
+        report["recording"] = one.summary()
+        report["files"]["record"] = str(one.path)
 
 
 def _asker(plan: FlightPlan) -> Asker:

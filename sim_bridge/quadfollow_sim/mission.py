@@ -22,6 +22,7 @@ from quadfollow_sim.city.presets import find_preset
 from quadfollow_sim.closed_loop import ClockName, ClosedLoop
 from quadfollow_sim.eyes import Arm, Eyes, LocalEyes, NetworkEyes
 from quadfollow_sim.files import require_address
+from quadfollow_sim.flight import open_recorder
 from quadfollow_sim.measures import measure_all, measure_sortie
 from quadfollow_sim.page import draw_page
 from quadfollow_sim.pilot import Pilot, Plan
@@ -63,6 +64,8 @@ class MissionPlan:
     video: bool = True
     log: bool = False
     """Whether to keep a row per picture."""
+    record: Path | None = None
+    """Where to record pictures and answers as MCAP, a file per flight; None for nowhere."""
 
     def __post_init__(self) -> None:
         find_preset(self.preset)
@@ -81,7 +84,8 @@ class MissionPlan:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
-        return {"world": "city"} | asdict(self) | {"out": str(self.out)}
+        values = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()}
+        return {"world": "city"} | values
 
 
 def city_is_missing() -> Unavailable | None:
@@ -141,12 +145,16 @@ def _fly(plan: MissionPlan, number: int, stop: Callable[[], bool]) -> tuple[Sort
         pilot = Pilot(1 / plan.rate, Plan(safety=SafetyRule(fence=FENCE)), world.surroundings)
         pilot.order("arm")
         film = stack.enter_context(VideoWriter(folder / VIDEO, plan.rate))
-        loop = ClosedLoop(world, eyes, pilot, rate=plan.rate, witnesses=(film,) if plan.video else ())
+        recorder = open_recorder(plan.record, plan.stream, stack)
+        witnesses = (*((film,) if plan.video else ()), *recorder)
+        loop = ClosedLoop(world, eyes, pilot, rate=plan.rate, witnesses=witnesses)
         sortie = loop.fly(plan.seconds, plan.clock, stop)
     files = {
         "page": str(draw_page(sortie, folder / PAGE, f"{plan.preset}, seed {city.setting.seed}, {plan.eyes} eyes"))
     }
     files |= {"video": str(film.path)} if film.frames else {}
+    for one in recorder:
+        files["record"] = str(one.path)
     return sortie, files | (_keep_steps(sortie, folder / STEPS) if plan.log else {})
 
 

@@ -1,0 +1,114 @@
+"""Records a flight from within, in a thread of its own: neither a slow nor a full disk ever holds the flight up."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import click
+
+from quadfollow_core.errors import QuadfollowError
+from quadfollow_core.stream_client import Fate
+from quadfollow_sim.judge import Row
+from quadfollow_sim.recording.messages import Level
+from quadfollow_sim.recording.moment import moment_of_fate
+from quadfollow_sim.recording.tape import Tape
+from quadfollow_sim.world import Observation
+
+WAITING = 256
+"""Pictures that may wait for the disk; what is beyond is left out and counted."""
+PATIENCE = 0.2
+"""Seconds between two looks at whether something is to be flushed."""
+CLOSING = 10.0
+"""Seconds that the last pictures are given to reach the disk."""
+
+Seen = tuple[Observation, Fate]
+
+
+class FlightRecorder:
+    """Writes what a flight saw and was answered; use it as a context manager and as a witness of the flight.
+
+    A picture's time is that of the world's clock, counted from the time of day at the first picture.
+
+    Raises:
+        BadInput, Unavailable: the file cannot be begun.
+    """
+
+    def __init__(self, path: Path, stream: str = "", origin: str = "flight") -> None:
+        self.left_out = 0
+        """Pictures that the disk was too slow for, or that came after it was full."""
+        self.error: QuadfollowError | None = None
+        """Why nothing was recorded any more."""
+        self._tape = Tape(path, origin=origin)
+        self._stream = stream
+        self._start: float | None = None
+        self._waiting: queue.Queue[Seen | None] = queue.Queue(WAITING)
+        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> FlightRecorder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._tape.files[0]
+
+    def __call__(self, row: Row, observation: Observation, fate: Fate) -> None:
+        """Hand a picture over; returns at once."""
+        if self.error is not None or self._waiting.full():
+            self.left_out += 1
+        else:
+            self._waiting.put_nowait((observation, fate))
+
+    def close(self) -> None:
+        """Let what waits reach the disk, and finish the file."""
+        with contextlib.suppress(queue.Full):
+            self._waiting.put(None, timeout=CLOSING)
+        self._thread.join(CLOSING)
+
+    def summary(self) -> dict[str, Any]:
+        """What became of the recording, in plain values."""
+        error = None if self.error is None else str(self.error)
+        return {"file": str(self.path), "pictures": self._tape.pictures, "left_out": self.left_out, "error": error}
+
+    def _run(self) -> None:
+        """Write until told to stop, or until the disk refuses."""
+        try:
+            with self._tape:
+                self._record()
+        except QuadfollowError as error:
+            self.error = error
+            click.echo(f"recording stopped, the flight goes on: {error}", err=True)
+
+    def _record(self) -> None:
+        while True:
+            try:
+                seen = self._waiting.get(timeout=PATIENCE)
+            except queue.Empty:
+                self._tape.tick()
+                continue
+            if seen is None:
+                return
+            self._write(*seen)
+
+    def _write(self, observation: Observation, fate: Fate) -> None:
+        if self._start is None:
+            self._start = time.time() - observation.captured
+        when = self._start + observation.captured
+        if fate.outcome == "result":
+            self._tape.write(moment_of_fate(self._stream, observation, fate, when))
+            return
+        reason = fate.body.get("reason") or fate.body.get("detail") or "no answer"
+        level: Level = "error" if fate.outcome == "error" else "warning"
+        self._tape.log(when, level, f"{observation.name} {fate.outcome}: {reason}")
