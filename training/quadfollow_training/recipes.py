@@ -106,7 +106,17 @@ REFINE_256 = replace(
 )
 """Goes on from ``follow-256`` (``--init``) with city frames, its deep layers grown wider."""
 
-RECIPES = {recipe.name: recipe for recipe in (SEED, FOLLOW_256, REFINE_256)}
+OWN_256 = replace(
+    REFINE_256,
+    name="own-256",
+    folders=None,
+    folder_shares={},
+    learning_rate=2e-3,
+    epochs=6,
+)
+"""Teaches a network that is there (``--init``) another target, from whatever sets it is given."""
+
+RECIPES = {recipe.name: recipe for recipe in (SEED, FOLLOW_256, REFINE_256, OWN_256)}
 
 
 def find_recipe(name: str) -> Recipe:
