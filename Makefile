@@ -19,10 +19,10 @@ endif
 # Tests that load TensorFlow run in a process of their own: beside it OpenGL cannot draw the city.
 TENSORFLOW := tests/training tests/export
 
-.PHONY: help setup demo test test-slow lint bench docs image-test triton-test clean
+.PHONY: help setup demo test test-slow lint bench docs image-test triton-test kubernetes-test clean
 
 help: ## say what there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make .venv with everything pinned, and install what the system lacks (PYTHON=python3.12 picks another)
 
@@ -59,6 +59,9 @@ image-test: setup ## build the serving image and run it for real, without a Dock
 
 triton-test: setup ## load the exported model repository into a real Triton server and compare answers (Debian, Ubuntu)
 	deploy/triton_test.sh
+
+kubernetes-test: setup ## build the Kubernetes overlays and hold them to Kubernetes' schemas (Node.js)
+	deploy/kubernetes_test.sh
 
 clean: ## remove the virtual environment, builds and caches
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage
