@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import sys
 from dataclasses import fields
 from typing import Any
@@ -14,6 +13,7 @@ from click.core import ParameterSource
 from quadfollow_core.codec import MAX_PIXELS
 from quadfollow_core.trackers import TRACKERS
 from quadfollow_server.access import Access
+from quadfollow_server.logs import FORMATS, set_up
 from quadfollow_server.settings import DEVICES, Settings
 
 MIB = 1024 * 1024
@@ -78,9 +78,16 @@ FILE = click.Path(exists=True, dir_okay=False)
 @click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
 )
-def serve(log_level: str, supervisor: bool, heartbeat: int | None, **options: Any) -> int:
+@click.option(
+    "--log-format",
+    type=click.Choice(FORMATS),
+    default="text",
+    show_default=True,
+    help="Lines for people, or one JSON object per line; at level debug they tell of every frame.",
+)
+def serve(log_level: str, log_format: str, supervisor: bool, heartbeat: int | None, **options: Any) -> int:
     """Serve a model over HTTP and ZeroMQ until SIGTERM or Ctrl-C."""
-    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    set_up(log_level, log_format)
     access = Access(**{field.name: options.pop(field.name) for field in fields(Access)})
     for what in ("max_body", "max_waiting"):
         options[f"{what}_bytes"] = round(options.pop(f"{what}_mb") * MIB)

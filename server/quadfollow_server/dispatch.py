@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 
 from quadfollow_core.errors import Overloaded, QuadfollowError
 from quadfollow_core.request import Result
+from quadfollow_server.frame_log import tell_frame, tell_outcome
 from quadfollow_server.jobs import Dropped, Job, Outcome, Reason, as_known
 from quadfollow_server.metrics import Metrics
 from quadfollow_server.models import Models
@@ -76,6 +77,7 @@ class Dispatcher:
 
     def submit(self, job: Job) -> None:
         """Take a frame; what becomes of it is delivered, refusals too."""
+        tell_frame("received", job, bytes=job.size)
         with self._state:
             if self._closing:
                 return self._drop(job, "shutdown")
@@ -160,6 +162,7 @@ class Dispatcher:
 
     def _answer(self, job: Job) -> Outcome:
         queued_ms = job.held_ms
+        tell_frame("begun", job, queue_ms=queued_ms)
         self._tracks.prepare(job)
         if job.expired(self._settings.queue_seconds):
             return Dropped("deadline", queued_ms)
@@ -198,6 +201,7 @@ class Dispatcher:
                 self._metrics.count(job.door, "dropped", outcome.reason)
             case QuadfollowError():
                 self._metrics.count(job.door, "error", outcome.code)
+        tell_outcome(job, outcome)
         job.deliver(outcome)
         if isinstance(outcome, Result) and job.lane is not None:
             for publish in self._publish:

@@ -16,7 +16,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from quadfollow_core.errors import Overloaded, QuadfollowError
-from quadfollow_core.request import Result
+from quadfollow_core.request import MAX_NAME, Result
+from quadfollow_server.frame_log import tell_refusal
 from quadfollow_server.http_request import PNG, Asked, read_request
 from quadfollow_server.jobs import INTERNAL, Dropped, Job, Outcome
 from quadfollow_server.live_door import LiveDoor
@@ -69,6 +70,7 @@ class HttpDoor:
             return Response(status_code=400)
         except QuadfollowError as error:
             self._service.metrics.count(DOOR, "error", error.code)
+            tell_refusal(DOOR, error, id=request.query_params.get("id", "")[:MAX_NAME] or None)
             return problem(error)
         match await self._ask(asked, request):
             case Result() as result:

@@ -9,8 +9,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from quadfollow_core.request import Result
 from quadfollow_server.segmenter import Segmenter
 
-SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5)
-"""Bucket edges that tell a fast stage from a slow one at video rates."""
+SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 10.0, 30.0)
+"""Bucket edges that tell a fast stage from a slow one at video rates, and a long wait from one without end."""
 
 
 class Metrics:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
-import json
 import logging
 import os
 import signal
@@ -23,6 +22,7 @@ from quadfollow_server.http_gate import guarded
 from quadfollow_server.http_protocol import HttpServer
 from quadfollow_server.keys import Clients
 from quadfollow_server.live_view import LiveView
+from quadfollow_server.logs import Facts
 from quadfollow_server.metrics import Metrics
 from quadfollow_server.model_keeper import ModelKeeper
 from quadfollow_server.models import Loader, Models, load_models
@@ -72,7 +72,7 @@ class Server:
             NotFound, BadModel: a model cannot be served.
         """
         self._loop = asyncio.get_running_loop()
-        log.info("settings %s", json.dumps(self._settings.as_dict()))
+        log.info("settings %s", Facts(**self._settings.as_dict()))
         access = self._settings.access
         clients = None if access.keys is None else Clients(Path(access.keys))
         with bound(self._settings, clients) as sockets:
@@ -87,7 +87,7 @@ class Server:
             door.start()
             watching = asyncio.create_task(sockets.gate.watch((sockets.router, sockets.pub)))
             listening = asyncio.create_task(http.serve_on(sockets.http))
-            log.info("listening %s", json.dumps({"host": self._settings.host} | service.ports.as_dict()))
+            log.info("listening %s", Facts(host=self._settings.host, **service.ports.as_dict()))
             self._watch(service)
             try:
                 await self._serve(service, listening)
@@ -115,7 +115,7 @@ class Server:
     async def _keep_models(self, service: Service) -> None:
         await self._keeper.load()
         self._watch(service)
-        log.info("ready %s", json.dumps({model.contract.name: model.device.provider for model in service.models.all}))
+        log.info("ready %s", Facts(models={model.contract.name: model.device.provider for model in service.models.all}))
         await self._keeper.keep()
 
 

@@ -17,6 +17,7 @@ from quadfollow_core.codec import sniff
 from quadfollow_core.errors import LimitExceeded, Overloaded, QuadfollowError
 from quadfollow_core.request import MAX_NAME, FrameId, FrameRequest, Result, camera_header, frame_id
 from quadfollow_server.dispatch import Dispatcher
+from quadfollow_server.frame_log import tell_refusal
 from quadfollow_server.jobs import Dropped, Job, Outcome, as_known
 from quadfollow_server.metrics import Metrics
 from quadfollow_server.settings import MAX_PICTURE
@@ -90,7 +91,9 @@ class ZmqDoor:
         except Exception as error:  # noqa: BLE001  no message may stall the door
             known = as_known(error, "reading a message")
             self._metrics.count(DOOR, "error", known.code)
-            return self._send(client, Result(error_body(known, *_names(parts))))
+            number, stream = _names(parts)
+            tell_refusal(DOOR, known, id=number, stream=stream)
+            return self._send(client, Result(error_body(known, number, stream)))
         if isinstance(asked, wire.Ping):
             return self._send(client, Result({"type": "pong", "id": asked.id}))
         lane = (client, asked.stream)
