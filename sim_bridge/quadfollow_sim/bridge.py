@@ -14,8 +14,8 @@ from typing import Any
 from quadfollow_core.errors import ServerGone
 from quadfollow_core.stream_client import Fate, StreamClient
 from quadfollow_sim.judge import Row, judge
-from quadfollow_sim.pace import Pace
-from quadfollow_sim.world import FrameSource, Observation, known_fields
+from quadfollow_sim.pace import Pace, Timetable
+from quadfollow_sim.world import FrameSource, Observation, Timed, known_fields
 
 DRAIN = 3.0
 """Seconds that the last frames are given to be answered."""
@@ -72,7 +72,7 @@ def fly(
         witnesses: called with every row as its fate becomes known.
         stop: asked between two frames; True ends the flight, and what is in flight is still waited for.
     """
-    clock = Pace(source.rate)
+    clock = Timetable(source.times, source.again) if isinstance(source, Timed) else Pace(source.rate)
     log = _Log(Flight(source.rate), clock, witnesses)
     while not stop() and not clock.past(seconds):
         log.settle(client.poll(min(clock.until_due(), PATIENCE)))

@@ -15,7 +15,7 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 MCAP = click.Path(path_type=Path, dir_okay=False)
 INTERRUPTED = 130
 CITY = "city"
-OPEN_LOOP = ("frames", "loop", "save_frames")
+OPEN_LOOP = ("frames", "loop", "speed", "topic", "save_frames")
 """Options of worlds that only show frames."""
 CLOSED_LOOP = ("preset", "outfit", "flights", "clock", "eyes", "tracker")
 """Options of worlds that are flown in."""
@@ -35,7 +35,13 @@ def _options(*options: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Ca
 
 
 world_options = _options(
-    click.option("--frames", type=FOLDER, help="Replay: folder of recordings, images/ (and masks/), or pictures."),
+    click.option(
+        "--frames",
+        type=click.Path(path_type=Path),
+        help="Replay: folder with images/ (and masks/) or pictures, recording (.mcap) or video.",
+    ),
+    click.option("--speed", default=1.0, show_default=True, help="Replay: so many times as fast."),
+    click.option("--topic", help="Replay: which pictures of a recording with several cameras."),
     click.option("--loop", is_flag=True, help="Replay: start over at the end."),
     click.option("--preset", default="street", show_default=True, help="City: plaza, street, crowd, dusk or wind."),
     click.option("--outfit", default="red", show_default=True, help="City: what the target wears: red, yellow, blue."),
@@ -45,7 +51,9 @@ world_options = _options(
         help="City: how the target is followed; centroid is the baseline. With --eyes network the server decides.",
     ),
     click.option("--seed", default=0, show_default=True, help="Of all that is drawn by chance."),
-    click.option("--rate", default=20.0, show_default=True, help="Frames per second."),
+    click.option(
+        "--rate", default=20.0, show_default=True, help="Frames per second. A recording or video has its own."
+    ),
     click.option("--depth/--no-depth", default=True, show_default=True, help="Whether a camera measures depth."),
     click.option("--video/--no-video", default=True, show_default=True, help="Write an MP4 with overlay."),
     click.option("--record", type=MCAP, help="Record pictures and answers there (NAME.mcap). People are in them."),

@@ -17,6 +17,7 @@ from quadfollow_core.stream_client import Fate, StreamClient
 from quadfollow_sim.bridge import Asker, Witness, fly, require_server
 from quadfollow_sim.drawn import DrawnSource
 from quadfollow_sim.files import require_address
+from quadfollow_sim.film import FilmSource
 from quadfollow_sim.judge import Row
 from quadfollow_sim.recording.extra import require_mcap
 from quadfollow_sim.replay import RATE, ReplaySource
@@ -40,9 +41,13 @@ class FlightPlan:
 
     world: World
     frames: Path | None = None
-    """Folder of recordings, for ``replay``."""
+    """Folder of recordings, MCAP file or video, for ``replay``."""
+    topic: str | None = None
+    """Which pictures of an MCAP file with several cameras."""
     rate: float = RATE
-    """Frames per second."""
+    """Frames per second; an MCAP file or a video has its own."""
+    speed: float = 1.0
+    """How many times as fast a replay goes by."""
     seconds: float | None = None
     """Length of the flight; None for all of a recording, and for one walk of the drawn street."""
     loop: bool = False
@@ -63,8 +68,10 @@ class FlightPlan:
 
     def __post_init__(self) -> None:
         if (self.world == "replay") != (self.frames is not None):
-            raise BadInput("--world replay needs --frames DIR, and no other world takes it")
-        for name in ("rate", "seconds"):
+            raise BadInput("--world replay needs --frames, and no other world takes it")
+        if self.frames is None and (self.speed != 1 or self.topic is not None):
+            raise BadInput("--speed and --topic are for replays: give --frames")
+        for name in ("rate", "seconds", "speed"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise BadInput(f"--{name} must be above zero, got {value}")
@@ -83,7 +90,17 @@ def open_world(plan: FlightPlan) -> FrameSource:
     """
     if plan.frames is None:
         return DrawnSource(plan.seconds or LENGTH, rate=plan.rate, seed=plan.seed, with_depth=plan.depth)
-    return ReplaySource(plan.frames, rate=plan.rate, loop=plan.loop, progress=_show_progress)
+    how: dict[str, Any] = {"loop": plan.loop, "progress": _show_progress}
+    if plan.frames.suffix.lower() == ".mcap" and plan.frames.is_file():
+        require_mcap()
+        from quadfollow_sim.recording.source import McapSource
+
+        return McapSource(plan.frames, topic=plan.topic, speed=plan.speed, **how)
+    if plan.topic is not None:
+        raise BadInput("--topic chooses among the cameras of an MCAP file")
+    if plan.frames.is_file():
+        return FilmSource(plan.frames, speed=plan.speed, **how)
+    return ReplaySource(plan.frames, rate=plan.speed * plan.rate, **how)
 
 
 def carry_out(plan: FlightPlan) -> dict[str, Any]:
@@ -99,7 +116,7 @@ def carry_out(plan: FlightPlan) -> dict[str, Any]:
         require_server(client)
         source = stack.enter_context(contextlib.closing(open_world(plan)))
         plan.out.mkdir(parents=True, exist_ok=True)
-        film = stack.enter_context(VideoWriter(plan.out / VIDEO, plan.rate))
+        film = stack.enter_context(VideoWriter(plan.out / VIDEO, source.rate))
         recorder = open_recorder(plan.record, plan.stream, stack)
         witnesses: tuple[Witness, ...] = (*_witnesses(plan, film, stack), *recorder)
         stop = stack.enter_context(stopping())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
 import time
+from collections.abc import Sequence
 
 
 class Pace:
@@ -23,14 +25,46 @@ class Pace:
 
     def until_due(self) -> float:
         """Seconds until the next picture is due."""
-        return max(0.0, self._number * self._period - self.elapsed())
+        return max(0.0, self._due(self._number) - self.elapsed())
 
     def tick(self) -> int:
         """Go on to the next picture and return how many were missed on the way."""
-        missed = max(0, int((self.elapsed() - self._number * self._period) / self._period))
+        missed = max(0, self._missed(self.elapsed(), self._number))
         self._number += missed + 1
         return missed
 
     def lag(self) -> float:
         """Seconds since the picture of the last tick was due."""
-        return self.elapsed() - (self._number - 1) * self._period
+        return self.elapsed() - self._due(self._number - 1)
+
+    def _due(self, number: int) -> float:
+        """Seconds from the start at which a picture is due."""
+        return number * self._period
+
+    def _missed(self, elapsed: float, number: int) -> int:
+        """How many pictures after this one are due too."""
+        return int((elapsed - number * self._period) / self._period)
+
+
+class Timetable(Pace):
+    """Counts pictures that have times of their own, from now on.
+
+    Args:
+        times: seconds at which they are due, counted from the first, never falling.
+        again: seconds after which they begin anew; None if they don't.
+    """
+
+    def __init__(self, times: Sequence[float], again: float | None = None) -> None:
+        super().__init__(1.0)
+        self._times = times
+        self._again = again
+
+    def _due(self, number: int) -> float:
+        if self._again is None:
+            return self._times[min(number, len(self._times) - 1)]
+        rounds, place = divmod(number, len(self._times))
+        return rounds * self._again + self._times[place]
+
+    def _missed(self, elapsed: float, number: int) -> int:
+        rounds, rest = (0.0, elapsed) if self._again is None else divmod(elapsed, self._again)
+        return int(rounds) * len(self._times) + bisect.bisect_right(self._times, rest) - 1 - number

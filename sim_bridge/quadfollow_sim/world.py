@@ -7,7 +7,7 @@ for a picture when one is due, and says how many it has to pass over because it 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -65,6 +65,19 @@ class FrameSource(Protocol):
 
     def close(self) -> None:
         """Give back what the world holds."""
+
+
+@runtime_checkable
+class Timed(Protocol):
+    """A world whose pictures have times of their own instead of a rate."""
+
+    @property
+    def times(self) -> Sequence[float]:
+        """When each picture is due, seconds since the first, never falling."""
+
+    @property
+    def again(self) -> float | None:
+        """Seconds after which they begin anew; None if they don't."""
 
 
 class ScriptedSource:
