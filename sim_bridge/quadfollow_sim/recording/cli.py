@@ -75,3 +75,19 @@ def _repair(broken: Path, out: Path) -> dict[str, Any]:
 
 def _shown(value: Any) -> str:
     return ", ".join(value) or "none" if isinstance(value, list) else str(value)
+
+
+@click.command()
+@click.argument("file", type=FILE)
+@click.option("--save", type=FILE, help="Write NAME.rrd instead of opening the viewer.")
+def rerun(file: Path, save: Path | None) -> None:
+    """Open a recording FILE.mcap in Rerun, or convert it; also one whose recorder was killed."""
+    from quadfollow_sim.recording.extra import require_mcap
+    from quadfollow_sim.recording.viewer import convert, show
+
+    require_mcap()
+    if save is None:
+        return show(file)
+    convert(file, save)
+    click.echo(f"{save}  {save.stat().st_size} bytes")
+    return None
