@@ -17,7 +17,7 @@ INTERRUPTED = 130
 CITY = "city"
 OPEN_LOOP = ("frames", "loop", "speed", "topic", "save_frames")
 """Options of worlds that only show frames."""
-CLOSED_LOOP = ("preset", "outfit", "flights", "clock", "eyes", "tracker")
+CLOSED_LOOP = ("preset", "outfit", "flights", "clock", "eyes", "tracker", "orders", "hold_until_armed")
 """Options of worlds that are flown in."""
 DEMO_SECONDS = 30.0
 """Length of the demo's flight through the city."""
@@ -84,6 +84,11 @@ world_options = _options(
 )
 @click.option("--server", default="tcp://127.0.0.1:5555", show_default=True, help="The server's ZeroMQ door.")
 @click.option("--stream", default="", help="Name of the stream.")
+@click.option(
+    "--orders",
+    help="City: where the pilot takes orders, see `pilot`; of this machine alone. [default: tcp://127.0.0.1:5557]",
+)
+@click.option("--hold-until-armed", is_flag=True, help="City: begin each flight with the order: quadfollow pilot arm.")
 @click.option("--model", help="Model to ask the server for. Default: the server's own.")
 @click.option("--out", type=FOLDER, default=Path("out/fly"), show_default=True, help="Where video and report go.")
 @click.option("--save-frames", type=FOLDER, help="Write the world's frames (images/, masks/) there; fly nothing.")
@@ -174,10 +179,10 @@ def _refuse_foreign(world: str) -> None:
 
 
 def _carry_out(world: str, options: Mapping[str, Any], *, again: bool = False) -> dict[str, Any]:
-    """Fly; ``again`` and again until interrupted, or until the server is gone. The last flight's report is returned."""
+    """Fly; ``again`` and again until interrupted, aborted or left by the server. Return the last report."""
     report = _carry_out_once(world, options)
     with suppress(KeyboardInterrupt):
-        while again and not (report["interrupted"] or report["server_gone"]):
+        while again and not any(report.get(end) for end in ("interrupted", "server_gone", "aborted")):
             report = _carry_out_once(world, options)
     return report
 
@@ -212,4 +217,4 @@ def _show(report: dict[str, Any], as_json: bool) -> int:
         click.echo(flights_table(report) if "flights" in report else table(report))
         for name, path in report["files"].items():
             click.echo(f"{name:8}{path}")
-    return INTERRUPTED if report["interrupted"] else 0
+    return INTERRUPTED if report["interrupted"] or report.get("aborted") else 0

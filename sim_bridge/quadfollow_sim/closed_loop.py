@@ -3,6 +3,8 @@
 In lockstep the world waits for every answer, so a flight is the same whatever the machine's speed, and latency is only
 measured. By the real clock the world goes on meanwhile: an answer steers from the moment it is there, and pictures for
 which the loop comes too late are skipped and counted. All times that steer are the world's.
+
+An operator's orders are looked at before each picture, and at least ten times a second by the real clock.
 """
 
 from __future__ import annotations
@@ -11,13 +13,15 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
+from quadfollow_core.errors import BadInput
 from quadfollow_core.stream_client import Fate
 from quadfollow_sim.airspace import Airspace
+from quadfollow_sim.craft import Craft
 from quadfollow_sim.eyes import Eyes
+from quadfollow_sim.orders.door import OrdersDoor
 from quadfollow_sim.pace import Pace
 from quadfollow_sim.pilot import Pilot
 from quadfollow_sim.sortie import Recorder, Sortie, Taken, Witness
-from quadfollow_sim.vehicle import Steering
 
 ClockName = Literal["lockstep", "real"]
 ANSWER_WITHIN = 5.0
@@ -43,38 +47,79 @@ class ClosedLoop:
         pilot: already armed, if the vehicle is to move.
         rate: pictures per second of the world's clock.
         witnesses: called with every picture whose fate is known.
+        door: where an operator's orders come in; it stays open. None: nobody gives any.
     """
 
     def __init__(
-        self, world: Airspace, eyes: Eyes, pilot: Pilot, *, rate: float, witnesses: tuple[Witness, ...] = ()
+        self,
+        world: Airspace,
+        eyes: Eyes,
+        pilot: Pilot,
+        *,
+        rate: float,
+        witnesses: tuple[Witness, ...] = (),
+        door: OrdersDoor | None = None,
     ) -> None:
         self._world = world
         self._eyes = eyes
-        self._pilot = pilot
+        self._craft = Craft(world, pilot, door)
         self._sortie = Sortie(rate)
         self._recorder = Recorder(self._sortie, witnesses)
         self._answered = 0.0
         self._wait = ANSWER_WITHIN
 
-    def fly(self, seconds: float, clock: ClockName = "lockstep", stop: Stop = lambda: False) -> Sortie:
-        """Fly until ``seconds`` of the world's clock are over, ``stop`` says so, or nobody answers any more."""
-        over = stop if clock == "lockstep" else _either(stop, lambda: self._world.time >= seconds)
-        if clock == "lockstep":
-            self._in_lockstep(round(seconds * self._sortie.rate), over)
-        else:
-            self._beside_the_real_clock(over)
+    def fly(
+        self, seconds: float, clock: ClockName = "lockstep", stop: Stop = lambda: False, *, until_armed: bool = False
+    ) -> Sortie:
+        """Fly until ``seconds`` of the world's clock are over, ``stop`` or an abort ends it, or nobody answers.
+
+        Args:
+            seconds: length of the flight.
+            clock: whether the world waits for answers.
+            stop: ends the flight once it says so.
+            until_armed: whether the flight begins with the order that arms the pilot. Until then, in lockstep the world
+                stands still; by the real clock it goes on, and the vehicle hovers and looks.
+
+        Raises:
+            BadInput: the flight is to begin with an order, and there is no door for any.
+        """
+        if until_armed and not self._craft.takes_orders:
+            raise BadInput("a flight that begins with an order needs a door for orders")
+        pace = Pace(self._sortie.rate)
+        self._answered = self._world.time
+        self._craft.attend(late=True)
+        armed = not until_armed or self._is_armed(clock, pace, stop)
+        begun = self._world.time
+        if armed and clock == "lockstep":
+            self._in_lockstep(begun, round(seconds * self._sortie.rate), stop)
+        elif armed:
+            self._beside_the_real_clock(pace, _either(stop, lambda: self._world.time >= begun + seconds))
         self._drain()
         self._sortie.interrupted = stop()
-        self._sortie.seconds = self._world.time
+        self._sortie.aborted, self._sortie.orders = self._craft.is_aborted, self._craft.orders
+        self._sortie.seconds = self._world.time - begun
         self._sortie.collisions = self._world.collisions
         self._sortie.server_gone = self._gone() or (self._silent(SILENCE) and not self._eyes.answers())
         return self._sortie
 
-    def _in_lockstep(self, pictures: int, stop: Stop) -> None:
+    def _is_armed(self, clock: ClockName, pace: Pace, stop: Stop) -> bool:
+        """Wait for the order that arms the pilot, recording nothing; False where something else ended that."""
+        over = _either(stop, lambda: self._craft.mode != "disarmed")
+        self._recorder.recording = False
+        if clock == "lockstep":
+            while not over():
+                self._craft.attend(PATIENCE)
+        else:
+            self._beside_the_real_clock(pace, over)
+        self._recorder.recording = self._craft.mode not in ("disarmed", "aborted")
+        return self._recorder.recording
+
+    def _in_lockstep(self, begun: float, pictures: int, stop: Stop) -> None:
         for number in range(pictures):
-            self._world.advance(number / self._sortie.rate)
+            self._world.advance(begun + number / self._sortie.rate)
+            self._craft.attend()
             self._settle(self._wait_for(self._look()))
-            if stop() or self._gone():
+            if stop() or self._is_over():
                 return
 
     def _wait_for(self, number: int) -> list[Fate]:
@@ -86,14 +131,15 @@ class ClosedLoop:
         self._wait = ANSWER_WITHIN if in_time else SILENT_WITHIN
         return fates
 
-    def _beside_the_real_clock(self, stop: Stop) -> None:
-        pace = Pace(self._sortie.rate)
-        while not (stop() or self._gone()):
+    def _beside_the_real_clock(self, pace: Pace, stop: Stop) -> None:
+        while not (stop() or self._is_over()):
             fates = self._eyes.poll(min(pace.until_due(), PATIENCE))
             self._world.advance(pace.elapsed())
+            self._craft.attend()
             self._settle(fates)
             if pace.until_due() == 0:
-                self._sortie.skipped += pace.tick()
+                missed = pace.tick()
+                self._sortie.skipped += missed if self._recorder.recording else 0
                 self._look(pace.lag())
 
     def _drain(self) -> None:
@@ -113,19 +159,16 @@ class ClosedLoop:
 
     def _settle(self, fates: list[Fate]) -> None:
         """Let the pilot hear what was answered, command, and note both."""
-        now = self._world.time
         for fate in fates:
             if fate.track is not None:
-                self._answered = now
-                self._pilot.hear(fate.track, self._recorder.captured(fate), now)
-        command = self._command()
+                self._answered = self._world.time
+                self._craft.hear(fate.track, self._recorder.captured(fate))
+        command = self._craft.command()
         for fate in fates:
             self._recorder.settle(fate, command)
 
-    def _command(self) -> Steering:
-        command = self._pilot.command(self._world.own, self._world.time)
-        self._world.command(command)
-        return command
+    def _is_over(self) -> bool:
+        return self._gone() or self._craft.has_stopped
 
     def _gone(self) -> bool:
         return self._silent(GIVE_UP)

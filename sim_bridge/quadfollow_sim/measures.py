@@ -49,6 +49,8 @@ def measure_sortie(sortie: Sortie) -> dict[str, Any]:
         "outcomes": dict(Counter(step.outcome for step in steps)),
         "server_gone": sortie.server_gone,
         "interrupted": sortie.interrupted,
+        "aborted": sortie.aborted,
+        "orders": sortie.orders,
     }
 
 
@@ -123,6 +125,11 @@ def flights_table(report: dict[str, Any]) -> str:
         f"{'flight':>6}{'seed':>6}{'in view':>9}{'error m':>9}{'losses':>8}{'longest':>9}{'touches':>9}{'p99 ms':>8}"
     ]
     lines += [_flight_row(flight) for flight in report["flights"]]
+    lines += [
+        f"flight {flight['number']} was aborted by order, {flight['seconds']:.1f} s after it began"
+        for flight in report["flights"]
+        if flight["aborted"]
+    ]
     overall = report["overall"]
     lines.append(f"over {overall['flights']} flights, {overall['seconds']:g} s, mean [95 % interval]:")
     names = {"in_view": "in view", "position_error_m": "position error, m", "losses": "losses", "collisions": "touches"}

@@ -24,6 +24,8 @@ from quadfollow_sim.eyes import Arm, Eyes, LocalEyes, NetworkEyes
 from quadfollow_sim.files import require_address
 from quadfollow_sim.flight import open_recorder
 from quadfollow_sim.measures import measure_all, measure_sortie
+from quadfollow_sim.orders.door import OrdersDoor
+from quadfollow_sim.orders.wire import ADDRESS, require_private
 from quadfollow_sim.page import draw_page
 from quadfollow_sim.pilot import Pilot, Plan
 from quadfollow_sim.safety import SafetyRule
@@ -59,6 +61,10 @@ class MissionPlan:
     """Whether the camera measures depth."""
     server: str = "tcp://127.0.0.1:5555"
     stream: str = ""
+    orders: str | None = None
+    """Where the pilot takes orders; None for the usual address, and nowhere if another flight takes them there."""
+    hold_until_armed: bool = False
+    """Whether each flight waits for the order that arms its pilot."""
     model: str | None = None
     out: Path = Path("out/fly")
     video: bool = True
@@ -72,6 +78,7 @@ class MissionPlan:
         find_look(self.outfit)
         make_tracker(self.tracker or "kalman")
         require_address(self.server)
+        require_private(self.orders or ADDRESS)
         for name in ("flights", "seconds", "rate"):
             if not getattr(self, name) > 0:
                 raise BadInput(f"--{name} must be above zero, got {getattr(self, name)}")
@@ -102,23 +109,24 @@ def city_is_missing() -> Unavailable | None:
 def carry_out_mission(plan: MissionPlan) -> dict[str, Any]:
     """Make all flights and return their report, which also lies in the plan's folder.
 
-    Ctrl-C ends the flight and those to come, not the report.
+    Ctrl-C or the order to abort ends the flight and those to come, not the report.
 
     Raises:
         ServerGone: no server answers at the plan's address; nothing was flown then.
-        Unavailable: no city can be drawn on this machine.
+        Unavailable: no city can be drawn on this machine, or orders cannot be taken where the plan says.
     """
     click.echo(f"flying {json.dumps(plan.as_dict())}", err=True)
     flights: list[dict[str, Any]] = []
     steps: list[Step] = []
-    with stopping() as stop:
+    with contextlib.ExitStack() as stack:
+        stop, door = stack.enter_context(stopping()), _open_door(plan, stack)
         for number in range(1, plan.flights + 1):
-            sortie, files = _fly(plan, number, stop)
+            sortie, files = _fly(plan, number, stop, door)
             flights.append({"number": number, "seed": plan.seed + number - 1} | measure_sortie(sortie))
             flights[-1]["files"] = files
             steps += sortie.steps
             _tell(flights[-1], plan.flights)
-            if sortie.interrupted or sortie.server_gone:
+            if sortie.interrupted or sortie.server_gone or sortie.aborted:
                 break
     report = {
         "plan": plan.as_dict(),
@@ -126,13 +134,27 @@ def carry_out_mission(plan: MissionPlan) -> dict[str, Any]:
         "flights": flights,
         "interrupted": flights[-1]["interrupted"],
         "server_gone": flights[-1]["server_gone"],
+        "aborted": flights[-1]["aborted"],
         "files": {"report": str(plan.out / REPORT)} | flights[0]["files"],
     }
     write_whole(plan.out / REPORT, json.dumps(report, indent=1) + "\n")
     return report
 
 
-def _fly(plan: MissionPlan, number: int, stop: Callable[[], bool]) -> tuple[Sortie, dict[str, str]]:
+def _open_door(plan: MissionPlan, stack: contextlib.ExitStack) -> OrdersDoor | None:
+    """The door for orders; None where nobody asked for one and another flight has the usual address."""
+    try:
+        return stack.enter_context(OrdersDoor(plan.orders or ADDRESS))
+    except Unavailable as error:
+        if plan.orders is not None or plan.hold_until_armed:
+            raise
+        click.echo(f"this flight takes no orders: {error}", err=True)
+        return None
+
+
+def _fly(
+    plan: MissionPlan, number: int, stop: Callable[[], bool], door: OrdersDoor | None
+) -> tuple[Sortie, dict[str, str]]:
     from quadfollow_sim.city.airspace import FENCE, CityAirspace
     from quadfollow_sim.city.city import City
 
@@ -143,12 +165,15 @@ def _fly(plan: MissionPlan, number: int, stop: Callable[[], bool]) -> tuple[Sort
         city = City(plan.preset, plan.seed + number - 1, outfit=plan.outfit)
         world = stack.enter_context(contextlib.closing(CityAirspace(city, with_depth=plan.depth)))
         pilot = Pilot(1 / plan.rate, Plan(safety=SafetyRule(fence=FENCE)), world.surroundings)
-        pilot.order("arm")
+        if plan.hold_until_armed:
+            click.echo(f"flight {number} waits for its order: quadfollow pilot arm{_where(plan)}", err=True)
+        else:
+            pilot.order("arm")
         film = stack.enter_context(VideoWriter(folder / VIDEO, plan.rate))
         recorder = open_recorder(plan.record, plan.stream, stack)
         witnesses = (*((film,) if plan.video else ()), *recorder)
-        loop = ClosedLoop(world, eyes, pilot, rate=plan.rate, witnesses=witnesses)
-        sortie = loop.fly(plan.seconds, plan.clock, stop)
+        loop = ClosedLoop(world, eyes, pilot, rate=plan.rate, witnesses=witnesses, door=door)
+        sortie = loop.fly(plan.seconds, plan.clock, stop, until_armed=plan.hold_until_armed)
     files = {
         "page": str(draw_page(sortie, folder / PAGE, f"{plan.preset}, seed {city.setting.seed}, {plan.eyes} eyes"))
     }
@@ -156,6 +181,10 @@ def _fly(plan: MissionPlan, number: int, stop: Callable[[], bool]) -> tuple[Sort
     for one in recorder:
         files["record"] = str(one.path)
     return sortie, files | (_keep_steps(sortie, folder / STEPS) if plan.log else {})
+
+
+def _where(plan: MissionPlan) -> str:
+    return "" if plan.orders is None else f" --orders {plan.orders}"
 
 
 def _open_eyes(plan: MissionPlan, stack: contextlib.ExitStack) -> Eyes:

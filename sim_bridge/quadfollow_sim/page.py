@@ -53,7 +53,7 @@ def _summary(sortie: Sortie) -> str:
         "never placed" if error is None else f"position off by {error:.2f} m (median)",
         f"{measures['losses']} losses, the longest {measures['longest_loss_s']:.1f} s",
         f"{measures['collisions']} touches",
-    ]
+    ] + ["aborted by order"] * sortie.aborted
     return "   ".join(parts)
 
 

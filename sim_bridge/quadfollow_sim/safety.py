@@ -31,6 +31,15 @@ _ORDERS: Mapping[tuple[Mode, Order], Mode] = {
 }
 """What each order does in each mode; ``abort`` aborts in every mode, all else changes nothing."""
 
+GOALS: Mapping[Order, Mode] = {
+    "arm": "armed",
+    "disarm": "disarmed",
+    "hold": "holding",
+    "resume": "armed",
+    "abort": "aborted",
+}
+"""The mode each order asks for."""
+
 LEAST_WINDOW = 0.5
 """Seconds for which an answer is fresh at least."""
 WINDOW_FRAMES = 4

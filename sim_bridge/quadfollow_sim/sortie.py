@@ -62,6 +62,10 @@ class Sortie:
     seconds: float = 0.0
     interrupted: bool = False
     server_gone: bool = False
+    aborted: bool = False
+    """Whether an operator's order ended it."""
+    orders: list[dict[str, Any]] = field(default_factory=list)
+    """The operator's orders that changed the pilot's mode: ``time`` on the world's clock, ``order`` and ``mode``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,8 @@ class Recorder:
 
     def __init__(self, sortie: Sortie, witnesses: tuple[Witness, ...] = ()) -> None:
         self.sortie = sortie
+        self.recording = True
+        """Whether pictures become steps; before the flight has begun they do not."""
         self._witnesses = witnesses
         self._taken: dict[int, Taken] = {}
 
@@ -100,6 +106,8 @@ class Recorder:
     def settle(self, fate: Fate, command: Steering) -> None:
         """Note a picture's fate and the command that was just given."""
         taken = self._taken.pop(fate.id)
+        if not self.recording:
+            return
         self.sortie.steps.append(_step(taken, fate, command))
         when = taken.observation.captured
         row = judge(fate, taken.observation, offered_s=when, lag_ms=1000 * taken.lag, age_ms=None)

@@ -1,0 +1,165 @@
+"""The door itself, over real sockets: who asks is answered, whatever was asked, and nobody holds it up."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import zmq
+
+from quadfollow_core.errors import BadInput, ServerGone, Unavailable
+from quadfollow_sim.orders.client import OrdersClient
+from quadfollow_sim.orders.door import MOST, OrdersDoor
+from quadfollow_sim.orders.wire import LARGEST, Question, encode_question
+from quadfollow_sim.safety import Mode, Order, obey
+
+PATIENCE = 30.0
+
+
+class Obedient:
+    """A switch and nothing else."""
+
+    def __init__(self) -> None:
+        self.mode: Mode = "disarmed"
+        self.asked = 0
+
+    def order(self, order: Order) -> Mode:
+        """Obey."""
+        self.mode = obey(self.mode, order)
+        return self.mode
+
+    def status(self) -> dict[str, Any]:
+        """The mode."""
+        self.asked += 1
+        return {"mode": self.mode}
+
+
+@contextlib.contextmanager
+def attended(door: OrdersDoor, craft: Obedient) -> Iterator[None]:
+    """Attended to by a thread."""
+    over = threading.Event()
+
+    def attend() -> None:
+        while not over.is_set():
+            door.attend(craft, 0.02)
+
+    thread = threading.Thread(target=attend)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+@pytest.fixture
+def door() -> Iterator[OrdersDoor]:
+    """A door at a free port."""
+    with OrdersDoor("tcp://127.0.0.1:*") as door:
+        yield door
+
+
+@contextlib.contextmanager
+def connected(door: OrdersDoor) -> Iterator[zmq.Socket[bytes]]:
+    """A bare socket of somebody who has no client of ours."""
+    context = zmq.Context()
+    socket = context.socket(zmq.DEALER)
+    socket.linger = 0
+    socket.connect(door.address)
+    try:
+        yield socket
+    finally:
+        context.destroy(linger=0)
+
+
+def test_orders_are_obeyed_and_answered(door: OrdersDoor) -> None:
+    """What was ordered, whether it led there, and how it stands now."""
+    with attended(door, Obedient()), OrdersClient(door.address, PATIENCE) as client:
+        assert client.status()["mode"] == "disarmed"
+        assert client.order("arm") == {
+            "type": "pilot",
+            "id": None,
+            "order": "arm",
+            "obeyed": True,
+            "mode": "armed",
+        }
+        assert client.order("hold")["mode"] == "holding"
+        refused = client.order("arm")
+        assert (refused["obeyed"], refused["mode"]) == (False, "holding")
+        assert client.order("abort")["obeyed"]
+        assert not client.order("resume")["obeyed"]
+
+
+def test_what_is_no_question_is_answered_with_its_fault(door: OrdersDoor) -> None:
+    """And the next one as if nothing had been."""
+    with attended(door, Obedient()), connected(door) as socket:
+        socket.send_multipart([b"", b"qf1", b'{"type": "order", "order": "land"}'])
+        assert socket.poll(1000 * PATIENCE)
+        assert b"bad-message" in socket.recv_multipart()[2]
+        socket.send_multipart([b"", *encode_question(Question("arm", 7))])
+        assert socket.poll(1000 * PATIENCE)
+        assert b'"id": 7, "order": "arm", "obeyed": true' in socket.recv_multipart()[2]
+
+
+def test_who_sends_too_much_is_cut_off_alone(door: OrdersDoor) -> None:
+    """A part over the limit, and one without an envelope; another client is answered."""
+    with attended(door, Obedient()), connected(door) as socket:
+        socket.send_multipart([b"", b"qf1", b" " * (LARGEST + 1)])
+        socket.send_multipart([b"qf1", b"{}"])
+        with OrdersClient(door.address, PATIENCE) as client:
+            assert client.order("arm")["obeyed"]
+
+
+def test_a_flood_is_answered_in_portions(door: OrdersDoor) -> None:
+    """One look answers so many questions at most; the others are answered by the next looks."""
+    craft = Obedient()
+    asked, answered = 3 * MOST, 0
+    with connected(door) as socket:
+        for number in range(asked):
+            socket.send_multipart([b"", *encode_question(Question(None, number))])
+        while answered < asked:
+            door.attend(craft, PATIENCE)
+            new, answered = craft.asked - answered, craft.asked
+            assert 0 < new <= MOST
+            for _ in range(new):
+                assert socket.poll(1000 * PATIENCE)
+                socket.recv_multipart()
+
+
+def test_late_orders_set_nothing_in_motion(door: OrdersDoor) -> None:
+    """Asked before anybody looked: told to ask again; an abort counts all the same."""
+    craft = Obedient()
+    with connected(door) as socket:
+        for order in ("arm", "abort"):
+            socket.send_multipart([b"", *encode_question(Question(order))])  # type: ignore[arg-type]
+            door.attend(craft, PATIENCE, late=True)
+            assert socket.poll(1000 * PATIENCE)
+        assert b"order it again" in socket.recv_multipart()[2]
+        assert b'"mode": "aborted"' in socket.recv_multipart()[2]
+
+
+def test_nobody_there_is_said_and_nothing_stays_behind() -> None:
+    """An order that nobody answered is not carried out by who comes later."""
+    with OrdersDoor("tcp://127.0.0.1:*") as door:
+        address, craft = door.address, Obedient()
+        with OrdersClient(address, 0.2) as client, pytest.raises(ServerGone, match="quadfollow fly"):
+            client.order("arm")
+        door.attend(craft, 0.2)
+        assert craft.mode == "disarmed"
+
+
+def test_a_taken_address_is_said(door: OrdersDoor) -> None:
+    """With its remedy."""
+    with pytest.raises(Unavailable, match="--orders"):
+        OrdersDoor(door.address)
+
+
+def test_an_open_address_is_refused() -> None:
+    """At both ends."""
+    with pytest.raises(BadInput):
+        OrdersDoor("tcp://0.0.0.0:5557")
+    with pytest.raises(BadInput):
+        OrdersClient("tcp://203.0.113.1:5557")
