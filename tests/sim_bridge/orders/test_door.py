@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +16,7 @@ import zmq
 from quadfollow_core.errors import BadInput, ServerGone, Unavailable
 from quadfollow_sim.orders.client import OrdersClient
 from quadfollow_sim.orders.door import MOST, OrdersDoor
-from quadfollow_sim.orders.wire import LARGEST, Question, encode_question
+from quadfollow_sim.orders.wire import ADDRESS, LARGEST, Question, encode_question
 from quadfollow_sim.safety import Mode, Order, obey
 
 PATIENCE = 30.0
@@ -91,6 +94,17 @@ def test_orders_are_obeyed_and_answered(door: OrdersDoor) -> None:
         assert (refused["obeyed"], refused["mode"]) == (False, "holding")
         assert client.order("abort")["obeyed"]
         assert not client.order("resume")["obeyed"]
+
+
+def test_the_documented_program_orders(door: OrdersDoor) -> None:
+    """As it stands in docs/orders.md, but for the port."""
+    page = (Path(__file__).parents[3] / "docs" / "orders.md").read_text()
+    program = page.split("```py\n")[1].split("```")[0].replace(ADDRESS, door.address)
+    craft = Obedient()
+    craft.order("arm")
+    with attended(door, craft):
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout == "holding\n", done.stderr
 
 
 def test_what_is_no_question_is_answered_with_its_fault(door: OrdersDoor) -> None:
