@@ -19,7 +19,7 @@ endif
 # Tests that load TensorFlow run in a process of their own: beside it OpenGL cannot draw the city.
 TENSORFLOW := tests/training tests/export
 
-.PHONY: help setup demo test test-slow lint bench docs image-test triton-test kubernetes-test clean
+.PHONY: help setup demo test test-slow lint bench docs fuzz image-test triton-test kubernetes-test clean
 
 help: ## say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ lint: setup ## ruff, mypy and the import rules
 bench: setup ## measure on this machine: answers through each door beside the network alone, what the export's rewrites bring
 	$(BIN)/python benchmarks/latency.py
 	$(BIN)/python benchmarks/rewrites.py
+
+fuzz: setup ## as much new nonsense at each door (EXAMPLES=10000); a good frame must be answered after each piece
+	QUADFOLLOW_FUZZ_EXAMPLES=$(or $(EXAMPLES),10000) $(BIN)/pytest tests/server/test_fuzz.py --timeout=0 -v
 
 image-test: setup ## build the serving image and run it for real, without a Docker daemon (root, Debian)
 	deploy/image_test.sh
