@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, cast
 
 import click
 from click.core import ParameterSource
@@ -15,7 +15,7 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 MCAP = click.Path(path_type=Path, dir_okay=False)
 INTERRUPTED = 130
 CITY = "city"
-OPEN_LOOP = ("frames", "loop", "speed", "topic", "save_frames")
+OPEN_LOOP = ("source", "frames", "loop", "speed", "topic", "save_frames")
 """Options of worlds that only show frames."""
 CLOSED_LOOP = ("preset", "outfit", "flights", "clock", "eyes", "tracker", "orders", "hold_until_armed")
 """Options of worlds that are flown in."""
@@ -91,6 +91,7 @@ world_options = _options(
 @click.option("--hold-until-armed", is_flag=True, help="City: begin each flight with the order: quadfollow pilot arm.")
 @click.option("--model", help="Model to ask the server for. Default: the server's own.")
 @click.option("--out", type=FOLDER, default=Path("out/fly"), show_default=True, help="Where video and report go.")
+@click.option("--source", help="Show a camera instead (0), a video file or rtsp://…, through OpenCV; nothing flies.")
 @click.option("--save-frames", type=FOLDER, help="Write the world's frames (images/, masks/) there; fly nothing.")
 @world_options
 def fly(world: str | None, save_frames: Path | None, as_json: bool, **options: Any) -> int:
@@ -100,7 +101,7 @@ def fly(world: str | None, save_frames: Path | None, as_json: bool, **options: A
     from quadfollow_sim.save import save_frames as save
     from quadfollow_sim.signals import terminable
 
-    world = world or ("replay" if options["frames"] else "drawn")
+    world = _take_source(world, options) or ("replay" if options["frames"] else "drawn")
     _refuse_foreign(world)
     with terminable():
         if save_frames is not None:
@@ -163,6 +164,20 @@ def demo(
     return 0 if view and code == INTERRUPTED else code
 
 
+def _take_source(world: str | None, options: dict[str, Any]) -> str | None:
+    """Turn ``--source`` into the world that shows it: a file is replayed, anything else is a camera."""
+    from quadfollow_core.errors import BadInput
+
+    if options["source"] is None:
+        return world
+    if world is not None or options["frames"] is not None:
+        raise BadInput("--source is a world of its own: leave out --world and --frames")
+    if not Path(options["source"]).exists():
+        return "camera"
+    options["frames"], options["source"] = Path(options["source"]), None
+    return "replay"
+
+
 def _refuse_foreign(world: str) -> None:
     """Refuse options that were given and mean nothing in a world.
 
@@ -199,11 +214,10 @@ def _carry_out_once(world: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _shown(world: str, options: Mapping[str, Any]) -> Any:
     """The plan of a flight over frames."""
-    from quadfollow_sim.flight import FlightPlan
+    from quadfollow_sim.flight import FlightPlan, World
 
     known = {key: value for key, value in options.items() if key not in CLOSED_LOOP}
-    kind: Literal["replay", "drawn"] = "replay" if world == "replay" else "drawn"
-    return FlightPlan(world=kind, **known)
+    return FlightPlan(world=cast(World, world), **known)
 
 
 def _show(report: dict[str, Any], as_json: bool) -> int:

@@ -15,6 +15,7 @@ from quadfollow_core.errors import BadInput
 from quadfollow_core.files import write_whole
 from quadfollow_core.stream_client import Fate, StreamClient
 from quadfollow_sim.bridge import Asker, Witness, fly, require_server
+from quadfollow_sim.camera import CameraSource
 from quadfollow_sim.drawn import DrawnSource
 from quadfollow_sim.files import require_address
 from quadfollow_sim.film import FilmSource
@@ -30,7 +31,7 @@ from quadfollow_sim.world import FrameSource, Observation
 if TYPE_CHECKING:
     from quadfollow_sim.recording.witness import FlightRecorder
 
-World = Literal["replay", "drawn"]
+World = Literal["replay", "drawn", "camera"]
 VIDEO, REPORT, ROWS = "flight.mp4", "report.json", "frames.jsonl"
 """What a flight writes into its folder."""
 
@@ -42,6 +43,8 @@ class FlightPlan:
     world: World
     frames: Path | None = None
     """Folder of recordings, MCAP file or video, for ``replay``."""
+    source: str | None = None
+    """Camera number or address, for ``camera``."""
     topic: str | None = None
     """Which pictures of an MCAP file with several cameras."""
     rate: float = RATE
@@ -69,6 +72,8 @@ class FlightPlan:
     def __post_init__(self) -> None:
         if (self.world == "replay") != (self.frames is not None):
             raise BadInput("--world replay needs --frames, and no other world takes it")
+        if (self.world == "camera") != (self.source is not None):
+            raise BadInput("--world camera needs --source, and no other world takes it")
         if self.frames is None and (self.speed != 1 or self.topic is not None):
             raise BadInput("--speed and --topic are for replays: give --frames")
         for name in ("rate", "seconds", "speed"):
@@ -88,6 +93,8 @@ def open_world(plan: FlightPlan) -> FrameSource:
     Raises:
         BadDataset: recordings that cannot be shown, with every faulty file named.
     """
+    if plan.source is not None:
+        return CameraSource(plan.source, rate=plan.rate)
     if plan.frames is None:
         return DrawnSource(plan.seconds or LENGTH, rate=plan.rate, seed=plan.seed, with_depth=plan.depth)
     how: dict[str, Any] = {"loop": plan.loop, "progress": _show_progress}
