@@ -1,0 +1,60 @@
+"""The examples, each run as a reader would run it, against a real server."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from quadfollow_server.running import RunningServer
+from quadfollow_sim.drawn import DrawnSource
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def run(name: str, *arguments: object) -> str:
+    """Run an example and return what it printed."""
+    command = [sys.executable, str(EXAMPLES / name), *map(str, arguments)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    """A picture that shows the target."""
+    seen = DrawnSource(1.0).read()
+    assert seen is not None
+    assert isinstance(seen.image, bytes)
+    path = tmp_path / "picture.jpg"
+    path.write_bytes(seen.image)
+    return path
+
+
+def test_the_http_client_finds_her(colour_server: RunningServer, picture: Path) -> None:
+    """One picture, one target."""
+    target = json.loads(run("http_client.py", picture, colour_server.url))
+    assert target["area"] > 20
+
+
+def test_the_zmq_client_finds_her(colour_server: RunningServer, picture: Path) -> None:
+    """Every picture is answered, in turn."""
+    answers = [json.loads(line) for line in run("zmq_client.py", colour_server.address, picture, picture).splitlines()]
+    assert [(answer["id"], answer["type"]) for answer in answers] == [(0, "result"), (1, "result")]
+    assert all(answer["target"]["area"] > 20 for answer in answers)
+
+
+def test_the_world_of_ones_own_is_shown(colour_server: RunningServer) -> None:
+    """Its pictures are answered and held against its truth."""
+    printed = run("custom_world.py", colour_server.address)
+    assert "answered" in printed
+    assert "target found in" in printed
+
+
+def test_every_example_is_run_here() -> None:
+    """None is forgotten."""
+    text = Path(__file__).read_text()
+    assert [path.name for path in EXAMPLES.iterdir() if path.is_file() and f'"{path.name}"' not in text] == []
