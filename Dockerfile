@@ -30,9 +30,10 @@ RUN /opt/quadfollow/bin/pip wheel --no-deps --wheel-dir /wheels . \
     && /opt/quadfollow/bin/pip uninstall --yes pip setuptools
 
 FROM ${BASE}
-# What opencv-python's wheel expects of the system.
+# What opencv-python's wheel expects of the system, and what an extra needs beside it.
+ARG PACKAGES=
 RUN apt-get update \
-    && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends libgl1 libglib2.0-0 \
+    && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends libgl1 libglib2.0-0 ${PACKAGES} \
     && rm -rf /var/lib/apt/lists/*
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin quadfollow
 # A volume mounted here is the server's user's own.
