@@ -17,7 +17,7 @@ INTERRUPTED = 130
 CITY = "city"
 OPEN_LOOP = ("source", "frames", "loop", "speed", "topic", "save_frames")
 """Options of worlds that only show frames."""
-CLOSED_LOOP = ("preset", "outfit", "flights", "clock", "eyes", "tracker", "orders", "hold_until_armed")
+CLOSED_LOOP = ("preset", "outfit", "flights", "clock", "eyes", "tracker", "orders", "hold_until_armed", "autopilot")
 """Options of worlds that are flown in."""
 DEMO_SECONDS = 30.0
 """Length of the demo's flight through the city."""
@@ -87,6 +87,13 @@ world_options = _options(
 @click.option(
     "--orders",
     help="City: where the pilot takes orders, see `pilot`; of this machine alone. [default: tcp://127.0.0.1:5557]",
+)
+@click.option(
+    "--autopilot",
+    type=click.Choice(["none", "mavlink"]),
+    default="none",
+    show_default=True,
+    help="City: mavlink flies by offboard setpoints an imitation of PX4 in this process; see the page on MAVLink.",
 )
 @click.option("--hold-until-armed", is_flag=True, help="City: begin each flight with the order: quadfollow pilot arm.")
 @click.option("--model", help="Model to ask the server for. Default: the server's own.")

@@ -16,6 +16,7 @@ from quadfollow_core.errors import BadInput, Unavailable
 from quadfollow_core.files import write_whole
 from quadfollow_core.stream_client import StreamClient
 from quadfollow_core.trackers import make_tracker
+from quadfollow_sim.airspace import Airspace
 from quadfollow_sim.bridge import require_server
 from quadfollow_sim.city.outfits import find_look
 from quadfollow_sim.city.presets import find_preset
@@ -34,6 +35,7 @@ from quadfollow_sim.sortie import Sortie, Step
 from quadfollow_sim.video import VideoWriter
 
 EyesName = Literal["network", Arm]
+AutopilotName = Literal["none", "mavlink"]
 VIDEO, PAGE, STEPS, REPORT = "flight.mp4", "flight.png", "steps.jsonl", "report.json"
 TIMEOUT = {"lockstep": 5.0, "real": 1.0}
 """Seconds after which an unanswered picture counts as lost, by clock."""
@@ -61,6 +63,8 @@ class MissionPlan:
     """Whether the camera measures depth."""
     server: str = "tcp://127.0.0.1:5555"
     stream: str = ""
+    autopilot: AutopilotName = "none"
+    """What flies the vehicle: the world itself, or an imitation of PX4 behind MAVLink, by setpoints."""
     orders: str | None = None
     """Where the pilot takes orders; None for the usual address, and nowhere if another flight takes them there."""
     hold_until_armed: bool = False
@@ -84,6 +88,8 @@ class MissionPlan:
                 raise BadInput(f"--{name} must be above zero, got {getattr(self, name)}")
         if self.clock not in get_args(ClockName) or self.seed < 0:
             raise BadInput(f"no such clock or seed: {self.clock!r}, {self.seed}")
+        if self.autopilot not in get_args(AutopilotName):
+            raise BadInput(f"no such autopilot: {self.autopilot!r}; there are {', '.join(get_args(AutopilotName))}")
         if self.eyes == "network" and self.tracker is not None:
             raise BadInput("a server's track is followed as the server was told: quadfollow serve --tracker")
         if self.eyes != "network" and self.model is not None:
@@ -172,7 +178,8 @@ def _fly(
         film = stack.enter_context(VideoWriter(folder / VIDEO, plan.rate))
         recorder = open_recorder(plan.record, plan.stream, stack)
         witnesses = (*((film,) if plan.video else ()), *recorder)
-        loop = ClosedLoop(world, eyes, pilot, rate=plan.rate, witnesses=witnesses, door=door)
+        flown = _put_behind_autopilot(plan, world, stack)
+        loop = ClosedLoop(flown, eyes, pilot, rate=plan.rate, witnesses=witnesses, door=door)
         sortie = loop.fly(plan.seconds, plan.clock, stop, until_armed=plan.hold_until_armed)
     files = {
         "page": str(draw_page(sortie, folder / PAGE, f"{plan.preset}, seed {city.setting.seed}, {plan.eyes} eyes"))
@@ -181,6 +188,15 @@ def _fly(
     for one in recorder:
         files["record"] = str(one.path)
     return sortie, files | (_keep_steps(sortie, folder / STEPS) if plan.log else {})
+
+
+def _put_behind_autopilot(plan: MissionPlan, world: Airspace, stack: contextlib.ExitStack) -> Airspace:
+    """The world as it is flown: directly, or by setpoints over MAVLink."""
+    if plan.autopilot == "none":
+        return world
+    from quadfollow_sim.mavlink.imitated import behind_mavlink
+
+    return stack.enter_context(behind_mavlink(world, lambda text: click.echo(text, err=True)))
 
 
 def _where(plan: MissionPlan) -> str:
