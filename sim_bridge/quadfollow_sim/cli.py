@@ -12,10 +12,10 @@ import click
 from click.core import ParameterSource
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
-MCAP = click.Path(path_type=Path, dir_okay=False)
+FILE = click.Path(path_type=Path, dir_okay=False)
 INTERRUPTED = 130
 CITY = "city"
-OPEN_LOOP = ("source", "frames", "loop", "speed", "topic", "save_frames")
+OPEN_LOOP = ("source", "calibration", "frames", "loop", "speed", "topic", "save_frames")
 """Options of worlds that only show frames."""
 CLOSED_LOOP = ("preset", "outfit", "flights", "clock", "eyes", "tracker", "orders", "hold_until_armed", "autopilot")
 """Options of worlds that are flown in."""
@@ -56,7 +56,7 @@ world_options = _options(
     ),
     click.option("--depth/--no-depth", default=True, show_default=True, help="Whether a camera measures depth."),
     click.option("--video/--no-video", default=True, show_default=True, help="Write an MP4 with overlay."),
-    click.option("--record", type=MCAP, help="Record pictures and answers there (NAME.mcap). People are in them."),
+    click.option("--record", type=FILE, help="Record pictures and answers there (NAME.mcap). People are in them."),
     click.option("--log", is_flag=True, help="Keep a row per frame as JSON lines."),
     click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table."),
 )
@@ -99,6 +99,7 @@ world_options = _options(
 @click.option("--model", help="Model to ask the server for. Default: the server's own.")
 @click.option("--out", type=FOLDER, default=Path("out/fly"), show_default=True, help="Where video and report go.")
 @click.option("--source", help="Show a camera instead (0), a video file or rtsp://…, through OpenCV; nothing flies.")
+@click.option("--calibration", type=FILE, help="Replay, --source: the lens, as `calibrate` wrote it; gives bearings.")
 @click.option("--save-frames", type=FOLDER, help="Write the world's frames (images/, masks/) there; fly nothing.")
 @world_options
 def fly(world: str | None, save_frames: Path | None, as_json: bool, **options: Any) -> int:

@@ -15,6 +15,7 @@ from quadfollow_core.errors import BadInput
 from quadfollow_core.files import write_whole
 from quadfollow_core.stream_client import Fate, StreamClient
 from quadfollow_sim.bridge import Asker, Witness, fly, require_server
+from quadfollow_sim.calibration import load_calibration
 from quadfollow_sim.camera import CameraSource
 from quadfollow_sim.drawn import DrawnSource
 from quadfollow_sim.files import require_address
@@ -45,6 +46,8 @@ class FlightPlan:
     """Folder of recordings, MCAP file or video, for ``replay``."""
     source: str | None = None
     """Camera number or address, for ``camera``."""
+    calibration: Path | None = None
+    """The lens of pictures that come without their camera."""
     topic: str | None = None
     """Which pictures of an MCAP file with several cameras."""
     rate: float = RATE
@@ -161,11 +164,16 @@ def note_recording(report: dict[str, Any], recorder: tuple[FlightRecorder, ...])
 def _asker(plan: FlightPlan) -> Asker:
     """Ask for the mask only where it is used: to draw it, or to measure its overlap with a truth. The track is for
     those who look on."""
-    model = {"model": plan.model} if plan.model else {}
+    model: dict[str, Any] = {"model": plan.model} if plan.model else {}
+    lens = None if plan.calibration is None else load_calibration(plan.calibration)
 
     def ask(observation: Observation) -> dict[str, Any]:
         mask = ["mask:png"] if plan.video or observation.truth is not None else []
-        return {"want": ["target", "people", "track", *mask]} | model
+        wanted = {"want": ["target", "people", "track", *mask]} | model
+        if lens is None:
+            return wanted
+        height, width = observation.pixels().shape[:2]
+        return wanted | {"camera": lens.camera(width, height)}
 
     return ask
 
