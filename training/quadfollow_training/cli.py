@@ -98,6 +98,33 @@ def train(
 
 
 @click.command()
+@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--begin", type=_MODEL, required=True, help="The .keras network that the run began with (--init).")
+@click.option(
+    "--share",
+    "shares",
+    type=float,
+    multiple=True,
+    default=(0.4, 0.5, 0.6),
+    show_default=True,
+    help="How much of the run's network to take; the best on the held-out runs is kept.",
+)
+@_MANY_DATA
+@click.option("--out", type=_FOLDER, required=True, help="The folder for the average, as of a run.")
+@_JSON
+def average(
+    run: Path, begin: Path, shares: tuple[float, ...], data: tuple[Path, ...], out: Path, as_json: bool
+) -> None:
+    """Average RUN's last network with the one it began with, which forgets less of what that one knew."""
+    try:
+        from quadfollow_training.averaging import average as mix
+    except ImportError as error:
+        raise _unavailable(error) from error
+    result = mix(run, begin, shares, data, out)
+    _print(result, as_json, _lines)
+
+
+@click.command()
 @click.argument("model", type=click.Path(exists=True, path_type=Path))
 @click.option(
     "--data",
