@@ -71,6 +71,8 @@ def _training(training: dict[str, Any]) -> str:
     recipe, data = training.get("recipe", {}), training.get("data", {})
     facts = [
         ("recipe", recipe.get("name", "unknown")),
+        *((("began with", training["begun_with"]["init"]),) if training.get("begun_with", {}).get("init") else ()),
+        *((("averaged", _averaged(training["averaged"])),) if "averaged" in training else ()),
         ("steps", "{epochs} epochs of {steps} batches of {batch}".format_map(_Unknown(recipe))),
         ("learning rate", "{learning_rate}, {schedule}".format_map(_Unknown(recipe))),
         ("augmentations", ", ".join(recipe.get("augmentations", ())) or "none"),
@@ -88,6 +90,13 @@ def _training(training: dict[str, Any]) -> str:
         else ""
     )
     return f"## Training\n\n{_table(('', ''), facts)}{command}{private}"
+
+
+def _averaged(told: dict[str, Any]) -> str:
+    """How a run's network was mixed with the one it began with."""
+    score = told.get("held_out_final", {}).get(str(told.get("share")))
+    chosen = "" if score is None else f", chosen by the held-out score ({score:.4f})"
+    return f"{told.get('share')} of the run's last network, the rest {told.get('with')}{chosen}"
 
 
 class _Unknown(dict[str, Any]):
