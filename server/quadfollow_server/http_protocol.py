@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -11,7 +13,7 @@ from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from quadfollow_server.problems import document
 from quadfollow_server.settings import MAX_HEAD, UPLOAD_SECONDS
@@ -20,12 +22,15 @@ GRACE_SECONDS = 1
 """Time that requests under way get to end once the server stops."""
 MAX_MESSAGE = 4096
 """Bytes of the longest message that is taken from a WebSocket."""
+CLIENTS_DOING = frozenset({"Invalid HTTP request received.", "Unsupported upgrade request."})
+"""What uvicorn would log at each nonsense that a client sends: as many lines as a stranger likes."""
 
 
 class BoundedHead(HttpToolsProtocol):
     """Refuses a request whose line and headers, or trailers, go on for too long: httptools collects them for ever.
 
-    A connection that does not bring a head to its end in time is closed.
+    A connection that does not bring a head to its end in time is closed. When a connection is lost, all requests that
+    came over it hear of that, not only the last one.
     """
 
     max_connections = 512
@@ -33,6 +38,10 @@ class BoundedHead(HttpToolsProtocol):
     _in_head = True
     _moved_on = False
     _patience: asyncio.TimerHandle | None = None
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._unanswered: deque[RequestResponseCycle] = deque()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first head, or turn away one connection too many."""
@@ -44,8 +53,11 @@ class BoundedHead(HttpToolsProtocol):
             self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no more."""
+        """Wait no more, and have nothing more written for requests that were sent one after the other."""
         self._head_ended()
+        for cycle in self._unanswered:
+            cycle.disconnected = True
+            cycle.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -67,7 +79,12 @@ class BoundedHead(HttpToolsProtocol):
         """Note that the head has ended."""
         self._in_head, self._moved_on = False, True
         self._head_ended()
+        before = self.cycle
         super().on_headers_complete()
+        while self._unanswered and self._unanswered[0].response_complete:
+            self._unanswered.popleft()
+        if self.cycle is not before:
+            self._unanswered.append(self.cycle)
 
     def on_body(self, body: bytes) -> None:
         """Note that the body goes on."""
@@ -78,6 +95,10 @@ class BoundedHead(HttpToolsProtocol):
         """Note that the next head may begin."""
         self._in_head, self._moved_on = True, True
         super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP as every other error is answered."""
+        self._turn_away(400, "bad-message", msg)
 
     def _await_head(self) -> None:
         if self._patience is None and not self.transport.is_closing():
@@ -113,6 +134,7 @@ class HttpServer(uvicorn.Server):
     """uvicorn on a socket that is already bound; signals are ours to handle."""
 
     def __init__(self, app: ASGIApp, max_connections: int, **options: Any) -> None:
+        logging.getLogger("uvicorn.error").addFilter(_is_news)
         super().__init__(
             uvicorn.Config(
                 app,
@@ -138,3 +160,7 @@ class HttpServer(uvicorn.Server):
     async def serve_on(self, listening: socket.socket) -> None:
         """Serve until ``should_exit`` is set, then let requests under way end."""
         await self.serve([listening])
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return record.msg not in CLIENTS_DOING

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -338,3 +339,37 @@ def test_overload_and_a_missed_deadline_say_when_to_come_back(
         assert problem["reason"] == "deadline"
         assert crowded.headers["retry-after"] == late.result().headers["retry-after"] == "1"
         assert first.result().status_code == 200
+
+
+def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What the HTTP door has logged."""
+    return [record.getMessage() for record in caplog.records if record.name.startswith("uvicorn")]
+
+
+def test_requests_of_a_client_that_leaves_leave_no_trace(
+    constant: Callable[..., Any], gate: Any, png: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of two requests sent at once over a connection that is reset, the first is answered to nobody, in silence."""
+    request = b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(png) + png
+    with RunningServer(segmenters=[constant(gate)]) as server, httpx.Client(base_url=server.url) as http:
+        with socket.create_connection(("127.0.0.1", server.service.ports.http), timeout=30) as raw:
+            raw.sendall(2 * request)
+            gate.wait_reached()
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        for _ in range(3):
+            http.get("/livez").raise_for_status()
+        gate.open()
+        http.post("/segment", content=png).raise_for_status()
+    assert complaints(caplog) == []
+
+
+def test_nonsense_leaves_no_lines_in_the_log(
+    server: RunningServer, http: httpx.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Strangers could fill the disk with what they send: they get a problem document, and the log gets nothing."""
+    for noise in (b"\x16\x03\x01\r\n\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n"):
+        with socket.create_connection(("127.0.0.1", server.service.ports.http), timeout=30) as raw:
+            raw.sendall(noise)
+            assert raw.recv(65536).startswith(b"HTTP/1.1 ")
+    http.get("/livez").raise_for_status()
+    assert complaints(caplog) == []
