@@ -63,6 +63,8 @@ class FrameRequest:
     min_area: int | None = None
     truth: tuple[float, float, float] | None = None
     """Where a simulator's target really is, world frame, metres: shown and published, never used to answer."""
+    traceparent: str | None = None
+    """The client's span that this frame belongs to (W3C Trace Context), for a server that traces."""
 
     def rule(self, default: Rule) -> Rule:
         """The decision rule for this frame: the model's own where the request names none."""
@@ -136,6 +138,7 @@ def parse_request(header: Mapping[str, Any], image: Bytes, depth_data: Bytes | N
         threshold=_integer(header, "threshold", 1, 255),
         min_area=_integer(header, "min_area", 1, MAX_PIXELS),
         truth=_truth(header.get("truth")),
+        traceparent=_traceparent(header.get("traceparent")),
     )
 
 
@@ -258,6 +261,11 @@ def _truth(value: object) -> tuple[float, float, float] | None:
         return None
     x, y, z = _numbers(_object(value, "truth").get("target"), "truth.target", 3)
     return x, y, z
+
+
+def _traceparent(value: object) -> str | None:
+    """As W3C has it, one that makes no sense is passed over and no reason to refuse."""
+    return value if isinstance(value, str) and len(value) <= MAX_NAME else None
 
 
 def _depth_header(value: object) -> DepthHeader | None:

@@ -14,7 +14,7 @@ from quadfollow_core.codec import MAX_PIXELS
 from quadfollow_core.trackers import TRACKERS
 from quadfollow_server.access import Access
 from quadfollow_server.logs import FORMATS, set_up
-from quadfollow_server.settings import DEVICES, Settings
+from quadfollow_server.settings import DEVICES, TRACES, Settings
 
 MIB = 1024 * 1024
 FILE = click.Path(exists=True, dir_okay=False)
@@ -84,6 +84,13 @@ FILE = click.Path(exists=True, dir_okay=False)
     default="text",
     show_default=True,
     help="Lines for people, or one JSON object per line; at level debug they tell of every frame.",
+)
+@click.option(
+    "--traces",
+    type=click.Choice(TRACES),
+    default="off",
+    show_default=True,
+    help="OpenTelemetry's spans of every frame: to OTEL_EXPORTER_OTLP_ENDPOINT, or to stderr.",
 )
 def serve(log_level: str, log_format: str, supervisor: bool, heartbeat: int | None, **options: Any) -> int:
     """Serve a model over HTTP and ZeroMQ until SIGTERM or Ctrl-C."""

@@ -31,6 +31,7 @@ TURN_SECONDS = 0.25
 """Longest time for which an idle worker shows no sign of life."""
 
 Publish = Callable[[Job, Result], None]
+Trace = Callable[[Job, Outcome], None]
 
 
 class Dispatcher:
@@ -42,13 +43,17 @@ class Dispatcher:
         settings: gives ``max_waiting``, ``max_waiting_per_client``, ``max_waiting_bytes``, ``queue_seconds``,
             ``max_pixels`` and ``tracker``.
         publish: each is given every result that belongs to a stream, once its client has it.
+        trace: given every frame's outcome, once its client has it; None where nobody traces.
     """
 
-    def __init__(self, models: Models, metrics: Metrics, settings: Settings, *publish: Publish) -> None:
+    def __init__(
+        self, models: Models, metrics: Metrics, settings: Settings, *publish: Publish, trace: Trace | None = None
+    ) -> None:
         self._models = models
         self._metrics = metrics
         self._settings = settings
         self._publish = publish
+        self._trace = trace
         self._tracks = Tracks(settings.tracker)
         self.room = Room(settings.max_waiting_bytes)
         """What the bodies of waiting requests may hold; the HTTP door's, being received, count too."""
@@ -203,6 +208,8 @@ class Dispatcher:
                 self._metrics.count(job.door, "error", outcome.code)
         tell_outcome(job, outcome)
         job.deliver(outcome)
+        if self._trace is not None:
+            self._trace(job, outcome)
         if isinstance(outcome, Result) and job.lane is not None:
             for publish in self._publish:
                 publish(job, outcome)

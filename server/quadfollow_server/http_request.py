@@ -56,6 +56,7 @@ async def read_request(request: Request, max_bytes: int, take: Callable[[int], N
     if overlay and not picture:
         raise BadMessage(f"overlay=1 answers a picture: it needs the header 'Accept: {PNG}'")
     header = _header(query, "png" if picture and not overlay else _mask(query))
+    header["traceparent"] = request.headers.get("traceparent")
     try:
         async with asyncio.timeout(UPLOAD_SECONDS):
             frame = await _read_frame(request, header, _within(request, max_bytes, take))

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from quadfollow_core.errors import NotFound, QuadfollowError
+from quadfollow_server.memory import give_back
 from quadfollow_server.models import Loader, model_paths
 from quadfollow_server.service import Service
 from quadfollow_server.settings import Settings
@@ -69,6 +70,7 @@ class ModelKeeper:
                 self._service.metrics.reload("done")
                 versions = {model.contract.name: model.version for model in self._service.models.all}
                 log.info("reloaded (%s) %s", reason, json.dumps(versions))
+            await _in_thread(give_back)
 
     async def _reason(self) -> str:
         """Wait until a reload is asked for, or until files have changed and come to rest."""

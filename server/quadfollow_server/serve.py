@@ -23,11 +23,13 @@ from quadfollow_server.http_protocol import HttpServer
 from quadfollow_server.keys import Clients
 from quadfollow_server.live_view import LiveView
 from quadfollow_server.logs import Facts
+from quadfollow_server.memory import map_large_blocks
 from quadfollow_server.metrics import Metrics
 from quadfollow_server.model_keeper import ModelKeeper
 from quadfollow_server.models import Loader, Models, load_models
 from quadfollow_server.service import Service
 from quadfollow_server.settings import Settings
+from quadfollow_server.traces import Traces, open_traces
 from quadfollow_server.zmq_door import Publisher, ZmqDoor
 
 log = logging.getLogger(__name__)
@@ -75,10 +77,11 @@ class Server:
         log.info("settings %s", Facts(**self._settings.as_dict()))
         access = self._settings.access
         clients = None if access.keys is None else Clients(Path(access.keys))
+        traces = open_traces(self._settings.traces)
         with bound(self._settings, clients) as sockets:
             for warning in access.warnings(sockets.address):
                 log.warning(warning)
-            service = _assemble(self._settings, sockets)
+            service = _assemble(self._settings, sockets, traces)
             self._keeper = ModelKeeper(service, self._load)
             door = ZmqDoor(sockets.router, service.dispatcher, service.metrics, self._settings.max_body_bytes)
             app = guarded(build_app(service), access, clients, sockets.address, service.metrics)
@@ -98,6 +101,8 @@ class Server:
                 door.stop()
                 http.should_exit = True
                 await listening
+                if traces is not None:
+                    traces.close()
                 log.info("stopped")
 
     async def _serve(self, service: Service, listening: asyncio.Task[None]) -> None:
@@ -134,6 +139,7 @@ def serve(settings: Settings, heartbeat: int | None = None) -> None:
     if sys.platform != "win32":
         handlers[signal.SIGHUP] = lambda: server.stop() if terminal.is_gone else server.reload()
     _trace_native_calls()
+    map_large_blocks()
     with _restored(handlers):
         run(server, handlers)
         _leave()
@@ -190,9 +196,10 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-def _assemble(settings: Settings, sockets: Sockets) -> Service:
+def _assemble(settings: Settings, sockets: Sockets, traces: Traces | None) -> Service:
     models, metrics = Models(), Metrics()
     sockets.gate.metrics = metrics
     live = LiveView(metrics, settings.max_viewers)
-    dispatcher = Dispatcher(models, metrics, settings, Publisher(sockets.pub).publish, live.show)
+    publish = (Publisher(sockets.pub).publish, live.show)
+    dispatcher = Dispatcher(models, metrics, settings, *publish, trace=None if traces is None else traces.tell)
     return Service(settings, sockets.ports, models, metrics, dispatcher, live)

@@ -12,6 +12,7 @@ from quadfollow_core.trackers import make_tracker
 from quadfollow_core.wire import MAX_HEADER
 from quadfollow_server.access import Access
 
+TRACES = ("off", "otlp", "console")
 DEVICES = ("auto", "cpu", "cuda", "tensorrt")
 UPLOAD_SECONDS = 10.0
 """Longest time an HTTP client may take over sending one request's head, and again over its body."""
@@ -54,6 +55,8 @@ class Settings:
     """Whether a model whose file changed is loaded anew."""
     hang_seconds: float = 5.0
     """Longest time without a sign of life of event loop and inference, after which the server counts as hanging."""
+    traces: str = "off"
+    """Where each frame's spans go: ``off``, ``otlp`` or ``console``."""
     access: Access = field(default_factory=Access)
     """Who may reach the server, and how."""
 
@@ -70,8 +73,8 @@ class Settings:
         _require_within("queue_seconds", self.queue_seconds, 0.01, 3600)
         _require_within("max_viewers", self.max_viewers, 0, 1024)
         _require_within("hang_seconds", self.hang_seconds, 1, 3600)
-        if self.device not in DEVICES:
-            raise BadInput(f"device is one of {', '.join(DEVICES)}, got {self.device!r}")
+        _require_one_of("device", self.device, DEVICES)
+        _require_one_of("traces", self.traces, TRACES)
 
     @property
     def max_waiting_per_client(self) -> int:
@@ -101,6 +104,11 @@ class Settings:
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         return asdict(self)
+
+
+def _require_one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise BadInput(f"{name} is one of {', '.join(choices)}, got {value!r}")
 
 
 def _require_within(name: str, value: float, low: float, high: float) -> None:
