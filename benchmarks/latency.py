@@ -19,7 +19,7 @@ import numpy as np
 
 from quadfollow_core.codec import decode_image
 from quadfollow_core.resize import fit_frame
-from quadfollow_core.shipped import models_folder
+from quadfollow_core.shipped import shipped_models
 from quadfollow_core.stream_client import StreamClient
 from quadfollow_server.engine import OnnxSegmenter, load_model
 from quadfollow_server.running import RunningServer
@@ -92,7 +92,7 @@ def main(frames: int, as_json: bool) -> None:
     observation = DrawnSource().read(56)
     assert observation is not None
     assert isinstance(observation.image, bytes)
-    rows = [measure(path, observation.image, frames) for path in sorted(models_folder().glob("*.onnx"))]
+    rows = [measure(path, observation.image, frames) for path in shipped_models()]
     if as_json:
         click.echo(json.dumps({"frames": frames, "models": rows}))
         return

@@ -62,6 +62,12 @@ class Contract:
         """Model input ``(width, height)``."""
         return self.width, self.height
 
+    @property
+    def variant_of(self) -> str | None:
+        """Of which version of a model's file this is a variant of lower precision; None for the model itself."""
+        variant = self.checks.get("variant")
+        return variant.get("of") if isinstance(variant, dict) else None
+
     def to_json(self) -> str:
         """Write the contract as one JSON object."""
         return json.dumps(asdict(self), sort_keys=True)

@@ -7,6 +7,8 @@ from pathlib import Path
 from quadfollow_core.errors import NotFound
 
 DEFAULT_MODEL = "follow-256"
+PRECISIONS = ("fp16", "int8")
+"""Lower precisions in which a model can lie beside itself, such as ``follow-256.fp16.onnx``."""
 
 
 def models_folder() -> Path:
@@ -14,6 +16,17 @@ def models_folder() -> Path:
     package = Path(__file__).resolve().parent
     installed = package / "models"
     return installed if installed.is_dir() else package.parents[1] / "models"
+
+
+def shipped_models() -> list[Path]:
+    """The files of all shipped models, without their variants of lower precision."""
+    lower = tuple(f".{precision}" for precision in PRECISIONS)
+    return [path for path in sorted(models_folder().glob("*.onnx")) if not path.stem.endswith(lower)]
+
+
+def lower_precision(model: Path, precision: str) -> Path:
+    """Where a model's variant of a lower precision lies, whether or not there is one."""
+    return model.with_suffix(f".{precision}{model.suffix}")
 
 
 def find_model(name: str | None = None) -> Path:
@@ -26,5 +39,5 @@ def find_model(name: str | None = None) -> Path:
     for candidate in (Path(name), models_folder() / f"{name}.onnx"):
         if candidate.is_file():
             return candidate
-    shipped = ", ".join(sorted(path.stem for path in models_folder().glob("*.onnx"))) or "none"
+    shipped = ", ".join(path.stem for path in shipped_models()) or "none"
     raise NotFound(f"no model {name!r}: give the path of an .onnx file or a shipped model's name ({shipped})")

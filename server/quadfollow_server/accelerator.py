@@ -18,6 +18,7 @@ import onnxruntime
 
 WINDOWS = sys.platform == "win32"
 DRIVER = "nvcuda.dll" if WINDOWS else "libcuda.so.1"
+CUDA_RUNTIME = "cudart64_13.dll" if WINDOWS else "libcudart.so.13"
 INSTALL = "pip install 'quadfollow[cuda]'"
 
 
@@ -38,7 +39,7 @@ CUDA_LIBRARIES: tuple[Library, ...] = (
     ()
     if WINDOWS
     else (
-        _wheel("libcudart.so.13", "nvidia-cuda-runtime"),
+        _wheel(CUDA_RUNTIME, "nvidia-cuda-runtime"),
         _wheel("libnvrtc.so.13", "nvidia-cuda-nvrtc"),
         _wheel("libcublasLt.so.13", "nvidia-cublas"),
         _wheel("libcublas.so.13", "nvidia-cublas"),

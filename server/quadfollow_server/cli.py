@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from quadfollow_core.codec import MAX_PIXELS
 from quadfollow_core.trackers import TRACKERS
+from quadfollow_server import variants
 from quadfollow_server.access import Access
 from quadfollow_server.logs import FORMATS, set_up
 from quadfollow_server.settings import DEVICES, TRACES, Settings
@@ -38,6 +39,14 @@ FILE = click.Path(exists=True, dir_okay=False)
     show_default=True,
     help="Where inference runs; anything but auto fails rather than fall back.",
 )
+@click.option(
+    "--variant",
+    type=click.Choice(variants.NAMES),
+    default=variants.AUTO,
+    show_default=True,
+    help="How inference runs on that device; auto takes the fastest here.",
+)
+@click.option("--workers", default=1, show_default=True, help="Frames worked on at the same time.")
 @click.option(
     "--tracker",
     type=click.Choice(list(TRACKERS)),
@@ -164,12 +173,11 @@ def _installed() -> dict[str, Any]:
 
     import onnxruntime
 
-    from quadfollow_core.shipped import DEFAULT_MODEL, models_folder
+    from quadfollow_core.shipped import DEFAULT_MODEL, shipped_models
     from quadfollow_server.device import usable_devices
     from quadfollow_server.engine import read_contract
     from quadfollow_server.service import VERSION
 
-    paths = sorted(models_folder().glob("*.onnx"))
     return {
         "name": "quadfollow",
         "version": VERSION,
@@ -177,7 +185,7 @@ def _installed() -> dict[str, Any]:
         "devices": usable_devices(),
         "models": [
             {"name": path.stem, "default": path.stem == DEFAULT_MODEL, "contract": asdict(read_contract(path))}
-            for path in paths
+            for path in shipped_models()
         ],
     }
 

@@ -7,11 +7,14 @@ is switched off.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state
 
 from quadfollow_core.errors import Unavailable
 from quadfollow_server.accelerator import look
+from quadfollow_server.variants import VARIANTS, Variant
 
 PROVIDERS = {
     "cpu": ("CPUExecutionProvider",),
@@ -19,6 +22,9 @@ PROVIDERS = {
     # TensorRT leaves what it cannot run to CUDA, never to the CPU.
     "tensorrt": ("TensorrtExecutionProvider", "CUDAExecutionProvider"),
 }
+
+BATCH = "N"
+"""Name that the export gives the number of frames."""
 
 RUNTIME_ERRORS: tuple[type[Exception], ...] = (
     RuntimeError,
@@ -32,22 +38,34 @@ RUNTIME_ERRORS: tuple[type[Exception], ...] = (
 """All that onnxruntime raises: its exceptions share no base."""
 
 
-def open_session(model: bytes, device: str, threads: int = 0) -> onnxruntime.InferenceSession:
-    """Open a model on exactly the device named, one of PROVIDERS.
+def open_session(
+    model: bytes, device: str, threads: int = 0, variant: Variant | None = None
+) -> onnxruntime.InferenceSession:
+    """Open a model on exactly the device named, one of PROVIDERS, as a variant of that device; the plain one if None.
 
     Raises:
         Unavailable: the device cannot be used here; the message says what is missing and what to do.
     """
+    variant = variant or VARIANTS[device][0]
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    if variant.bound:
+        options.add_free_dimension_override_by_name(BATCH, 1)
     if device == "cpu":
         return onnxruntime.InferenceSession(model, options, providers=PROVIDERS["cpu"])
     require_accelerator(device)
     options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     try:
-        return onnxruntime.InferenceSession(model, options, providers=PROVIDERS[device], enable_fallback=0)
+        return onnxruntime.InferenceSession(model, options, providers=_with_options(device, variant), enable_fallback=0)
     except RUNTIME_ERRORS as error:
         raise Unavailable(f"device {device}: onnxruntime refuses the model there: {first_line(error)}") from error
+
+
+def _with_options(device: str, variant: Variant) -> list[tuple[str, dict[str, str]]]:
+    first, *others = PROVIDERS[device]
+    if folder := variant.options.get("trt_engine_cache_path"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    return [(first, dict(variant.options)), *((other, {}) for other in others)]
 
 
 def require_accelerator(device: str) -> None:

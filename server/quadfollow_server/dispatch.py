@@ -1,4 +1,4 @@
-"""One inference worker between the doors' event loop and the models.
+"""A few workers between the doors' event loop and the models.
 
 Frames wait in slots. A stream that wants its newest frame has one slot: a newer frame takes the place of the one
 that waits there, which is dropped. So no queue grows, whatever a client does, and every frame handed in meets
@@ -35,13 +35,15 @@ Trace = Callable[[Job, Outcome], None]
 
 
 class Dispatcher:
-    """Takes frames on the event loop, has them answered on one thread, and delivers on the event loop.
+    """Takes frames on the event loop, has them answered on its workers' threads, and delivers on the event loop.
+
+    No two frames of a stream are worked on at the same time, so a stream's answers keep the order of its frames.
 
     Args:
         models: where a frame's model is looked up.
         metrics: told each frame's outcome.
         settings: gives ``max_waiting``, ``max_waiting_per_client``, ``max_waiting_bytes``, ``queue_seconds``,
-            ``max_pixels`` and ``tracker``.
+            ``max_pixels``, ``tracker`` and ``workers``.
         publish: each is given every result that belongs to a stream, once its client has it.
         trace: given every frame's outcome, once its client has it; None where nobody traces.
     """
@@ -59,24 +61,31 @@ class Dispatcher:
         """What the bodies of waiting requests may hold; the HTTP door's, being received, count too."""
         self._waiting: dict[Hashable, Job] = {}
         self._waiting_of: Counter[Hashable] = Counter()
-        self._running: Job | None = None
+        self._running: set[Job] = set()
         self._state = threading.Condition(threading.RLock())
         self._closing = False
-        self.turned = time.monotonic()
-        """When the worker last showed that it goes on; inside a call that never returns, it does not."""
+        self._ends = 0
+        self._turned = dict.fromkeys(range(settings.workers), time.monotonic())
         self._drops: OrderedDict[Hashable, int] = OrderedDict()
         metrics.waiting.set_function(lambda: len(self._waiting))
         metrics.waiting_bytes.set_function(lambda: self.room.held)
 
+    @property
+    def turned(self) -> float:
+        """When the worker last heard of showed that it goes on; inside a call that never returns, it does not."""
+        return min(self._turned.values())
+
     def start(self) -> None:
-        """Start the worker; call it on the event loop."""
+        """Start the workers; call it on the event loop."""
         self._loop = asyncio.get_running_loop()
         self._ended = asyncio.Event()
-        threading.Thread(target=self._work, name="quadfollow-inference", daemon=True).start()
+        for worker in self._turned:
+            name = f"quadfollow-inference-{worker}"
+            threading.Thread(target=self._work, args=(worker,), name=name, daemon=True).start()
 
     @contextmanager
     def gathering(self) -> Iterator[None]:
-        """Let the worker take nothing until the block ends, so that all that has arrived competes."""
+        """Let no worker take anything until the block ends, so that all that has arrived competes."""
         with self._state:
             yield
 
@@ -134,36 +143,51 @@ class Dispatcher:
         self._drop(job, "gone")
 
     async def close(self, seconds: float) -> None:
-        """Drop what waits and take no more; give the frame being worked on so many seconds to be answered."""
+        """Drop what waits and take no more; give frames being worked on so many seconds to be answered."""
         with self._state:
             self._closing = True
             waiting, self._waiting = list(self._waiting.values()), {}
-            self._state.notify()
+            self._state.notify_all()
         for job in waiting:
             self.room.give(job.size)
             self._drop(job, "shutdown")
         with suppress(TimeoutError):
             await asyncio.wait_for(self._ended.wait(), seconds)
-        if self._running is not None:
-            self._drop(self._running, "shutdown")
+        for job in tuple(self._running):
+            self._drop(job, "shutdown")
 
-    def _work(self) -> None:
-        while (job := self._take()) is not None:
+    def _work(self, worker: int) -> None:
+        while (job := self._take(worker)) is not None:
             self._on_loop(self._deliver, job, self._answer(job))
-        self._on_loop(self._ended.set)
-
-    def _take(self) -> Job | None:
-        """Wait for frames and take the most urgent one; None when it is all over."""
+            self._finish(job)
         with self._state:
-            self.turned = time.monotonic()
-            while not (self._waiting or self._closing):
+            self._ends += 1
+            is_last = self._ends == len(self._turned)
+        if is_last:
+            self._on_loop(self._ended.set)
+
+    def _take(self, worker: int) -> Job | None:
+        """Wait for frames and take the most urgent one whose stream is free; None when it is all over."""
+        with self._state:
+            self._turned[worker] = time.monotonic()
+            while not (self._closing or (job := self._most_urgent())):
                 self._state.wait(TURN_SECONDS)
-                self.turned = time.monotonic()
-            if self._closing:
+                self._turned[worker] = time.monotonic()
+            if self._closing or job is None:
                 return None
-            job = self._running = min(self._waiting.values(), key=lambda waiting: waiting.urgency)
+            self._running.add(job)
             self._leave(job)
             return job
+
+    def _most_urgent(self) -> Job | None:
+        busy = {job.lane for job in self._running} - {None}
+        free = (job for job in self._waiting.values() if job.lane not in busy)
+        return min(free, key=lambda job: job.urgency, default=None)
+
+    def _finish(self, job: Job) -> None:
+        """Let the frame's stream go on: whoever takes a frame next may take one of it."""
+        with self._state:
+            self._running.discard(job)
 
     def _answer(self, job: Job) -> Outcome:
         queued_ms = job.held_ms

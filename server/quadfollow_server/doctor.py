@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -73,19 +73,20 @@ def text(findings: list[Finding]) -> str:
 
 
 def _look_at_runtimes() -> Finding:
-    there = [name for name in RUNTIMES if _installed(name)]
-    if len(there) > 1:
+    there = {name: found for name in RUNTIMES if (found := _installed(name))}
+    folders = [found.locate_file("onnxruntime") for found in there.values()]
+    if len(set(folders)) < len(folders):
         remedy = "pip uninstall -y onnxruntime onnxruntime-gpu, then install the one you want again"
         return Finding("runtime", f"{' and '.join(there)} overwrite each other's files", remedy)
-    return Finding("runtime", ", ".join(f"{name} {version(name)}" for name in there) or "built from source")
+    said = ", ".join(f"{name} {found.version}" for name, found in there.items())
+    return Finding("runtime", said or "built from source")
 
 
-def _installed(name: str) -> bool:
+def _installed(name: str) -> Distribution | None:
     try:
-        version(name)
+        return distribution(name)
     except PackageNotFoundError:
-        return False
-    return True
+        return None
 
 
 def _look_at_cores() -> Finding:

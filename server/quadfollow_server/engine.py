@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +13,30 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from quadfollow_core.contract import CLASSES_OUTPUT, INPUT, PROBABILITY_OUTPUT, Contract
+from quadfollow_core.contract import INPUT, Contract
 from quadfollow_core.errors import BadModel, NotFound, Unavailable
+from quadfollow_core.shipped import lower_precision
+from quadfollow_server.choice import best, measure, told
 from quadfollow_server.device import PROVIDERS, RUNTIME_ERRORS, first_line, open_session, require_in_use
+from quadfollow_server.runners import OUTPUTS, BoundRunner, OwnThread, PlainRunner, Runner
 from quadfollow_server.segmenter import Device, Plane
+from quadfollow_server.variants import AUTO, Variant, variants_of
 
 log = logging.getLogger(__name__)
 
-OUTPUTS = (CLASSES_OUTPUT, PROBABILITY_OUTPUT)
 UINT8 = "tensor(uint8)"
 
 
 @dataclass(frozen=True, slots=True)
 class OnnxSegmenter:
-    """One onnxruntime session of a model whose contract was checked; see :func:`load_model`."""
+    """One model whose contract was checked, ready to run; see :func:`load_model`."""
 
     contract: Contract
     device: Device
     source: str
     version: str
     """The first 12 hexadecimal digits of the file's SHA-256."""
-    session: onnxruntime.InferenceSession
+    run: Runner
 
     def segment(self, image: NDArray[np.uint8]) -> tuple[Plane, Plane]:
         """Segment one image; see :meth:`quadfollow_server.segmenter.Segmenter.segment`.
@@ -42,16 +45,16 @@ class OnnxSegmenter:
             Unavailable: the runtime failed, such as for want of memory on the device.
         """
         try:
-            classes, probability = self.session.run(OUTPUTS, {INPUT: image[None]})
+            return self.run(image)
         except RUNTIME_ERRORS as error:
             raise Unavailable(f"inference failed on {self.device.provider}: {first_line(error)}") from error
-        return classes[0], probability[0]
 
 
-def load_model(path: Path, device: str = "auto", threads: int = 0) -> OnnxSegmenter:
+def load_model(path: Path, device: str = "auto", threads: int = 0, variant: str = AUTO) -> OnnxSegmenter:
     """Load a model, check its contract and run it once on ``auto``, ``cpu``, ``cuda`` or ``tensorrt``.
 
-    ``auto`` takes CUDA where it really works and the CPU otherwise, and says so in ``device.reason``.
+    ``auto`` takes CUDA where it really works and the CPU otherwise, and says so in ``device.reason``. Of the device's
+    variants the one that is fastest here is taken, unless one is asked for by name.
 
     Raises:
         NotFound: there is no such file.
@@ -59,15 +62,13 @@ def load_model(path: Path, device: str = "auto", threads: int = 0) -> OnnxSegmen
         Unavailable: the device asked for cannot be used here; never a silent fall-back.
     """
     file = _read(path)
-    contract = _judge(file)
+    order = _Order(path, file, _judge(file), device, threads, variant)
     if device != "auto":
-        return _start(file, contract, Device(device, PROVIDERS[device][0], "asked for"), device, threads)
+        return _load(order, device, "asked for")
     try:
-        taken = Device(device, PROVIDERS["cuda"][0], "auto took CUDA because it works here")
-        return _start(file, contract, taken, "cuda", threads)
+        return _load(order, "cuda", "auto took CUDA because it works here")
     except Unavailable as error:
-        reason = f"auto took the CPU because CUDA is not usable: {error}"
-        return _start(file, contract, Device(device, PROVIDERS["cpu"][0], reason), "cpu", threads)
+        return _load(order, "cpu", f"auto took the CPU because CUDA is not usable: {error}")
 
 
 def read_contract(path: Path) -> Contract:
@@ -85,6 +86,11 @@ class _File:
 
     name: str
     data: bytes
+
+    @property
+    def version(self) -> str:
+        """The first 12 hexadecimal digits of its SHA-256."""
+        return hashlib.sha256(self.data).hexdigest()[:12]
 
 
 def _read(path: Path) -> _File:
@@ -128,13 +134,80 @@ def _fits(shape: Sequence[int | str | None], size: list[int]) -> bool:
     return all(not isinstance(side, int) or side == want for side, want in zip(shape[1:], size, strict=True))
 
 
-def _start(file: _File, contract: Contract, device: Device, name: str, threads: int) -> OnnxSegmenter:
-    version = hashlib.sha256(file.data).hexdigest()[:12]
-    segmenter = OnnxSegmenter(contract, device, file.name, version, open_session(file.data, name, threads))
-    _warm_up(segmenter)
-    require_in_use(segmenter.session, name)
-    log.info("model %s (%s) runs on %s: %s", contract.name, file.name, device.provider, device.reason)
-    return segmenter
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """A model that was read and judged, and how it is to run."""
+
+    path: Path
+    file: _File
+    contract: Contract
+    device: str
+    threads: int
+    variant: str
+
+
+def _load(order: _Order, device: str, reason: str) -> OnnxSegmenter:
+    """Open every variant of the device that is asked for, and keep the best."""
+    name, opened = order.contract.name, dict[Variant, OnnxSegmenter]()
+    for variant in variants_of(device, order.variant):
+        try:
+            opened[variant] = _open(order, device, reason, variant)
+        except (NotFound, Unavailable) as error:
+            if not opened:  # the plain one, or the one asked for
+                raise
+            log.info("model %s does without the variant %s: %s", name, variant.name, error)
+    taken = _fastest(opened)
+    used = taken.device
+    log.info("model %s (%s) runs on %s, %s: %s", name, order.file.name, used.provider, used.variant, used.reason)
+    return taken
+
+
+def _fastest(opened: dict[Variant, OnnxSegmenter]) -> OnnxSegmenter:
+    first, *others = opened.values()
+    if not others:
+        return first
+    tried = measure({variant: segmenter.run for variant, segmenter in opened.items()}, first.contract.size)
+    taken = opened[best(tried).variant]
+    return replace(taken, device=replace(taken.device, reason=f"{taken.device.reason}; tried {told(tried)}"))
+
+
+def _open(order: _Order, device: str, reason: str, variant: Variant) -> OnnxSegmenter:
+    data = _precise(order, variant).data
+    used = Device(order.device, PROVIDERS[device][0], reason, variant.name)
+
+    def ready(runner: Runner) -> OnnxSegmenter:
+        return OnnxSegmenter(order.contract, used, order.file.name, order.file.version, runner)
+
+    def make() -> Runner:
+        session = open_session(data, device, order.threads, variant)
+        runner = _runner(session, order.contract.size, device, variant)
+        _warm_up(ready(runner))
+        require_in_use(session, device)
+        return runner
+
+    return ready(OwnThread(make) if variant.captured else make())
+
+
+def _runner(session: onnxruntime.InferenceSession, size: tuple[int, int], device: str, variant: Variant) -> Runner:
+    try:
+        return BoundRunner(session, size, on_cuda=device != "cpu") if variant.bound else PlainRunner(session)
+    except RUNTIME_ERRORS as error:
+        raise Unavailable(f"variant {variant.name}: its buffers cannot be bound: {first_line(error)}") from error
+
+
+def _precise(order: _Order, variant: Variant) -> _File:
+    """The model's own file, or the one of lower precision that was made of exactly this version of it.
+
+    Raises:
+        NotFound: there is none.
+    """
+    if not variant.precision:
+        return order.file
+    lower = _read(lower_precision(order.path, variant.precision))
+    made = _judge(lower)
+    if made.variant_of != order.file.version or made.size != order.contract.size:
+        raise NotFound(f"{lower.name} was made of another version of {order.file.name}: export it again")
+    return lower
 
 
 def _warm_up(segmenter: OnnxSegmenter) -> None:

@@ -89,4 +89,4 @@ def load_models(settings: Settings) -> Sequence[Segmenter]:
     """Find and load every model that the settings name; the usual Loader."""
     from quadfollow_server.engine import load_model
 
-    return [load_model(path, settings.device, settings.threads) for path in model_paths(settings)]
+    return [load_model(path, settings.device, settings.threads, settings.variant) for path in model_paths(settings)]

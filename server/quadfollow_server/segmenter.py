@@ -24,6 +24,8 @@ class Device:
     provider: str
     """The execution provider in use, by onnxruntime's name."""
     reason: str
+    variant: str = "plain"
+    """The way in which it runs there; see :mod:`quadfollow_server.variants`."""
 
 
 class Segmenter(Protocol):
@@ -49,7 +51,7 @@ class Segmenter(Protocol):
         """Segment an ``(H, W, 3)`` uint8 RGB image of the model's size.
 
         Returns ``classes`` ``(H, W)`` (0 background, 1 person, 2 target) and ``target_probability`` ``(H, W)``,
-        floor(255·p), both uint8. Called from one thread at a time.
+        floor(255·p), both uint8. Called from any thread, from several at the same time too.
         """
 
 

@@ -11,6 +11,7 @@ from quadfollow_core.request import MAX_NAME
 from quadfollow_core.trackers import make_tracker
 from quadfollow_core.wire import MAX_HEADER
 from quadfollow_server.access import Access
+from quadfollow_server.variants import AUTO, NAMES
 
 TRACES = ("off", "otlp", "console")
 DEVICES = ("auto", "cpu", "cuda", "tensorrt")
@@ -34,6 +35,10 @@ class Settings:
     zmq_port: int = 5555
     pub_port: int = 5556
     device: str = "auto"
+    variant: str = AUTO
+    """How inference runs on the device; see :mod:`quadfollow_server.variants`."""
+    workers: int = 1
+    """Frames worked on at the same time, each of another stream: one is decoded while another is in the model."""
     threads: int = 0
     """Threads of one inference; 0 for one per physical core."""
     max_body_bytes: int = 16 * 1024 * 1024
@@ -65,6 +70,7 @@ class Settings:
         for name in ("port", "zmq_port", "pub_port"):
             _require_within(name, getattr(self, name), 0, 65535)
         _require_within("threads", self.threads, 0, 1024)
+        _require_within("workers", self.workers, 1, 64)
         _require_within("max_body_bytes", self.max_body_bytes, 1024, 2**30)
         _require_within("max_pixels", self.max_pixels, 1, 2**28)
         _require_within("max_waiting", self.max_waiting, 1, 65536)
@@ -74,6 +80,7 @@ class Settings:
         _require_within("max_viewers", self.max_viewers, 0, 1024)
         _require_within("hang_seconds", self.hang_seconds, 1, 3600)
         _require_one_of("device", self.device, DEVICES)
+        _require_one_of("variant", self.variant, NAMES)
         _require_one_of("traces", self.traces, TRACES)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from threading import Lock
 
 from quadfollow_core.measure import depth_step
 from quadfollow_core.track import Look, Track
@@ -13,7 +14,7 @@ from quadfollow_server.pipeline import Follow
 
 
 class Tracks:
-    """One track per client and stream; from the inference thread alone.
+    """One track per client and stream; from any thread.
 
     Args:
         tracker: which one each stream gets, by its name.
@@ -21,11 +22,13 @@ class Tracks:
 
     def __init__(self, tracker: str) -> None:
         self._book = TrackBook(tracker)
+        self._lock = Lock()
 
     def prepare(self, job: Job) -> None:
         """Forget the target of a stream that asked for it, whatever becomes of the frame that asked."""
         if job.reset_track:
-            self._book.reset(job.lane)
+            with self._lock:
+                self._book.reset(job.lane)
 
     def follower(self, job: Job) -> Follow | None:
         """What follows the target of the frame's stream; None where no track is wanted, or no stream named."""
@@ -37,4 +40,5 @@ class Tracks:
         request = job.request
         time = job.received if request.captured_at is None else request.captured_at
         look = Look(sighting, time, request.camera, depth_step(request.depth))
-        return self._book.update(job.lane, look, now=job.received)
+        with self._lock:
+            return self._book.update(job.lane, look, now=job.received)

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -32,15 +33,31 @@ class ServerProcess:
 
     Within, the server is ready. At the end it is asked to stop, then made to; its whole process group goes with it.
 
+    Args:
+        log: file that its log goes to.
+        model: path or name of a shipped model.
+        device: where it runs.
+        tracker: how it follows targets.
+        options: further words of the command.
+
     Raises:
         Unavailable: the server ended or was not ready in time; the message has the end of its log.
     """
 
-    def __init__(self, log: Path, *, model: str | None = None, device: str = "auto", tracker: str = "kalman") -> None:
+    def __init__(
+        self,
+        log: Path,
+        *,
+        model: str | None = None,
+        device: str = "auto",
+        tracker: str = "kalman",
+        options: Sequence[str] = (),
+    ) -> None:
         self._log = log
         self._model = model
         self._device = device
         self._tracker = tracker
+        self._options = tuple(options)
         self._process: subprocess.Popen[bytes] | None = None
         self.port, self.zmq_port, self.pub_port = free_ports(3)
 
@@ -105,7 +122,17 @@ class ServerProcess:
     def _command(self) -> list[str]:
         ports = ("--port", self.port, "--zmq-port", self.zmq_port, "--pub-port", self.pub_port)
         model = () if self._model is None else ("--model", self._model)
-        options = ("--host", "127.0.0.1", *ports, "--device", self._device, "--tracker", self._tracker, *model)
+        options = (
+            "--host",
+            "127.0.0.1",
+            *ports,
+            "--device",
+            self._device,
+            "--tracker",
+            self._tracker,
+            *model,
+            *self._options,
+        )
         program = "from quadfollow_core.cli import main; main()"
         return [sys.executable, "-c", program, "serve", *map(str, options)]
 

@@ -293,6 +293,47 @@ def test_before_a_model_is_there_frames_are_refused() -> None:
     run(scenario)
 
 
+def test_workers_take_frames_of_different_streams_and_never_two_of_one(constant: Any, gate: Any) -> None:
+    """Two workers hold frames of two streams at once; its next frame waits, a lone frame does not."""
+
+    async def scenario() -> None:
+        async with bench(constant(gate), workers=3) as it:
+            it.submit("a1", "a")
+            it.submit("b1", "b")
+            for _ in range(2):
+                await asyncio.to_thread(gate.wait_reached)
+            it.submit("a2", "a", deadline_ms=10_000)
+            it.submit("lone")
+            await asyncio.to_thread(gate.wait_reached)
+            it.submit("a3", "a")
+            await it.until("a2")
+            assert it.reason("a2") == "superseded"
+            gate.open()
+            await it.until("a1", "b1", "lone", "a3")
+            assert it.results.index("a1") < it.results.index("a3")
+
+    run(scenario)
+
+
+def test_a_hanging_worker_is_noticed_though_another_goes_on(constant: Any, gate: Any) -> None:
+    """The dispatcher counts as hanging from the moment its slowest worker was last heard of."""
+
+    async def scenario() -> None:
+        async with bench(constant(gate), workers=2) as it:
+            it.submit("stuck")
+            await asyncio.to_thread(gate.wait_reached)
+            stuck_since = time.monotonic()
+            await asyncio.sleep(3 * dispatch.TURN_SECONDS)
+            assert it.dispatcher.turned <= stuck_since
+            gate.open()
+            await it.until("stuck")
+            async with asyncio.timeout(30):
+                while it.dispatcher.turned <= stuck_since:
+                    await asyncio.sleep(0.01)
+
+    run(scenario)
+
+
 def test_closing_answers_the_running_frame_and_drops_the_waiting_ones(constant: Any, gate: Any) -> None:
     """On shutdown what runs is answered, what waits or comes later is dropped as such."""
 

@@ -1,0 +1,101 @@
+"""Which way of running a model is taken: the fastest on this machine whose answers agree with the plain one's."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quadfollow_server.runners import Runner
+from quadfollow_server.segmenter import Plane
+from quadfollow_server.variants import Variant
+
+WARM_UP = 5
+ROUNDS = 5
+RUNS = 8
+"""Runs in a row before the next variant takes its turn."""
+GAIN = 0.9
+"""Share of the fastest exact variant's time that one of lower precision must stay below to be taken."""
+DIFFERENT = 0.005
+"""Most pixels, as a share, that may be answered otherwise than by the plain variant.
+
+It tells a run that is wrong from one that rounds otherwise; what a lower precision costs is proven at export.
+"""
+LEVELS = 16
+"""Levels of ``target_probability``, of 255, by which a pixel may be off and still count as answered alike."""
+PATCHES = 16
+"""Patches of the test frames, per side."""
+
+Answer = tuple[Plane, Plane]
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What came of trying one variant."""
+
+    variant: Variant
+    milliseconds: float
+    """Median of one frame; infinite where it answered wrongly."""
+    different: float
+    """Share of pixels with another class, or another probability, than from the plain variant."""
+
+
+def measure(runners: Mapping[Variant, Runner], size: tuple[int, int]) -> list[Tried]:
+    """Run every variant on the same frames of ``size`` = ``(width, height)``, in turns, and compare with the first."""
+    frames = [probe_frame(size, seed) for seed in range(2)]
+    times: dict[Variant, list[float]] = {variant: [] for variant in runners}
+    answers: dict[Variant, list[Answer]] = {}
+    for variant, runner in runners.items():
+        for _ in range(WARM_UP):
+            runner(frames[0])
+        answers[variant] = [runner(frame) for frame in frames]
+    for _ in range(ROUNDS):
+        for variant, runner in runners.items():
+            times[variant] += [_timed(runner, frames[number % 2]) for number in range(RUNS)]
+    (_, expected), *_ = answers.items()
+    return [
+        Tried(variant, statistics.median(times[variant]), _different(expected, found))
+        for variant, found in answers.items()
+    ]
+
+
+def best(tried: list[Tried]) -> Tried:
+    """The fastest that answers rightly; a lower precision must be clearly faster than the model as it is."""
+    right = [one for one in tried if one.different <= DIFFERENT]
+    return min(right, key=lambda one: one.milliseconds * (1.0 if one.variant.is_exact else 1.0 / GAIN))
+
+
+def told(tried: list[Tried]) -> str:
+    """Say all times in a line."""
+    return ", ".join(
+        f"{one.variant.name} {one.milliseconds:.2f} ms"
+        + ("" if one.different <= DIFFERENT else f" but {one.different:.1%} of its pixels differ")
+        for one in tried
+    )
+
+
+def probe_frame(size: tuple[int, int], seed: int) -> NDArray[np.uint8]:
+    """An ``(H, W, 3)`` frame of coloured patches, the same for the same seed."""
+    width, height = size
+    patches = np.random.default_rng(seed).integers(0, 256, (PATCHES, PATCHES, 3), np.uint8)
+    rows, columns = (np.arange(side) * PATCHES // side for side in (height, width))
+    return np.ascontiguousarray(patches[rows][:, columns])
+
+
+def _timed(runner: Runner, frame: NDArray[np.uint8]) -> float:
+    started = time.perf_counter()
+    runner(frame)
+    return 1000 * (time.perf_counter() - started)
+
+
+def _different(expected: list[Answer], found: list[Answer]) -> float:
+    return float(np.mean([np.mean(_differs(*pair)) for pair in zip(expected, found, strict=True)]))
+
+
+def _differs(expected: Answer, found: Answer) -> NDArray[np.bool_]:
+    off = np.abs(expected[1].astype(np.int16) - found[1].astype(np.int16)) > LEVELS
+    return np.asarray(off | (expected[0] != found[0]), dtype=np.bool_)

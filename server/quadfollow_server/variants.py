@@ -1,0 +1,79 @@
+"""The ways in which a model can be run on each device; the first of a device is the plain one, which always stays.
+
+Which one is taken is measured when a model is loaded: see :mod:`quadfollow_server.choice`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from quadfollow_core.errors import BadInput
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Variant:
+    """One way of running a model."""
+
+    name: str
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Options of the device's first provider."""
+    bound: bool = False
+    """Through buffers that stay where they are, instead of new ones for every frame."""
+    captured: bool = False
+    """As a graph of CUDA calls that is recorded once, which only one thread may run."""
+    precision: str = ""
+    """Which file is run: the model's own, or that of the same model in ``fp16`` or ``int8`` beside it."""
+    automatic: bool = True
+    """Whether it is taken without being asked for by name."""
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it computes as the model's own file says, not in a lower precision."""
+        return not self.precision and self.automatic
+
+
+def _tensorrt_cache() -> str:
+    """Where TensorRT keeps what it built, which takes it minutes."""
+    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return str(Path(home) / "quadfollow" / "tensorrt")
+
+
+# Tensor cores would round what goes into a convolution to 10 bits; the answers are to be those of the CPU.
+_CUDA = {"use_tf32": "0"}
+_TENSORRT = {"trt_engine_cache_enable": "1", "trt_engine_cache_path": _tensorrt_cache()}
+
+VARIANTS: Mapping[str, tuple[Variant, ...]] = {
+    "cpu": (Variant("plain"),),
+    "cuda": (
+        Variant("plain", _CUDA),
+        Variant("bound", _CUDA, bound=True),
+        Variant("graph", _CUDA | {"enable_cuda_graph": "1"}, bound=True, captured=True),
+        Variant("graph-fp16", {"enable_cuda_graph": "1"}, bound=True, captured=True, precision="fp16"),
+    ),
+    "tensorrt": (
+        Variant("plain", _TENSORRT),
+        Variant("graph", _TENSORRT | {"trt_cuda_graph_enable": "1"}, bound=True, captured=True),
+        Variant("fp16", _TENSORRT | {"trt_fp16_enable": "1"}, automatic=False),
+    ),
+}
+NAMES = (AUTO, *dict.fromkeys(variant.name for variants in VARIANTS.values() for variant in variants))
+
+
+def variants_of(device: str, asked: str = AUTO) -> tuple[Variant, ...]:
+    """The variants to try on a device, the plain one first; only the one asked for, if one is.
+
+    Raises:
+        BadInput: the device has no such variant.
+    """
+    there = VARIANTS[device]
+    if asked == AUTO:
+        return tuple(variant for variant in there if variant.automatic)
+    found = tuple(variant for variant in there if variant.name == asked)
+    if not found:
+        raise BadInput(f"device {device} has no variant {asked!r}: use {', '.join(variant.name for variant in there)}")
+    return found

@@ -1,0 +1,152 @@
+"""Ways of running a model: all give the same answers, and the one taken is the fastest that does."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import helper
+
+from quadfollow_core.contract import METADATA_KEY, Contract
+from quadfollow_core.errors import BadInput, NotFound
+from quadfollow_server.choice import best, measure, probe_frame, told
+from quadfollow_server.engine import load_model
+from quadfollow_server.runners import OwnThread
+from quadfollow_server.settings import Settings
+from quadfollow_server.variants import VARIANTS, Variant
+
+SIZE = (64, 48)
+PLAIN = Variant("plain")
+WAYS = (PLAIN, Variant("bound", bound=True), Variant("graph", bound=True, captured=True))
+Answer = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+
+
+@pytest.fixture
+def ways(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the processor run models in every way that needs no accelerator."""
+    lower = Variant("int8", precision="int8")
+    monkeypatch.setitem(VARIANTS, "cpu", (*WAYS, lower))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", [way.name for way in WAYS])
+@pytest.mark.usefixtures("ways")
+def test_every_way_gives_the_same_answers_from_any_thread(models: tuple[Path, Path], name: str) -> None:
+    """Each frame gets its own answer in every way, whichever of several threads asks, and keeps it."""
+    plain, other = load_model(models[0], "cpu"), load_model(models[0], "cpu", variant=name)
+    assert other.device.variant == name
+    frames = [probe_frame(SIZE, seed) for seed in range(8)]
+    answers: dict[int, Answer] = {}
+
+    def ask(first: int) -> None:
+        for number in (first, first + 4):
+            answers[number] = other.segment(frames[number])
+
+    threads = [threading.Thread(target=ask, args=(first,)) for first in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for number, frame in enumerate(frames):
+        for found, expected in zip(answers[number], plain.segment(frame), strict=True):
+            np.testing.assert_array_equal(found, expected)
+    assert any((answers[0][0] != answers[number][0]).any() for number in range(1, 8)), "negative control"
+
+
+@pytest.mark.usefixtures("ways")
+def test_what_was_tried_is_told(models: tuple[Path, Path]) -> None:
+    """Left the choice, loading takes one of the ways and says what each took."""
+    used = load_model(models[0], "cpu").device
+    assert used.variant in {way.name for way in WAYS}
+    assert all(f"{way.name} " in used.reason for way in WAYS)
+
+
+def test_a_way_that_a_device_does_not_have_is_refused(models: tuple[Path, Path]) -> None:
+    """Asked for by name, a variant of another device is bad input; so is one that nobody has."""
+    with pytest.raises(BadInput, match="no variant 'graph': use plain"):
+        load_model(models[0], "cpu", variant="graph")
+    with pytest.raises(BadInput, match="variant is one of"):
+        Settings(variant="fastest")
+
+
+def _answer(image: NDArray[np.uint8]) -> Answer:
+    classes = (image[..., 0] > 128).astype(np.uint8)
+    return classes, 255 * classes
+
+
+def _slow(image: NDArray[np.uint8]) -> Answer:
+    time.sleep(0.002)
+    return _answer(image)
+
+
+class _Stale:
+    """Answers every frame as it did the first one."""
+
+    def __init__(self) -> None:
+        self._first: Answer | None = None
+
+    def __call__(self, image: NDArray[np.uint8]) -> Answer:
+        self._first = self._first or _answer(image)
+        return self._first
+
+
+def test_the_fastest_right_way_is_taken() -> None:
+    """A faster way is taken, but none that gives old answers, nor a lower precision that gains little."""
+    faster, stale = Variant("faster"), Variant("stale")
+    tried = measure({PLAIN: _slow, faster: _answer, stale: _Stale()}, SIZE)
+    assert best(tried).variant is faster
+    assert "stale" in told(tried)
+    assert "differ" in told(tried)
+    coarse = Variant("coarse", precision="int8")
+    times = [replace(tried[0], milliseconds=1.0), replace(tried[1], variant=coarse, milliseconds=0.95)]
+    assert best(times).variant is PLAIN
+    assert best([times[0], replace(times[1], milliseconds=0.5)]).variant is coarse
+
+
+def _write_lower(model: Path, of: str) -> None:
+    lower = onnx.load(model)
+    contract = Contract("colours", *SIZE, checks={"variant": {"precision": "int8", "of": of}})
+    helper.set_model_props(lower, {METADATA_KEY: contract.to_json()})
+    onnx.save(lower, model.with_suffix(".int8.onnx"))
+
+
+@pytest.mark.usefixtures("ways")
+def test_a_lower_precision_is_taken_only_from_the_same_version(models: tuple[Path, Path], tmp_path: Path) -> None:
+    """A variant's file counts where it was made of exactly this model; the model's own name and version stay."""
+    model = Path(shutil.copy(models[0], tmp_path))
+    with pytest.raises(NotFound, match=r"colours\.int8\.onnx"):
+        load_model(model, "cpu", variant="int8")
+    _write_lower(model, "of another")
+    with pytest.raises(NotFound, match="another version"):
+        load_model(model, "cpu", variant="int8")
+    plain = load_model(model, "cpu", variant="plain")
+    _write_lower(model, plain.version)
+    lower = load_model(model, "cpu", variant="int8")
+    assert (lower.device.variant, lower.version, lower.source) == ("int8", plain.version, "colours.onnx")
+
+
+def test_what_fails_on_a_thread_of_its_own_fails_where_it_was_asked_for() -> None:
+    """An error in making or in running reaches the caller, and the thread goes on."""
+
+    def make() -> Any:
+        raise NotFound("nothing to run")
+
+    with pytest.raises(NotFound, match="nothing to run"):
+        OwnThread(make)
+
+    def run(image: NDArray[np.uint8]) -> Answer:
+        if not image.any():
+            raise NotFound("an empty frame")
+        return _answer(image)
+
+    runner = OwnThread(lambda: run)
+    with pytest.raises(NotFound, match="an empty frame"):
+        runner(np.zeros((2, 2, 3), np.uint8))
+    assert runner(np.full((2, 2, 3), 200, np.uint8))[0].all()
