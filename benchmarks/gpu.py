@@ -25,7 +25,6 @@ from gpu_checks import compare, hide_libraries, nodes_per_provider, open_variant
 from gpu_load import Clients
 
 from quadfollow_core.codec import decode_image, encode_jpeg
-from quadfollow_core.errors import QuadfollowError
 from quadfollow_core.resize import fit_frame
 from quadfollow_core.shipped import find_model
 from quadfollow_export.scenes import render_scenes
@@ -208,7 +207,7 @@ def main(models: tuple[str, ...], device: str, workers: int, threads: int, quick
         report.add("hidden", lambda: hide_libraries(device, 3 if quick else 7))
     tell(report.found)
     if not np.all([not isinstance(one, dict) or "error" not in one for one in report.found.values()]):
-        raise QuadfollowError("some steps failed: see above")
+        raise click.ClickException("some steps failed: see above")
 
 
 if __name__ == "__main__":
