@@ -6,7 +6,7 @@ the real clock.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from quadfollow_sim.surroundings import Surroundings
 from quadfollow_sim.vehicle import Command, OwnState
@@ -43,3 +43,19 @@ class Airspace(Protocol):
 
     def close(self) -> None:
         """Give back what the world holds."""
+
+
+@runtime_checkable
+class SelfPaced(Protocol):
+    """What an airspace has beside, if its pictures come when they come; its clock is the real one."""
+
+    @property
+    def skipped(self) -> int:
+        """Pictures that a newer one replaced before anybody looked."""
+
+    @property
+    def over(self) -> bool:
+        """Whether pictures came and will come no more."""
+
+    def wait(self, seconds: float) -> bool:
+        """Wait at most ``seconds`` for a picture that was not captured yet; say whether there is one."""

@@ -15,10 +15,15 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
 INTERRUPTED = 130
 CITY = "city"
+QUADSIM = "quadsim"
 OPEN_LOOP = ("source", "calibration", "frames", "loop", "speed", "topic", "save_frames")
 """Options of worlds that only show frames."""
-CLOSED_LOOP = ("preset", "outfit", "flights", "clock", "eyes", "tracker", "orders", "hold_until_armed", "autopilot")
+OF_CITY = ("preset", "outfit", "flights", "clock", "eyes", "tracker", "autopilot")
+OF_QUADSIM = ("listen", "far", "ground", "far_check")
+FLOWN = ("orders", "hold_until_armed")
 """Options of worlds that are flown in."""
+FOREIGN = {CITY: OPEN_LOOP + OF_QUADSIM, QUADSIM: (*OPEN_LOOP, *OF_CITY, "seed", "rate")}
+"""Options that mean nothing to a world; to every other than these, all of those that are flown in."""
 DEMO_SECONDS = 30.0
 """Length of the demo's flight through the city."""
 
@@ -64,9 +69,15 @@ world_options = _options(
 
 @click.command()
 @click.option(
-    "--world", type=click.Choice(["replay", "drawn", CITY]), help="Default: replay with --frames, else drawn."
+    "--world",
+    type=click.Choice(["replay", "drawn", CITY, QUADSIM]),
+    help="Default: replay with --frames, else drawn.",
 )
 @click.option("--seconds", type=float, help="Length of a flight. Default: all of it; 60 in the city.")
+@click.option("--listen", default="127.0.0.1:4567", show_default=True, help="QuadSim: where it is waited for.")
+@click.option("--far", default=100.0, show_default=True, help="QuadSim: its far plane in metres; some builds have 50.")
+@click.option("--ground", default=0.0, show_default=True, help="QuadSim: height of the ground, to check --far by.")
+@click.option("--far-check/--no-far-check", default=True, show_default=True, help="QuadSim: whether to check --far.")
 @click.option("--flights", default=1, show_default=True, help="City: flights to make, each with the next seed.")
 @click.option(
     "--clock",
@@ -86,7 +97,7 @@ world_options = _options(
 @click.option("--stream", default="", help="Name of the stream.")
 @click.option(
     "--orders",
-    help="City: where the pilot takes orders, see `pilot`; of this machine alone. [default: tcp://127.0.0.1:5557]",
+    help="Flown: where the pilot takes orders, see `pilot`; of this machine alone. [default: tcp://127.0.0.1:5557]",
 )
 @click.option(
     "--autopilot",
@@ -95,7 +106,7 @@ world_options = _options(
     show_default=True,
     help="City: mavlink flies by offboard setpoints an imitation of PX4 in this process; see the page on MAVLink.",
 )
-@click.option("--hold-until-armed", is_flag=True, help="City: begin each flight with the order: quadfollow pilot arm.")
+@click.option("--hold-until-armed", is_flag=True, help="Flown: begin each flight with the order: quadfollow pilot arm.")
 @click.option("--model", help="Model to ask the server for. Default: the server's own.")
 @click.option("--out", type=FOLDER, default=Path("out/fly"), show_default=True, help="Where video and report go.")
 @click.option("--source", help="Show a camera instead (0), a video file or rtsp://…, through OpenCV; nothing flies.")
@@ -103,7 +114,7 @@ world_options = _options(
 @click.option("--save-frames", type=FOLDER, help="Write the world's frames (images/, masks/) there; fly nothing.")
 @world_options
 def fly(world: str | None, save_frames: Path | None, as_json: bool, **options: Any) -> int:
-    """Fly behind a server's answers through the city, or show it frames; report how right and how fast it was."""
+    """Fly behind a server's answers, in the city or in QuadSim, or show it frames; report how right and fast it was."""
     from quadfollow_core.errors import ServerGone
     from quadfollow_sim.flight import open_world
     from quadfollow_sim.save import save_frames as save
@@ -196,7 +207,7 @@ def _refuse_foreign(world: str) -> None:
 
     context = click.get_current_context()
     defaults = (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP, None)
-    for name in OPEN_LOOP if world == CITY else CLOSED_LOOP:
+    for name in FOREIGN.get(world, OF_CITY + OF_QUADSIM + FLOWN):
         if context.get_parameter_source(name) not in defaults:
             raise BadInput(f"--{name.replace('_', '-')} means nothing to --world {world}")
 
@@ -214,17 +225,29 @@ def _carry_out_once(world: str, options: Mapping[str, Any]) -> dict[str, Any]:
     from quadfollow_sim.flight import carry_out
     from quadfollow_sim.mission import MissionPlan, carry_out_mission
 
-    if world != CITY:
+    if world not in FOREIGN:
         return carry_out(_shown(world, options))
-    given = {key: value for key, value in options.items() if key not in OPEN_LOOP and value is not None}
+    known = {key: value for key, value in options.items() if key not in (*OPEN_LOOP, *OF_QUADSIM)}
+    given = {key: value for key, value in known.items() if value is not None}
+    if world == QUADSIM:
+        given |= _quadsim(options) | {"seconds": options["seconds"]}
     return carry_out_mission(MissionPlan(**given))
+
+
+def _quadsim(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What a mission through QuadSim has instead of the city's options."""
+    from quadfollow_sim.quadsim.world import RATE
+    from quadfollow_sim.venue import QuadSimPlan
+
+    ground = options["ground"] if options["far_check"] else None
+    return {"quadsim": QuadSimPlan(options["listen"], options["far"], ground), "clock": "real", "rate": RATE}
 
 
 def _shown(world: str, options: Mapping[str, Any]) -> Any:
     """The plan of a flight over frames."""
     from quadfollow_sim.flight import FlightPlan, World
 
-    known = {key: value for key, value in options.items() if key not in CLOSED_LOOP}
+    known = {key: value for key, value in options.items() if key not in OF_CITY + OF_QUADSIM + FLOWN}
     return FlightPlan(world=cast(World, world), **known)
 
 

@@ -2,25 +2,26 @@
 
 In lockstep the world waits for every answer, so a flight is the same whatever the machine's speed, and latency is only
 measured. By the real clock the world goes on meanwhile: an answer steers from the moment it is there, and pictures for
-which the loop comes too late are skipped and counted. All times that steer are the world's.
+which the loop comes too late are skipped and counted. A world that paces itself sends its pictures when it likes, and
+the newest is looked at once the last was answered. All times that steer are the world's.
 
 An operator's orders are looked at before each picture, and at least ten times a second by the real clock.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Literal
 
 from quadfollow_core.errors import BadInput
 from quadfollow_core.stream_client import Fate
-from quadfollow_sim.airspace import Airspace
-from quadfollow_sim.craft import Craft
+from quadfollow_sim.airspace import Airspace, SelfPaced
+from quadfollow_sim.craft import Craft, Steersman
 from quadfollow_sim.eyes import Eyes
 from quadfollow_sim.orders.door import OrdersDoor
 from quadfollow_sim.pace import Pace
-from quadfollow_sim.pilot import Pilot
 from quadfollow_sim.sortie import Recorder, Sortie, Taken, Witness
 
 ClockName = Literal["lockstep", "real"]
@@ -54,7 +55,7 @@ class ClosedLoop:
         self,
         world: Airspace,
         eyes: Eyes,
-        pilot: Pilot,
+        pilot: Steersman,
         *,
         rate: float,
         witnesses: tuple[Witness, ...] = (),
@@ -65,17 +66,22 @@ class ClosedLoop:
         self._craft = Craft(world, pilot, door)
         self._sortie = Sortie(rate)
         self._recorder = Recorder(self._sortie, witnesses)
-        self._answered = 0.0
+        self._unanswered_since: float | None = None
         self._wait = ANSWER_WITHIN
 
     def fly(
-        self, seconds: float, clock: ClockName = "lockstep", stop: Stop = lambda: False, *, until_armed: bool = False
+        self,
+        seconds: float | None,
+        clock: ClockName = "lockstep",
+        stop: Stop = lambda: False,
+        *,
+        until_armed: bool = False,
     ) -> Sortie:
         """Fly until ``seconds`` of the world's clock are over, ``stop`` or an abort ends it, or nobody answers.
 
         Args:
-            seconds: length of the flight.
-            clock: whether the world waits for answers.
+            seconds: length of the flight; None for as long as a world that paces itself goes on.
+            clock: whether the world waits for answers; of no consequence where it paces itself.
             stop: ends the flight once it says so.
             until_armed: whether the flight begins with the order that arms the pilot. Until then, in lockstep the world
                 stands still; by the real clock it goes on, and the vehicle hovers and looks.
@@ -86,14 +92,14 @@ class ClosedLoop:
         if until_armed and not self._craft.takes_orders:
             raise BadInput("a flight that begins with an order needs a door for orders")
         pace = Pace(self._sortie.rate)
-        self._answered = self._world.time
         self._craft.attend(late=True)
         armed = not until_armed or self._is_armed(clock, pace, stop)
         begun = self._world.time
-        if armed and clock == "lockstep":
-            self._in_lockstep(begun, round(seconds * self._sortie.rate), stop)
+        end = math.inf if seconds is None else begun + seconds
+        if armed and clock == "lockstep" and not isinstance(self._world, SelfPaced):
+            self._in_lockstep(begun, round((end - begun) * self._sortie.rate), stop)
         elif armed:
-            self._beside_the_real_clock(pace, _either(stop, lambda: self._world.time >= begun + seconds))
+            self._beside_the_real_clock(pace, _either(stop, lambda: self._world.time >= end))
         self._drain()
         self._sortie.interrupted = stop()
         self._sortie.aborted, self._sortie.orders = self._craft.is_aborted, self._craft.orders
@@ -106,7 +112,7 @@ class ClosedLoop:
         """Wait for the order that arms the pilot, recording nothing; False where something else ended that."""
         over = _either(stop, lambda: self._craft.mode != "disarmed")
         self._recorder.recording = False
-        if clock == "lockstep":
+        if clock == "lockstep" and not isinstance(self._world, SelfPaced):
             while not over():
                 self._craft.attend(PATIENCE)
         else:
@@ -132,6 +138,9 @@ class ClosedLoop:
         return fates
 
     def _beside_the_real_clock(self, pace: Pace, stop: Stop) -> None:
+        if isinstance(self._world, SelfPaced):
+            self._at_its_own_pace(self._world, stop)
+            return
         while not (stop() or self._is_over()):
             fates = self._eyes.poll(min(pace.until_due(), PATIENCE))
             self._world.advance(pace.elapsed())
@@ -142,6 +151,19 @@ class ClosedLoop:
                 self._sortie.skipped += missed if self._recorder.recording else 0
                 self._look(pace.lag())
 
+    def _at_its_own_pace(self, pictures: SelfPaced, stop: Stop) -> None:
+        """Look at the newest picture whenever the last one's fate is known."""
+        before = pictures.skipped
+        while not (stop() or self._is_over() or pictures.over):
+            fates = self._eyes.poll(PATIENCE) if self._recorder.open else []
+            self._craft.attend()
+            self._settle(fates)
+            if self._recorder.open:
+                continue
+            if pictures.wait(PATIENCE):
+                self._look()
+        self._sortie.skipped += pictures.skipped - before if self._recorder.recording else 0
+
     def _drain(self) -> None:
         """Wait briefly for the last pictures' fates; what has none by then is lost."""
         end = time.monotonic() + SILENCE
@@ -151,17 +173,20 @@ class ClosedLoop:
 
     def _look(self, lag: float = 0.0) -> int:
         """Take a picture, ``lag`` seconds late, offer it and return its number."""
-        began = time.monotonic()
+        began, now = time.monotonic(), self._world.time
         observation, own = self._world.capture(), self._world.own
+        waited = max(0.0, now - observation.captured)
+        if self._unanswered_since is None:
+            self._unanswered_since = observation.captured
         number = self._eyes.offer(observation)
-        self._recorder.take(number, Taken(observation, own, began, lag))
+        self._recorder.take(number, Taken(observation, own, began - waited, lag))
         return number
 
     def _settle(self, fates: list[Fate]) -> None:
         """Let the pilot hear what was answered, command, and note both."""
         for fate in fates:
             if fate.track is not None:
-                self._answered = self._world.time
+                self._unanswered_since = None
                 self._craft.hear(fate.track, self._recorder.captured(fate))
         command = self._craft.command()
         for fate in fates:
@@ -174,8 +199,9 @@ class ClosedLoop:
         return self._silent(GIVE_UP)
 
     def _silent(self, seconds: float) -> bool:
-        """Whether no answer came for so long."""
-        return self._world.time - self._answered > seconds
+        """Whether somebody was asked and did not answer for so long."""
+        since = self._unanswered_since
+        return since is not None and self._world.time - since > seconds
 
 
 def _either(one: Stop, other: Stop) -> Stop:

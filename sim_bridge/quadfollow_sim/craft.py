@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Protocol
 
 from quadfollow_core.track import Track
 from quadfollow_sim.airspace import Airspace
 from quadfollow_sim.orders.door import OrdersDoor
-from quadfollow_sim.pilot import Pilot
 from quadfollow_sim.safety import Mode, Order
-from quadfollow_sim.vehicle import Brake, Steering
+from quadfollow_sim.vehicle import Brake, Command, OwnState
 
 STANDING = 0.15
 """Metres per second below which an aborted vehicle has come to a stand."""
@@ -18,6 +17,21 @@ STOPS_WITHIN = 4.0
 """Seconds of the world's clock that it is given for that at most."""
 MOST_ORDERS = 1000
 """Changes of mode that are kept for the report."""
+
+
+class Steersman(Protocol):
+    """Who turns answers into commands: a pilot that flies, or one that tells a simulator where to fly."""
+
+    mode: Mode
+
+    def order(self, order: Order) -> Mode:
+        """Obey an order of the operator and return the mode it led to."""
+
+    def hear(self, track: Track, captured: float, now: float) -> bool:
+        """Take in the answer to a picture captured then; False where it changes nothing."""
+
+    def command(self, own: OwnState, now: float) -> Command:
+        """What the vehicle is to do now."""
 
 
 class Craft:
@@ -29,7 +43,7 @@ class Craft:
         door: where orders come in; None for nowhere.
     """
 
-    def __init__(self, world: Airspace, pilot: Pilot, door: OrdersDoor | None = None) -> None:
+    def __init__(self, world: Airspace, pilot: Steersman, door: OrdersDoor | None = None) -> None:
         self.orders: list[dict[str, Any]] = []
         """The orders that changed the pilot's mode: ``time`` on the world's clock, ``order`` and ``mode``."""
         self._world = world
@@ -37,7 +51,7 @@ class Craft:
         self._door = door
         self._aborted_at: float | None = None
         self._state: str | None = None
-        self._command: Steering = Brake("not begun")
+        self._command: Command = Brake("not begun")
 
     @property
     def mode(self) -> Mode:
@@ -67,7 +81,7 @@ class Craft:
         self._state = track.state
         self._pilot.hear(track, captured, self._world.time)
 
-    def command(self) -> Steering:
+    def command(self) -> Command:
         """Command the vehicle what is to be done now, and return that."""
         self._command = self._pilot.command(self._world.own, self._world.time)
         self._world.command(self._command)

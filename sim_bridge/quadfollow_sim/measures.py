@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from statistics import mean, median
 from typing import Any
 
@@ -21,25 +22,39 @@ RESAMPLES = 2000
 INTERVALS = ("in_view", "position_error_m", "losses", "longest_loss_s", "collisions")
 
 
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A stretch out of view that counts as a loss; seconds of the world's clock."""
+
+    begun: float
+    seconds: float
+    recovered: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {"from_s": _rounded(self.begun), "seconds": _rounded(self.seconds), "recovered": self.recovered}
+
+
 def measure_sortie(sortie: Sortie) -> dict[str, Any]:
     """Measure one flight; None where nothing could be."""
     steps = sortie.steps
-    first = next((index for index, step in enumerate(steps) if step.visible >= VISIBLE), len(steps))
+    first = next((index for index, step in enumerate(steps) if _is_in_view(step)), len(steps))
     since = steps[first:]
-    gaps = list(_gaps(since, 1 / sortie.rate))
-    losses = [gap for gap in gaps if gap > LOSS]
+    losses = losses_of(sortie)
     errors = [error for step in steps if (error := _error(step)) is not None]
     return {
         "seconds": round(sortie.seconds, 3),
         "frames": len(steps),
         "skipped": sortie.skipped,
         "first_sight_s": since[0].time if since else None,
-        "in_view": _rounded(mean(step.visible >= VISIBLE for step in since)) if since else None,
+        "in_view": _rounded(mean(_is_in_view(step) for step in since)) if since else None,
         "position_error_m": _rounded(median(errors)) if errors else None,
         "position_error_p95_m": _rounded(float(np.percentile(errors, 95))) if errors else None,
         "losses": len(losses),
-        "longest_loss_s": _rounded(max(losses, default=0.0)),
-        "recovered": not losses or since[-1].visible >= VISIBLE,
+        "lost": [loss.as_dict() for loss in losses],
+        "longest_loss_s": _rounded(max((loss.seconds for loss in losses), default=0.0)),
+        "recovered": not losses or _is_in_view(since[-1]),
+        "followed": _rounded(mean(step.state == "following" for step in steps)) if steps else None,
         "collisions": len(sortie.collisions),
         "collided_with": dict(Counter(sortie.collisions)),
         "states": _counts(step.state or "none" for step in steps),
@@ -68,6 +83,12 @@ def measure_all(flights: Sequence[dict[str, Any]], steps: Sequence[Step]) -> dic
     }
 
 
+def losses_of(sortie: Sortie) -> list[Loss]:
+    """The losses of a flight since its first sight of the target, oldest first."""
+    first = next((index for index, step in enumerate(sortie.steps) if _is_in_view(step)), len(sortie.steps))
+    return [loss for loss in _gaps(sortie.steps[first:], 1 / sortie.rate) if loss.seconds > LOSS]
+
+
 def bootstrap(values: Sequence[float], seed: int = 0) -> tuple[float, float] | None:
     """The 95 % interval of the mean by resampling (Efron's percentiles); None for fewer than two values."""
     if len(values) < 2:
@@ -82,6 +103,10 @@ def distance_between(step: Step) -> float | None:
     return None if step.target is None else math.dist(step.position[:2], step.target[:2])
 
 
+def _is_in_view(step: Step) -> bool:
+    return step.visible is not None and step.visible >= VISIBLE
+
+
 def _error(step: Step) -> float | None:
     """Horizontal metres from the track to the target, while it is followed or predicted."""
     if step.place is None or step.target is None or step.state not in ("following", "coasting"):
@@ -89,17 +114,17 @@ def _error(step: Step) -> float | None:
     return math.dist(step.place[:2], step.target[:2])
 
 
-def _gaps(steps: Sequence[Step], period: float) -> Iterator[float]:
-    """Seconds of each stretch out of view, to its end or the flight's."""
+def _gaps(steps: Sequence[Step], period: float) -> Iterator[Loss]:
+    """Each stretch out of view, to its end or the flight's."""
     start: float | None = None
     for step in steps:
-        if step.visible < VISIBLE:
+        if not _is_in_view(step):
             start = step.time if start is None else start
         elif start is not None:
-            yield step.time - start
+            yield Loss(start, step.time - start, recovered=True)
             start = None
     if start is not None:
-        yield steps[-1].time + period - start
+        yield Loss(start, steps[-1].time + period - start, recovered=False)
 
 
 def _counts(words: Iterable[str]) -> dict[str, int]:
@@ -134,6 +159,7 @@ def flights_table(report: dict[str, Any]) -> str:
     lines.append(f"over {overall['flights']} flights, {overall['seconds']:g} s, mean [95 % interval]:")
     names = {"in_view": "in view", "position_error_m": "position error, m", "losses": "losses", "collisions": "touches"}
     lines += [f"  {what:20}{_interval_text(overall[name])}" for name, what in names.items()]
+    lines += [f"  {'followed':20}{_text(flight['followed'], '.1%')} of the pictures" for flight in _untold(report)]
     latency = overall["latency_ms"]
     if latency:
         lines.append(f"  {'capture to command':20}p50 {latency['p50']:.1f} ms, p99 {latency['p99']:.1f} ms")
@@ -141,6 +167,11 @@ def flights_table(report: dict[str, Any]) -> str:
         lag = overall["lag_ms"]
         lines.append(f"  {'lag':20}p50 {lag['p50']:.1f} ms, p99 {lag['p99']:.1f} ms; {overall['skipped']} skipped")
     return "\n".join(lines)
+
+
+def _untold(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """The flights through a world that does not tell its truth."""
+    return [flight for flight in report["flights"] if report["plan"].get("world") == "quadsim"]
 
 
 def _flight_row(flight: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Closed-loop flights from their plan to their files: a city per flight, eyes, pilot, film, report."""
+"""Closed-loop flights from their plan to their files: a city per flight or QuadSim, eyes, pilot, film, report."""
 
 from __future__ import annotations
 
@@ -28,10 +28,9 @@ from quadfollow_sim.measures import measure_all, measure_sortie
 from quadfollow_sim.orders.door import OrdersDoor
 from quadfollow_sim.orders.wire import ADDRESS, require_private
 from quadfollow_sim.page import draw_page
-from quadfollow_sim.pilot import Pilot, Plan
-from quadfollow_sim.safety import SafetyRule
 from quadfollow_sim.signals import stopping
 from quadfollow_sim.sortie import Sortie, Step
+from quadfollow_sim.venue import QuadSimPlan, Venue, open_city, open_quadsim
 from quadfollow_sim.video import VideoWriter
 
 EyesName = Literal["network", Arm]
@@ -45,12 +44,14 @@ TIMEOUT = {"lockstep": 5.0, "real": 1.0}
 class MissionPlan:
     """Which flights to make, and what to keep of them; checked at construction."""
 
+    quadsim: QuadSimPlan | None = None
+    """Fly QuadSim, which paces itself and tells no truth; None for the embedded city."""
     preset: str = "street"
     outfit: str = "red"
     """What the target wears."""
     flights: int = 1
-    seconds: float = 60.0
-    """Length of each flight, on the world's clock."""
+    seconds: float | None = 60.0
+    """Length of each flight, on the world's clock; None, for QuadSim alone, until it goes or somebody ends it."""
     seed: int = 0
     """Of the first flight's city; the next ones count up."""
     clock: ClockName = "lockstep"
@@ -84,8 +85,13 @@ class MissionPlan:
         require_address(self.server)
         require_private(self.orders or ADDRESS)
         for name in ("flights", "seconds", "rate"):
-            if not getattr(self, name) > 0:
-                raise BadInput(f"--{name} must be above zero, got {getattr(self, name)}")
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise BadInput(f"--{name} must be above zero, got {value}")
+        if self.quadsim is None and self.seconds is None:
+            raise BadInput("a flight through the city takes --seconds")
+        if self.quadsim is not None and (self.eyes, self.autopilot, self.flights) != ("network", "none", 1):
+            raise BadInput("QuadSim flies itself, tells no truth and is flown once: --eyes network, one flight")
         if self.clock not in get_args(ClockName) or self.seed < 0:
             raise BadInput(f"no such clock or seed: {self.clock!r}, {self.seed}")
         if self.autopilot not in get_args(AutopilotName):
@@ -98,7 +104,7 @@ class MissionPlan:
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         values = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()}
-        return {"world": "city"} | values
+        return {"world": "city" if self.quadsim is None else "quadsim"} | values
 
 
 def city_is_missing() -> Unavailable | None:
@@ -127,9 +133,8 @@ def carry_out_mission(plan: MissionPlan) -> dict[str, Any]:
     with contextlib.ExitStack() as stack:
         stop, door = stack.enter_context(stopping()), _open_door(plan, stack)
         for number in range(1, plan.flights + 1):
-            sortie, files = _fly(plan, number, stop, door)
-            flights.append({"number": number, "seed": plan.seed + number - 1} | measure_sortie(sortie))
-            flights[-1]["files"] = files
+            sortie, more = _fly(plan, number, stop, door)
+            flights.append({"number": number, "seed": plan.seed + number - 1} | measure_sortie(sortie) | more)
             steps += sortie.steps
             _tell(flights[-1], plan.flights)
             if sortie.interrupted or sortie.server_gone or sortie.aborted:
@@ -160,34 +165,37 @@ def _open_door(plan: MissionPlan, stack: contextlib.ExitStack) -> OrdersDoor | N
 
 def _fly(
     plan: MissionPlan, number: int, stop: Callable[[], bool], door: OrdersDoor | None
-) -> tuple[Sortie, dict[str, str]]:
-    from quadfollow_sim.city.airspace import FENCE, CityAirspace
-    from quadfollow_sim.city.city import City
-
+) -> tuple[Sortie, dict[str, Any]]:
+    """One flight, and what its report holds beside the measures: its files, and what its world has to say."""
     folder = plan.out / f"flight_{number:02d}"
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         eyes = _open_eyes(plan, stack)
-        city = City(plan.preset, plan.seed + number - 1, outfit=plan.outfit)
-        world = stack.enter_context(contextlib.closing(CityAirspace(city, with_depth=plan.depth)))
-        pilot = Pilot(1 / plan.rate, Plan(safety=SafetyRule(fence=FENCE)), world.surroundings)
+        venue = _open_venue(plan, number, stack)
         if plan.hold_until_armed:
             click.echo(f"flight {number} waits for its order: quadfollow pilot arm{_where(plan)}", err=True)
         else:
-            pilot.order("arm")
+            venue.steersman.order("arm")
         film = stack.enter_context(VideoWriter(folder / VIDEO, plan.rate))
         recorder = open_recorder(plan.record, plan.stream, stack)
         witnesses = (*((film,) if plan.video else ()), *recorder)
-        flown = _put_behind_autopilot(plan, world, stack)
-        loop = ClosedLoop(flown, eyes, pilot, rate=plan.rate, witnesses=witnesses, door=door)
+        flown = _put_behind_autopilot(plan, venue.world, stack)
+        loop = ClosedLoop(flown, eyes, venue.steersman, rate=plan.rate, witnesses=witnesses, door=door)
         sortie = loop.fly(plan.seconds, plan.clock, stop, until_armed=plan.hold_until_armed)
-    files = {
-        "page": str(draw_page(sortie, folder / PAGE, f"{plan.preset}, seed {city.setting.seed}, {plan.eyes} eyes"))
-    }
+        told = venue.told()
+    files = {"page": str(draw_page(sortie, folder / PAGE, f"{venue.title}, {plan.eyes} eyes"))}
     files |= {"video": str(film.path)} if film.frames else {}
     for one in recorder:
         files["record"] = str(one.path)
-    return sortie, files | (_keep_steps(sortie, folder / STEPS) if plan.log else {})
+    files |= _keep_steps(sortie, folder / STEPS) if plan.log else {}
+    return sortie, told | {"files": files}
+
+
+def _open_venue(plan: MissionPlan, number: int, stack: contextlib.ExitStack) -> Venue:
+    where: dict[str, Any] = {"rate": plan.rate, "with_depth": plan.depth, "stack": stack}
+    if plan.quadsim is None:
+        return open_city(plan.preset, plan.seed + number - 1, plan.outfit, **where)
+    return open_quadsim(plan.quadsim, tell=lambda text: click.echo(text, err=True), **where)
 
 
 def _put_behind_autopilot(plan: MissionPlan, world: Airspace, stack: contextlib.ExitStack) -> Airspace:

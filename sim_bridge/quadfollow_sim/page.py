@@ -9,13 +9,15 @@ from typing import Any
 
 from quadfollow_core.errors import Unavailable
 from quadfollow_core.files import save_whole
-from quadfollow_sim.measures import VISIBLE, distance_between, measure_sortie
+from quadfollow_sim.measures import VISIBLE, Loss, distance_between, losses_of, measure_sortie
 from quadfollow_sim.sortie import Sortie, Step
 from quadfollow_sim.world import Point
 
 STATES = ("following", "coasting", "lost", "searching", "none")
 """From best to worst; ``none`` where no answer came."""
 DRONE, TARGET, BELIEVED = "tab:blue", "tab:red", "tab:orange"
+LOST, GONE = "gold", "dimgrey"
+"""A loss that was recovered, and one that was not."""
 
 
 def draw_page(sortie: Sortie, path: Path, title: str) -> Path:
@@ -34,7 +36,7 @@ def draw_page(sortie: Sortie, path: Path, title: str) -> Path:
     _draw_map(parts["map"], sortie.steps)
     times = [step.time for step in sortie.steps]
     _draw_distance(parts["distance"], times, sortie.steps)
-    _draw_view(parts["view"], times, sortie.steps)
+    _draw_view(parts["view"], times, sortie.steps, losses_of(sortie))
     _draw_states(parts["state"], times, sortie.steps)
     _draw_latency(parts["latency"], times, sortie.steps)
     for name in ("distance", "view", "state"):
@@ -49,12 +51,18 @@ def _summary(sortie: Sortie) -> str:
     view, error = measures["in_view"], measures["position_error_m"]
     parts = [
         f"{measures['seconds']:.1f} s",
-        "never in view" if view is None else f"in view {view:.1%}",
+        _view_text(view, sortie.steps),
         "never placed" if error is None else f"position off by {error:.2f} m (median)",
         f"{measures['losses']} losses, the longest {measures['longest_loss_s']:.1f} s",
         f"{measures['collisions']} touches",
     ] + ["aborted by order"] * sortie.aborted
     return "   ".join(parts)
+
+
+def _view_text(view: float | None, steps: Sequence[Step]) -> str:
+    if view is not None:
+        return f"in view {view:.1%}"
+    return "its truth untold" if steps and steps[0].visible is None else "never in view"
 
 
 def _draw_map(axes: Any, steps: Sequence[Step]) -> None:
@@ -83,8 +91,10 @@ def _draw_distance(axes: Any, times: Sequence[float], steps: Sequence[Step]) -> 
     axes.grid(alpha=0.3)
 
 
-def _draw_view(axes: Any, times: Sequence[float], steps: Sequence[Step]) -> None:
-    axes.plot(times, [step.visible for step in steps], color=TARGET)
+def _draw_view(axes: Any, times: Sequence[float], steps: Sequence[Step], losses: Sequence[Loss]) -> None:
+    for loss in losses:
+        axes.axvspan(loss.begun, loss.begun + loss.seconds, color=LOST if loss.recovered else GONE, alpha=0.5)
+    axes.plot(times, [math.nan if step.visible is None else step.visible for step in steps], color=TARGET)
     axes.axhline(VISIBLE, color="grey", linestyle=":", linewidth=1)
     axes.set(ylabel="target pixels", yscale="symlog")
     axes.set_ylim(bottom=0)

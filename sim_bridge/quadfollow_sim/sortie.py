@@ -11,7 +11,7 @@ from typing import Any
 from quadfollow_core.resize import TARGET
 from quadfollow_core.stream_client import Fate
 from quadfollow_sim.judge import Row, judge
-from quadfollow_sim.vehicle import Brake, OwnState, Steering
+from quadfollow_sim.vehicle import Brake, Command, OwnState
 from quadfollow_sim.world import Observation, Point
 
 Witness = Callable[[Row, Observation, Fate], None]
@@ -30,20 +30,23 @@ class Step:
     yaw: float
     target: Point | None
     """The middle of the target's body, in truth."""
-    visible: int
-    """Pixels of the target in the truth's mask."""
+    visible: int | None
+    """Pixels of the target in the truth's mask; None where the world does not tell its truth."""
     lag_ms: float
     """How late the picture was taken."""
     outcome: str
     """``result``, ``dropped``, ``error``, ``unsent`` or ``lost``."""
     latency_ms: float | None = None
-    """From capture (before the picture is drawn) to the command that its answer led to, by the real clock."""
+    """From capture (before the picture is drawn, or when it came) to the command that its answer led to, real clock."""
     state: str | None = None
     """The track's."""
     place: Point | None = None
     """The track's position in the world frame."""
     braking: str | None = None
-    """Why the command was to brake; None where it was a velocity."""
+    """Why the command was to brake; None where it was to fly."""
+
+    name: str = ""
+    """What the world calls the picture."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -103,7 +106,7 @@ class Recorder:
         """When the picture of a fate was taken, on the world's clock."""
         return self._taken[fate.id].observation.captured
 
-    def settle(self, fate: Fate, command: Steering) -> None:
+    def settle(self, fate: Fate, command: Command) -> None:
         """Note a picture's fate and the command that was just given."""
         taken = self._taken.pop(fate.id)
         if not self.recording:
@@ -115,7 +118,7 @@ class Recorder:
             witness(row, taken.observation, fate)
 
 
-def _step(taken: Taken, fate: Fate, command: Steering) -> Step:
+def _step(taken: Taken, fate: Fate, command: Command) -> Step:
     observation, own, track = taken.observation, taken.own, fate.track
     return Step(
         time=round(observation.captured, 4),
@@ -123,11 +126,12 @@ def _step(taken: Taken, fate: Fate, command: Steering) -> Step:
         speed=math.hypot(*own.velocity),
         yaw=own.yaw,
         target=observation.target,
-        visible=0 if observation.truth is None else int((observation.truth == TARGET).sum()),
+        visible=None if observation.truth is None else int((observation.truth == TARGET).sum()),
         lag_ms=round(1000 * taken.lag, 3),
         outcome=fate.outcome,
         latency_ms=round(1000 * (time.monotonic() - taken.began), 3) if fate.outcome == "result" else None,
         state=None if track is None else track.state,
         place=None if track is None else track.world,
         braking=command.reason if isinstance(command, Brake) else None,
+        name=observation.name,
     )

@@ -60,7 +60,8 @@ class FarPlaneCheck:
         return (
             f"the depth does not fit the ground: with a far plane of {self.far:g} m the ground measures "
             f"{self.far / implied:.2f} times its true distance, and so does the target. Set the far plane to "
-            f"{_nearest(implied):g} m, or turn this check off if the ground is not at z = {self.ground:g}"
+            f"{_nearest(implied):g} m (--far {_nearest(implied):g}), or turn this check off if the ground is not at "
+            f"z = {self.ground:g} (--no-far-check)"
         )
 
 

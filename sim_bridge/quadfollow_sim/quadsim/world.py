@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 from quadfollow_core.errors import QuadfollowError
@@ -18,7 +19,7 @@ from quadfollow_sim.quadsim.commands import Box, Command
 from quadfollow_sim.quadsim.endpoint import HOST, PORT, Endpoint
 from quadfollow_sim.quadsim.far_plane import FarPlaneCheck
 from quadfollow_sim.quadsim.frames import FAR, parse_sensor_frame
-from quadfollow_sim.quadsim.pose import WrongCulture
+from quadfollow_sim.quadsim.pose import Attitude, WrongCulture
 from quadfollow_sim.quadsim.session import Counts, Received
 from quadfollow_sim.world import Observation, Point
 
@@ -37,6 +38,7 @@ class QuadSimWorld:
         far: the simulator's far plane in metres: 100 in its last builds.
         ground: height of the ground in metres, against which ``far`` is checked; None for no check.
         patience: seconds without a frame after which :meth:`read` gives up.
+        tell: told each of the notices; a warning in the log by default.
 
     Raises:
         Unavailable: the port is taken.
@@ -50,9 +52,13 @@ class QuadSimWorld:
         far: float = FAR,
         ground: float | None = 0.0,
         patience: float = 60.0,
+        tell: Callable[[str], None] = log.warning,
     ) -> None:
         self.notices: list[str] = []
-        """What the pilot should know, in full sentences; each is logged once too."""
+        """What the pilot should know, in full sentences; each is told once too."""
+        self.body: Attitude | None = None
+        """The quadcopter's own place and attitude in the last frame."""
+        self._tell = tell
         self._far = far
         self._check = None if ground is None else FarPlaneCheck(far, ground)
         self._patience = patience
@@ -79,6 +85,11 @@ class QuadSimWorld:
         return self._endpoint.port
 
     @property
+    def address(self) -> str:
+        """Where a simulator connects."""
+        return self._endpoint.address
+
+    @property
     def connected(self) -> bool:
         """Whether a simulator is connected."""
         return self._endpoint.connected
@@ -101,7 +112,11 @@ class QuadSimWorld:
         Raises:
             WrongCulture: QuadSim prints decimal commas, and would misread our numbers; the message names the remedy.
         """
-        end = time.monotonic() + self._patience
+        return self.poll(self._patience)
+
+    def poll(self, seconds: float) -> Observation | None:
+        """The same for another time than ``patience``."""
+        end = time.monotonic() + seconds
         while (received := self._endpoint.frames.take(max(0.0, end - time.monotonic()))) is not None:
             observation = self._observe(received)
             if observation is not None:
@@ -141,6 +156,7 @@ class QuadSimWorld:
         except QuadfollowError as error:
             self._reject(error)
             return None
+        self.body = frame.body
         if depth is not None:
             self._check_far_plane(depth, frame.camera)
         name = f"quadsim_{received.number:06d}"
@@ -162,4 +178,4 @@ class QuadSimWorld:
 
     def _notice(self, text: str) -> None:
         self.notices.append(text)
-        log.warning(text)
+        self._tell(text)

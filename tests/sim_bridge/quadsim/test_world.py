@@ -144,7 +144,7 @@ def test_a_dead_server_sends_it_back_to_patrol_and_it_returns(eventually: Wait) 
         eventually(lambda: simulator.quad.state is State.LOOKING)
         with QuadSimWorld(port=port, patience=5.0) as world:
             read(world)
-        assert simulator.record.connections == 2
+        assert simulator.record.connections >= 2
     finally:
         simulator.__exit__(None, None, None)
 

@@ -108,6 +108,7 @@ class Imitation:
                 task.result()
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        scene.close()
 
     async def _simulate(self, scene: Scene) -> None:
         last = time.monotonic()

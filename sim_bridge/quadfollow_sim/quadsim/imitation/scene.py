@@ -56,6 +56,9 @@ class Scene(Protocol):
     def render(self, camera: Camera) -> Picture:
         """Draw SIZE×SIZE pixels from a camera with pose."""
 
+    def close(self) -> None:
+        """Give back what drawing took, in the thread that drew."""
+
 
 class ScriptedScene:
     """Flat ground, and a hero who walks along a closed path of corners ``(x, y)`` in metres.
@@ -107,6 +110,9 @@ class ScriptedScene:
         if self.sees(pose.position, hero.chest):
             _draw_board(picture, rays, pose, hero)
         return picture
+
+    def close(self) -> None:
+        """Nothing to give back."""
 
 
 def _rays(camera: Camera) -> NDArray[np.float64]:
