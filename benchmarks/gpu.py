@@ -21,7 +21,7 @@ import click
 import httpx
 import numpy as np
 import onnxruntime
-from gpu_checks import compare, hide_libraries, nodes_per_provider, open_variants, time_variants
+from gpu_checks import compare, hide_libraries, open_variants, operators_per_provider, time_other_options, time_variants
 from gpu_load import Clients
 
 from quadfollow_core.codec import decode_image, encode_jpeg
@@ -107,8 +107,13 @@ def check_model(path: Path, device: str, jpegs: list[bytes], seconds: float, thr
             for name, segmenter in opened.items()
         },
         "providers": {name: segmenter.device.provider for name, segmenter in opened.items()},
-        "nodes_per_provider": nodes_per_provider(path, device, synthetic[0]),
     }
+
+
+def other_options(path: Path, jpegs: list[bytes], seconds: float) -> dict[str, Any]:
+    """Times of one model under options that the server does not use."""
+    frames = [fit_frame(decode_image(jpeg), read_contract(path).size)[0] for jpeg in jpegs]
+    return time_other_options(path, frames, seconds)
 
 
 def serve_and_load(
@@ -141,8 +146,12 @@ def tell(found: dict[str, Any]) -> None:
     for key, value in found.items():
         if isinstance(value, dict) and "error" in value:
             click.echo(f"{key}: {value['error']}")
+        elif key.startswith("operators "):
+            click.echo(f"{key}: { ({provider: sum(counted.values()) for provider, counted in value.items()}) }")
         elif key.startswith("model "):
             _tell_model(key, value)
+        elif key == "other options":
+            _tell_options(value)
         elif key.startswith("server "):
             _tell_server(key, value)
     for one in found.get("hidden", ()) if isinstance(found.get("hidden"), list) else ():
@@ -151,7 +160,7 @@ def tell(found: dict[str, Any]) -> None:
 
 
 def _tell_model(key: str, value: dict[str, Any]) -> None:
-    click.echo(f"{key}: operators per provider {value['nodes_per_provider']}")
+    click.echo(f"{key}: {value['loading_all_s']} s to load all variants")
     for name, times in value["variants"].items():
         parity = value["parity_with_cpu"].get(name, {})
         levels = max((one["levels_of_target_probability"] for one in parity.values()), default=0)
@@ -160,6 +169,12 @@ def _tell_model(key: str, value: dict[str, Any]) -> None:
         click.echo(f"  {name:12} {times['p50_ms']:8.3f} / {times['p99_ms']:8.3f} ms   {off}")
     for name, reason in value["not_there"].items():
         click.echo(f"  {name:12} not there: {reason[:150]}")
+
+
+def _tell_options(value: dict[str, Any]) -> None:
+    for name, found in value.items():
+        times = f"{found['p50_ms']:8.3f} / {found['p99_ms']:8.3f} ms" if "p50_ms" in found else found["not there"][:150]
+        click.echo(f"  {name:24} {times}")
 
 
 def _tell_server(key: str, value: dict[str, Any]) -> None:
@@ -189,7 +204,11 @@ def main(models: tuple[str, ...], device: str, workers: int, threads: int, quick
     report.add("machine", lambda: machine(device))
     paths = [find_model(name) for name in models or (None,)]
     for path in paths:
+        frame = render_scenes(1, read_contract(path).size)[0]
+        report.add(f"operators {path.stem}", lambda path=path, frame=frame: operators_per_provider(path, device, frame))
         report.add(f"model {path.stem}", lambda path=path: check_model(path, device, jpegs, seconds / 2, threads))
+    if device == "cuda":
+        report.add("other options", lambda: other_options(paths[0], jpegs, seconds / 3))
     with Clients(jpegs) as clients:
         for path in paths:
             for number in dict.fromkeys((workers, 1)):

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,22 @@ from numpy.typing import NDArray
 
 from quadfollow_core.contract import INPUT
 from quadfollow_core.errors import QuadfollowError
+from quadfollow_core.shipped import lower_precision
 from quadfollow_server.accelerator import CUDA_LIBRARIES
-from quadfollow_server.device import PROVIDERS
-from quadfollow_server.engine import OnnxSegmenter, load_model
-from quadfollow_server.variants import VARIANTS
+from quadfollow_server.device import PROVIDERS, open_session
+from quadfollow_server.engine import OnnxSegmenter, load_model, read_contract
+from quadfollow_server.runners import BoundRunner, OwnThread, Runner
+from quadfollow_server.variants import VARIANTS, Variant
 
 Frames = Sequence[NDArray[np.uint8]]
+_GRAPH = {"enable_cuda_graph": "1", "use_tf32": "0"}
+OTHER_OPTIONS = {
+    "graph, heuristic search": (_GRAPH | {"cudnn_conv_algo_search": "HEURISTIC"}, ""),
+    "graph, NHWC": (_GRAPH | {"prefer_nhwc": "1"}, ""),
+    "graph, TF32": (_GRAPH | {"use_tf32": "1"}, ""),
+    "graph-fp16, NHWC": (_GRAPH | {"prefer_nhwc": "1"}, "fp16"),
+}
+"""Options of the CUDA provider that the server does not use, and in which precision they are tried."""
 PROGRAM = "from quadfollow_core.cli import main; main()"
 
 
@@ -39,15 +49,43 @@ def open_variants(path: Path, device: str, threads: int) -> tuple[dict[str, Onnx
     return opened, refused
 
 
+def time_other_options(path: Path, frames: Frames, seconds: float) -> dict[str, dict[str, Any]]:
+    """Milliseconds of one frame on CUDA under options that the server does not use."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, (options, precision) in OTHER_OPTIONS.items():
+        variant = Variant(name, options, bound=True, captured=True, precision=precision)
+        file = lower_precision(path, precision) if precision else path
+        began = time.monotonic()
+        try:
+            runner = _runner(file, variant)
+        except (OSError, QuadfollowError, RuntimeError) as error:
+            found[name] = {"not there": str(error)}
+            continue
+        loading = round(time.monotonic() - began, 2)
+        found[name] = {"loading_s": loading, **_time({name: runner}, frames, seconds)[name]}
+    return found
+
+
+def _runner(file: Path, variant: Variant) -> Runner:
+    data, size = file.read_bytes(), read_contract(file).size
+    return OwnThread(lambda: BoundRunner(open_session(data, "cuda", 0, variant), size, on_cuda=True))
+
+
 def time_variants(opened: dict[str, OnnxSegmenter], frames: Frames, seconds: float) -> dict[str, dict[str, Any]]:
     """Milliseconds of one frame per variant, host memory to host memory, in turns of ten."""
-    times: dict[str, list[float]] = {name: [] for name in opened}
-    end = time.monotonic() + seconds * len(opened)
+    return _time({name: segmenter.segment for name, segmenter in opened.items()}, frames, seconds)
+
+
+def _time(runners: Mapping[str, Runner], frames: Frames, seconds: float) -> dict[str, dict[str, Any]]:
+    times: dict[str, list[float]] = {name: [] for name in runners}
+    for run in runners.values():
+        run(frames[0])
+    end = time.monotonic() + seconds * len(runners)
     while time.monotonic() < end:
-        for name, segmenter in opened.items():
+        for name, run in runners.items():
             for frame in (frames[index % len(frames)] for index in range(10)):
                 started = time.perf_counter()
-                segmenter.segment(frame)
+                run(frame)
                 times[name].append(1000 * (time.perf_counter() - started))
     return {name: {"frames": len(values), **percentiles(values)} for name, values in times.items()}
 
@@ -75,7 +113,7 @@ def _other_classes(expected: Any, found: Any) -> float:
     return float(np.mean([np.mean(one[0] != two[0]) for one, two in zip(expected, found, strict=True)]))
 
 
-def nodes_per_provider(path: Path, device: str, frame: NDArray[np.uint8]) -> dict[str, int]:
+def operators_per_provider(path: Path, device: str, frame: NDArray[np.uint8]) -> dict[str, dict[str, int]]:
     """Count the operators that onnxruntime's own profile says each provider ran, for one frame."""
     options = onnxruntime.SessionOptions()
     options.enable_profiling = True
@@ -85,11 +123,14 @@ def nodes_per_provider(path: Path, device: str, frame: NDArray[np.uint8]) -> dic
         session.run(None, {INPUT: frame[None]})
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
     ran = {
-        (event["name"], event["args"]["provider"])
+        (event["args"]["provider"], event["args"]["op_name"], event["name"])
         for event in events
         if event.get("cat") == "Node" and event.get("args", {}).get("provider")
     }
-    return dict(Counter(provider for _, provider in ran))
+    found: dict[str, Counter[str]] = {}
+    for provider, operator, _ in ran:
+        found.setdefault(provider, Counter())[operator] += 1
+    return {provider: dict(counted) for provider, counted in found.items()}
 
 
 def hide_libraries(device: str, most: int) -> list[dict[str, Any]]:

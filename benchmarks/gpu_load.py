@@ -88,7 +88,7 @@ class Clients:
         shares = [share for share in _shares(clients, self._processes) if share]
         tasks = [Task(where, self._jpegs, share, begin, seconds, hz) for share in shares]
         found = list(self._pool.map(work, tasks))
-        times = 1000 * np.array([one for times, _ in found for one in times] or [np.nan])
+        times = 1000 * np.array([one for times, _ in found for one in times] or [0.0])
         outcomes = sum((counter for _, counter in found), Counter[str]())
         p50, p95, p99 = (round(float(value), 3) for value in np.percentile(times, (50, 95, 99)))
         answered = round(outcomes["result"] / (seconds - WARM_UP), 1)
