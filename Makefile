@@ -19,7 +19,7 @@ endif
 # Tests that load TensorFlow run in a process of their own: beside it OpenGL cannot draw the city.
 TENSORFLOW := tests/training tests/export
 
-.PHONY: help setup demo test test-slow lint bench docs fuzz image-test triton-test kubernetes-test clean
+.PHONY: help setup demo test test-slow browser lint bench docs fuzz image-test triton-test kubernetes-test clean
 
 help: ## say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,13 +33,16 @@ $(READY): pyproject.toml constraints.txt deploy/setup.sh
 demo: setup ## serve the shipped model, follow a person, print the table (FRAMES=dir: over your frames; VIEW=1: live view)
 	$(BIN)/quadfollow demo $(if $(FRAMES),--frames "$(FRAMES)") $(if $(VIEW),--view)
 
-test: lint ## lint, then every test but the slow ones
+test: lint browser ## lint, then every test but the slow ones
 	$(BIN)/pytest -m "not slow" $(TENSORFLOW)
 	$(BIN)/pytest -m "not slow" $(addprefix --ignore=,$(TENSORFLOW))
 
-test-slow: setup ## the slow tests: closed loop, training, containers
+test-slow: setup browser ## the slow tests: closed loop, training, containers
 	$(BIN)/pytest -m slow $(TENSORFLOW)
 	$(BIN)/pytest -m slow $(addprefix --ignore=,$(TENSORFLOW))
+
+browser: setup
+	deploy/browser.sh
 
 docs: setup ## build the documentation into out/site, refusing broken links
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

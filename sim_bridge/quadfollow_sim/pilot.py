@@ -5,8 +5,9 @@ It has no clock of its own: ``now`` and the capture times are seconds on one clo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from quadfollow_core.errors import BadInput
 from quadfollow_core.track import Track
@@ -25,6 +26,9 @@ LONGEST_STEP = 0.2
 """Seconds of acceleration granted to one command at most, however long the last one was ago."""
 ROUGH = 0.5
 """Metres per second of approach beyond what a wall allows that a gentle change can't mend: then brake."""
+
+Controller = Callable[[Track, OwnState], Velocity | None]
+"""Says which motion follows a track extrapolated to now; None where the track does not say in which direction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +51,23 @@ class Pilot:
         period: seconds between frames, which sets how old an answer may be.
         plan: the numbers to fly by.
         surroundings: what stands around; an open field if None.
+        controller: what to wish for while she is followed or predicted; :func:`follow` in the plan's formation if None.
     """
 
-    def __init__(self, period: float, plan: Plan | None = None, surroundings: Surroundings | None = None) -> None:
+    def __init__(
+        self,
+        period: float,
+        plan: Plan | None = None,
+        surroundings: Surroundings | None = None,
+        controller: Controller | None = None,
+    ) -> None:
         if not 0 < period <= 10:
             raise BadInput(f"a pilot needs a frame period between 0 and 10 s, got {period}")
         self.mode: Mode = "disarmed"
         self._period = period
         self._plan = plan or Plan()
         self._surroundings = surroundings or Scattered()
+        self._controller = controller or partial(follow, formation=self._plan.formation)
         self._heard: tuple[Track, float] | None = None
         self._last: tuple[Point, float] | None = None
         self._earned = False
@@ -109,7 +121,7 @@ class Pilot:
     def _wish(self, track: Track, own: OwnState) -> Velocity | None:
         if track.state in ("following", "coasting"):
             self._side = side_of(track, own)
-            return follow(track, own, self._plan.formation)
+            return self._controller(track, own)
         return search(track, own, self._plan.formation, self._plan.search, self._side)
 
     def _walls(self, own: OwnState, track: Track) -> Sequence[Wall]:

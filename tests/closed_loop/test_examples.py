@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 
 from quadfollow_server.running import RunningServer
 from quadfollow_sim.drawn import DrawnSource
+from quadfollow_sim.mission import city_is_missing
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -47,6 +50,40 @@ def test_the_zmq_client_finds_her(colour_server: RunningServer, picture: Path) -
     assert all(answer["target"]["area"] > 20 for answer in answers)
 
 
+@pytest.fixture
+def node_folder(tmp_path: Path) -> Path:
+    """The Node example with what it needs."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        pytest.skip("Node.js and npm are not installed")
+    folder = tmp_path / "node"
+    shutil.copytree(EXAMPLES / "node", folder, ignore=shutil.ignore_patterns("node_modules"))
+    install = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts"]
+    done = subprocess.run(install, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"npm cannot install zeromq here: {done.stderr[-300:]}")
+    return folder
+
+
+def test_the_node_client_finds_her(colour_server: RunningServer, picture: Path, node_folder: Path) -> None:
+    """From another language the same: every picture is answered, in turn."""
+    command = ["node", str(node_folder / "zmq_client.js"), colour_server.address, str(picture), str(picture)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 0, ended.stderr
+    answers = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert [(answer["id"], answer["type"]) for answer in answers] == [(0, "result"), (1, "result")]
+    assert all(answer["target"]["area"] > 20 for answer in answers)
+
+
+def test_the_controller_of_ones_own_circles_her() -> None:
+    """She stays in view while the vehicle flies around her."""
+    missing = city_is_missing()
+    if missing is not None:
+        pytest.skip(str(missing))
+    in_view, turned = map(int, re.findall(r"\d+", run("custom_controller.py", 15)))
+    assert in_view > 90
+    assert turned > 90
+
+
 def test_the_world_of_ones_own_is_shown(colour_server: RunningServer) -> None:
     """Its pictures are answered and held against its truth."""
     printed = run("custom_world.py", colour_server.address)
@@ -57,4 +94,6 @@ def test_the_world_of_ones_own_is_shown(colour_server: RunningServer) -> None:
 def test_every_example_is_run_here() -> None:
     """None is forgotten."""
     text = Path(__file__).read_text()
-    assert [path.name for path in EXAMPLES.iterdir() if path.is_file() and f'"{path.name}"' not in text] == []
+    examples = [*EXAMPLES.glob("*.py"), *EXAMPLES.glob("node/*.js")]
+    assert len(examples) >= 5
+    assert [path.name for path in examples if f'"{path.name}"' not in text] == []

@@ -42,6 +42,6 @@ export function showFigures(result, history, moment) {
 export function showServer(info, name) {
   const model = info.models.find((known) => known.name === name) ?? info.models[0];
   put("model", model ? `${model.name}, ${model.contract.width} × ${model.contract.height}` : "still loading");
-  put("device", model ? model.device.provider : "–");
+  put("device", model ? model.device.provider.replace("ExecutionProvider", "") : "–");
   put("reason", model ? model.device.reason : "–");
 }

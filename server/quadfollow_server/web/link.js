@@ -14,8 +14,9 @@ export class Link {
   #watchdog = 0;
 
   // on: {picture(header, blob), nothing(streams), opened(), closed(reason)}; picture may return a promise
-  constructor(on) {
+  constructor(on, stream) {
     this.on = on;
+    this.#stream = stream;
     this.#connect();
   }
 

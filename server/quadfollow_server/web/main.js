@@ -17,7 +17,7 @@ const TRAIL = 150; // places of the target drawn into the picture
 
 let history = new History();
 let current = null; // {header, bitmap} of the picture on show
-let chosen = null;
+let chosen = new URLSearchParams(location.search).get("stream");
 let info = null; // what the server's /info says
 let paused = false;
 let learning = false;
@@ -115,9 +115,12 @@ async function learn() {
   byId("try-model").replaceChildren(...info.models.map(({ name }) => new Option(name, name)));
 }
 
-const link = new Link({ picture: show, nothing, opened, closed: say });
+const link = new Link({ picture: show, nothing, opened, closed: say }, chosen);
 
-byId("stream").onchange = (event) => look(event.target.value);
+byId("stream").onchange = (event) => {
+  look(event.target.value);
+  window.history.replaceState(null, "", `?${new URLSearchParams({ stream: chosen })}`); // to be bookmarked and reloaded
+};
 byId("pause").onclick = (event) => {
   paused = !paused;
   event.target.setAttribute("aria-pressed", String(paused));
