@@ -1,0 +1,66 @@
+"""A benchmark's results: one JSON file each, with the machine and the options that gave them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from measuring.machine import describe, others_load
+from quadfollow_core.files import write_whole
+
+ROOT = Path(__file__).resolve().parents[2]
+OUT = Path("out/bench")
+"""Where results go unless told otherwise."""
+KEPT = ROOT / "benchmarks" / "results"
+"""The results that the documentation's page is made of."""
+
+out_option = click.option(
+    "--out", default=OUT, show_default=True, type=click.Path(path_type=Path), help="Folder of the results."
+)
+
+
+def run(name: str, out: Path, options: Mapping[str, Any], measure: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+    """Measure, with a look before and after at how busy the machine is with other things, and save the result."""
+    before = others_load()
+    figures = measure()
+    result = {
+        "benchmark": name,
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": describe(),
+        "others_load": [before, others_load()],
+        "options": dict(options),
+        "figures": figures,
+    }
+    path = out / f"{name}.json"
+    write_whole(path, json.dumps(result, indent=1) + "\n")
+    click.echo(f"wrote {path}", err=True)
+    return result
+
+
+def load(name: str, folder: Path = KEPT) -> dict[str, Any] | None:
+    """Read a result; None where that benchmark was not run."""
+    path = folder / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """Lay out a table in Markdown."""
+    lines = [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
+    return "\n".join(lines) + "\n"
+
+
+def number(value: float | None, digits: int = 1) -> str:
+    """A number, or a dash where there is none."""
+    return "–" if value is None else f"{value:,.{digits}f}"
+
+
+def ranged(value: Mapping[str, float] | None, digits: int = 2) -> str:
+    """A median with its lowest and highest round."""
+    if value is None:
+        return "–"
+    return f"{value['median']:.{digits}f} [{value['low']:.{digits}f}, {value['high']:.{digits}f}]"

@@ -1,0 +1,238 @@
+"""Our HTTP door against other servers: the same frame, the same answer, the same client, taking turns.
+
+``python benchmarks/serve.py [--graph same|exported|null]``: a JPEG goes in and the class mask comes out as a PNG. With
+``same`` all serve one and the same ONNX file by onnxruntime on the CPU; with ``exported`` each is served as it ships:
+ours by the shipped model and the device it takes by itself, theirs by the graph that tf2onnx exports; with ``null`` the
+network costs nothing, so that only the servers' own work is left. Before anything is timed, every server's mask is
+compared with the session's own. The others are installed on first use, each into an environment of its own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from measuring import results
+from measuring.frames import frame
+from measuring.graphs import as_exported
+from measuring.load import Plan
+from measuring.machine import usable_cores
+from measuring.summaries import percentiles, ratio, spread
+from measuring.peers import PEERS, Mask, Peer, png_mask
+from measuring.servers import Ours, Process, ask, http_plan, http_request, put_load, zmq_plan, zmq_request
+from measuring.turns import in_turns
+from peers.work import Work
+
+from quadfollow_core.codec import decode_image
+from quadfollow_core.errors import BadModel, QuadfollowError
+from quadfollow_core.resize import fit_frame
+from quadfollow_core.shipped import DEFAULT_MODEL, find_model
+from quadfollow_server.engine import load_model
+from quadfollow_server.segmenter import Segmenter
+
+NAME = "serve"
+OURS = "quadfollow"
+HTTP_TARGET, ZMQ_TARGET, ZMQ_RAW = (
+    f"{OURS}, {how}" for how in ("target by HTTP", "target by ZeroMQ", "target by ZeroMQ, raw pixels")
+)
+FLOOR = "floor"
+JPEG = {"Content-Type": "image/jpeg"}
+MASK_SHARE = 0.01
+"""Share of pixels in which a mask may differ: another engine or an INT8 variant rounds otherwise."""
+Load = dict[str, Any]
+
+
+class Arena:
+    """All servers of one run, up at once, and the ways to ask them."""
+
+    def __init__(self, graph: str, model: Path, out: Path) -> None:
+        self.graph, self.model, self.logs = graph, model, out / "logs"
+        self.theirs = {"same": model, "null": None}[graph] if graph != "exported" else as_exported(model, out / "graphs")
+        self.jpeg = frame()
+        self.plans: dict[str, Callable[..., Plan]] = {}
+        self.servers: dict[str, Process] = {}
+        self.missing: dict[str, str] = {}
+        self.served: dict[str, Any] = {}
+
+    def enter_ours(self, stack: ExitStack) -> None:
+        """Start our server, and plan to ask at each of its doors."""
+        device = "cpu" if self.graph == "same" else "auto"
+        options = None if self.graph == "null" else ("--model", self.model.resolve(), "--device", device)
+        server = stack.enter_context(Ours(self.logs / "ours.log", options))
+        self.served = server.model()
+        picture = http_request("/segment", self.jpeg, JPEG | {"Accept": "image/png"})
+        self._require_mask(OURS, png_mask(ask(server.port, picture)[1]), None if options is None else self.model)
+        pixels = decode_image(self.jpeg)
+        raw = {"encoding": "raw-rgb8", "width": pixels.shape[1], "height": pixels.shape[0], "want": ["target"]}
+        self.plans |= {
+            OURS: partial(http_plan, server.port, picture),
+            HTTP_TARGET: partial(http_plan, server.port, http_request("/segment", self.jpeg, JPEG)),
+            ZMQ_TARGET: partial(zmq_plan, server.zmq_port, zmq_request(self.jpeg, encoding="jpeg", want=["target"])),
+            ZMQ_RAW: partial(zmq_plan, server.zmq_port, zmq_request(pixels.tobytes(), **raw)),
+        }
+        self.servers |= dict.fromkeys(self.plans, server)
+
+    def enter_peer(self, stack: ExitStack, peer: Peer) -> None:
+        """Start another server; one that cannot be is left out and noted with the reason."""
+        request = peer.request(self.jpeg)
+        try:
+            log = self.logs / f"{peer.name.replace(' ', '-')}.log"
+            server = stack.enter_context(peer.server(self.theirs, log))
+            self._require_mask(peer.name, peer.mask(server.wait_for_answer(request)), self.theirs)
+        except QuadfollowError as error:
+            self.missing[peer.name] = str(error).splitlines()[0]
+            click.echo(f"{peer.name} is left out: {error}", err=True)
+            return
+        self.servers[peer.name] = server
+        self.plans[peer.name] = partial(http_plan, server.port, request)
+
+    def _require_mask(self, name: str, mask: Mask, model: Path | None) -> None:
+        """Compare a server's answer with a session's own: what differs is not the same work."""
+        if model is None:
+            return
+        wanted = png_mask(Work(str(model))(self.jpeg))
+        share = float((mask != wanted).mean()) if mask.shape == wanted.shape else 1.0
+        if share > MASK_SHARE:
+            raise BadModel(f"{name} answers another mask: {share:.1%} of its pixels differ")
+
+    def measure(self, clients: int, rounds: int, seconds: float) -> dict[str, Any]:
+        """Let so many clients ask each server in turn."""
+        ways = {name: partial(self._turn, name, clients, seconds) for name in self.plans}
+        if self.graph != "null":
+            ways[FLOOR] = partial(floor, self._own_session(), self.jpeg, seconds)
+        return compare(in_turns(ways, rounds), clients)
+
+    def _turn(self, name: str, clients: int, seconds: float) -> Load:
+        server = self.servers[name]
+        before = server.cpu_seconds
+        load = put_load(self.plans[name](clients=clients, seconds=seconds))
+        used = server.cpu_seconds - before
+        load["server_cpu_ms"] = 1000 * used / max(1, load["asked"])
+        load["memory_mb"] = server.memory_mb
+        return load
+
+    def _own_session(self) -> Segmenter:
+        return load_model(self.model, "cpu" if self.graph == "same" else "auto", threads=1)
+
+
+def floor(segmenter: Segmenter, jpeg: bytes, seconds: float) -> Load:
+    """Processor time of one frame's inference on one thread, and of its decoding, ms."""
+    image, _ = fit_frame(decode_image(jpeg), segmenter.contract.size)
+    return {
+        "session_ms": cpu_ms(lambda: segmenter.segment(image), seconds / 2),
+        "decode_ms": cpu_ms(lambda: fit_frame(decode_image(jpeg), segmenter.contract.size), seconds / 8),
+    }
+
+
+def cpu_ms(work: Callable[[], object], seconds: float) -> float:
+    """Processor milliseconds that one call costs this process."""
+    calls, began, end = 0, time.process_time(), time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        work()
+        calls += 1
+    return 1000 * (time.process_time() - began) / calls
+
+
+def compare(taken: dict[str, list[Load]], clients: int) -> dict[str, Any]:
+    """What the rounds amount to, and the ratios between ours and each of the others."""
+    floors = taken.pop(FLOOR, None)
+    found: dict[str, Any] = {"clients": clients, "ways": {name: summary(rounds) for name, rounds in taken.items()}}
+    found["ratios"] = {name: against(taken[OURS], rounds) for name, rounds in taken.items() if not name.startswith(OURS)}
+    if floors is not None:
+        found["floor"] = {key: spread([one[key] for one in floors]) for key in ("session_ms", "decode_ms")}
+        found["of_bound"] = {
+            name: spread([per_second(load) / bound(one, load) for one, load in zip(floors, rounds, strict=True)])
+            for name, rounds in taken.items()
+            if name.startswith(OURS)
+        }
+    return found
+
+
+def summary(rounds: list[Load]) -> dict[str, Any]:
+    """One way's rounds together."""
+    return {
+        "per_second": spread([per_second(load) for load in rounds]),
+        "ms": percentiles(value for load in rounds for value in load["latencies"]),
+        "errors": sum(load["errors"] for load in rounds),
+        "client_cpu_ms": spread([load["cpu_ms"] for load in rounds]),
+        "server_cpu_ms": spread([load["server_cpu_ms"] for load in rounds]),
+        "memory_mb": round(max(load["memory_mb"] for load in rounds)),
+    }
+
+
+def against(ours: list[Load], theirs: list[Load]) -> dict[str, Any]:
+    """How many times as much ours answers, and how their latencies stand to ours; above 1 ours is better."""
+    return {
+        "per_second": ratio([per_second(load) for load in ours], [per_second(load) for load in theirs]),
+        **{f"p{share}": ratio([at(share, load) for load in theirs], [at(share, load) for load in ours]) for share in (50, 99)},
+    }
+
+
+def per_second(load: Load) -> float:
+    """Answers per second."""
+    return max(1, len(load["latencies"])) / float(load["seconds"])
+
+
+def at(share: int, load: Load) -> float:
+    """A percentile of one round's latencies, ms."""
+    return float(np.percentile(load["latencies"] or [1000 * load["seconds"]], share))
+
+
+def bound(floors: Load, load: Load) -> float:
+    """Answers per second if the cores did nothing but inference, decoding and the load client's own work."""
+    return 1000 * usable_cores() / (floors["session_ms"] + floors["decode_ms"] + load["cpu_ms"])
+
+
+def table(result: dict[str, Any]) -> str:
+    """Lay out one table per number of clients."""
+    return "\n".join(one_table(found) for found in result["figures"]["clients"])
+
+
+def one_table(found: dict[str, Any]) -> str:
+    """Lay out what one number of clients saw."""
+    head = [f"{found['clients']} client(s)", "answers/s", "p50, ms", "p99, ms", "server CPU, ms each", "memory, MB"]
+    head += ["ours: × answers/s", "their p99 / ours"]
+    rows = []
+    for name, way in found["ways"].items():
+        ratios = found["ratios"].get(name, {})
+        cells = [results.number(way["per_second"]["median"]), *(results.number(way["ms"][key], 2) for key in ("p50", "p99"))]
+        cells += [results.number(way["server_cpu_ms"]["median"], 2), str(way["memory_mb"])]
+        rows.append([name, *cells, *(results.ranged(ratios.get(key)) for key in ("per_second", "p99"))])
+    return results.table(head, rows)
+
+
+@click.command()
+@click.option("--graph", type=click.Choice(["same", "exported", "null"]), default="same", show_default=True)
+@click.option("--model", default=DEFAULT_MODEL, show_default=True, help="Shipped model that is served.")
+@click.option("--clients", multiple=True, type=int, default=(1, 4, 16), show_default=True)
+@click.option("--rounds", default=5, show_default=True)
+@click.option("--seconds", default=2.0, show_default=True, help="Length of one turn.")
+@click.option("--peer", "peers", multiple=True, help="Only others whose name has this in it. Default: all.")
+@results.out_option
+def main(
+    graph: str, model: str, clients: tuple[int, ...], rounds: int, seconds: float, peers: tuple[str, ...], out: Path
+) -> None:
+    """Measure our server against others."""
+
+    def measure() -> dict[str, Any]:
+        with ExitStack() as stack:
+            arena = Arena(graph, find_model(model), out.resolve())
+            arena.enter_ours(stack)
+            for peer in PEERS:
+                if not peers or any(part.lower() in peer.name.lower() for part in peers):
+                    arena.enter_peer(stack, peer)
+            found = [arena.measure(count, rounds, seconds) for count in clients]
+        return {"served": arena.served, "missing": arena.missing, "clients": found}
+
+    options = {"graph": graph, "model": model, "rounds": rounds, "seconds": seconds}
+    click.echo(table(results.run(f"{NAME}-{graph}", out, options, measure)))
+
+
+if __name__ == "__main__":
+    main()
