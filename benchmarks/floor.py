@@ -17,10 +17,10 @@ import numpy as np
 import onnxruntime
 from measuring import results
 from measuring.machine import usable_cores
+from measuring.models import chosen, model_option
 from measuring.summaries import percentiles, spread
 from measuring.turns import in_turns, timed
 
-from quadfollow_core.shipped import models_folder
 from quadfollow_server.device import usable_devices
 from quadfollow_server.engine import load_model, read_contract
 
@@ -43,7 +43,10 @@ def plain_ways(path: Path, batches: Sequence[int]) -> dict[str, tuple[int, Way]]
         session = plain_session(path, threads)
         for batch in batches:
             frames = np.random.default_rng(0).integers(0, 256, (batch, contract.height, contract.width, 3), np.uint8)
-            ways[f"onnxruntime, {threads} threads, batch {batch}"] = batch, partial(session.run, None, {"image": frames})
+            ways[f"onnxruntime, {threads} threads, batch {batch}"] = (
+                batch,
+                partial(session.run, None, {"image": frames}),
+            )
     return ways
 
 
@@ -95,14 +98,14 @@ def table(result: dict[str, Any]) -> str:
 
 
 @click.command()
-@click.option("--model", "models", multiple=True, help="Shipped models' names. Default: all.")
+@model_option
 @click.option("--batch", "batches", multiple=True, type=int, default=(1, 2, 4, 8), show_default=True)
 @click.option("--rounds", default=7, show_default=True)
 @click.option("--calls", default=20, show_default=True, help="Calls in a row before the next way's turn.")
 @results.out_option
 def main(models: tuple[str, ...], batches: tuple[int, ...], rounds: int, calls: int, out: Path) -> None:
     """Measure the networks alone."""
-    paths = [path for path in sorted(models_folder().glob("*.onnx")) if not models or path.stem in models]
+    paths = chosen(models)
 
     def measure() -> dict[str, Any]:
         return {"models": [measure_model(path, batches, rounds, calls) for path in paths]}

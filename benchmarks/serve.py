@@ -23,9 +23,9 @@ from measuring.frames import frame
 from measuring.graphs import as_exported
 from measuring.load import Plan
 from measuring.machine import usable_cores
-from measuring.summaries import percentiles, ratio, spread
 from measuring.peers import PEERS, Mask, Peer, png_mask
 from measuring.servers import Ours, Process, ask, http_plan, http_request, put_load, zmq_plan, zmq_request
+from measuring.summaries import percentiles, ratio, spread
 from measuring.turns import in_turns
 from peers.work import Work
 
@@ -53,7 +53,9 @@ class Arena:
 
     def __init__(self, graph: str, model: Path, out: Path) -> None:
         self.graph, self.model, self.logs = graph, model, out / "logs"
-        self.theirs = {"same": model, "null": None}[graph] if graph != "exported" else as_exported(model, out / "graphs")
+        self.theirs = (
+            {"same": model, "null": None}[graph] if graph != "exported" else as_exported(model, out / "graphs")
+        )
         self.jpeg = frame()
         self.plans: dict[str, Callable[..., Plan]] = {}
         self.servers: dict[str, Process] = {}
@@ -143,7 +145,9 @@ def compare(taken: dict[str, list[Load]], clients: int) -> dict[str, Any]:
     """What the rounds amount to, and the ratios between ours and each of the others."""
     floors = taken.pop(FLOOR, None)
     found: dict[str, Any] = {"clients": clients, "ways": {name: summary(rounds) for name, rounds in taken.items()}}
-    found["ratios"] = {name: against(taken[OURS], rounds) for name, rounds in taken.items() if not name.startswith(OURS)}
+    found["ratios"] = {
+        name: against(taken[OURS], rounds) for name, rounds in taken.items() if not name.startswith(OURS)
+    }
     if floors is not None:
         found["floor"] = {key: spread([one[key] for one in floors]) for key in ("session_ms", "decode_ms")}
         found["of_bound"] = {
@@ -170,7 +174,10 @@ def against(ours: list[Load], theirs: list[Load]) -> dict[str, Any]:
     """How many times as much ours answers, and how their latencies stand to ours; above 1 ours is better."""
     return {
         "per_second": ratio([per_second(load) for load in ours], [per_second(load) for load in theirs]),
-        **{f"p{share}": ratio([at(share, load) for load in theirs], [at(share, load) for load in ours]) for share in (50, 99)},
+        **{
+            f"p{share}": ratio([at(share, load) for load in theirs], [at(share, load) for load in ours])
+            for share in (50, 99)
+        },
     }
 
 
@@ -186,7 +193,7 @@ def at(share: int, load: Load) -> float:
 
 def bound(floors: Load, load: Load) -> float:
     """Answers per second if the cores did nothing but inference, decoding and the load client's own work."""
-    return 1000 * usable_cores() / (floors["session_ms"] + floors["decode_ms"] + load["cpu_ms"])
+    return 1000 * usable_cores() / float(floors["session_ms"] + floors["decode_ms"] + load["cpu_ms"])
 
 
 def table(result: dict[str, Any]) -> str:
@@ -201,7 +208,10 @@ def one_table(found: dict[str, Any]) -> str:
     rows = []
     for name, way in found["ways"].items():
         ratios = found["ratios"].get(name, {})
-        cells = [results.number(way["per_second"]["median"]), *(results.number(way["ms"][key], 2) for key in ("p50", "p99"))]
+        cells = [
+            results.number(way["per_second"]["median"]),
+            *(results.number(way["ms"][key], 2) for key in ("p50", "p99")),
+        ]
         cells += [results.number(way["server_cpu_ms"]["median"], 2), str(way["memory_mb"])]
         rows.append([name, *cells, *(results.ranged(ratios.get(key)) for key in ("per_second", "p99"))])
     return results.table(head, rows)

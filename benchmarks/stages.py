@@ -14,12 +14,12 @@ from typing import Any
 import click
 from measuring import results
 from measuring.frames import frame
+from measuring.models import chosen, model_option
 from measuring.summaries import percentiles
 from measuring.turns import in_turns
 
 from quadfollow_core import wire
 from quadfollow_core.codec import MAX_PIXELS
-from quadfollow_core.shipped import models_folder
 from quadfollow_server.engine import load_model
 from quadfollow_server.pipeline import Stopwatch, process
 from quadfollow_server.segmenter import Segmenter
@@ -49,7 +49,7 @@ def through(segmenter: Segmenter, message: list[Any], calls: int) -> list[dict[s
 
 def ways(segmenters: list[Segmenter], calls: int) -> dict[str, Callable[[], list[dict[str, float]]]]:
     """Every model with every size and every kind of answer."""
-    made = {}
+    made: dict[str, Callable[[], list[dict[str, float]]]] = {}
     for segmenter in segmenters:
         for size in SIZES:
             for want, names in WANTS.items():
@@ -78,14 +78,14 @@ def table(result: dict[str, Any]) -> str:
 
 
 @click.command()
-@click.option("--model", "models", multiple=True, help="Shipped models' names. Default: all.")
+@model_option
 @click.option("--device", default="auto", show_default=True)
 @click.option("--rounds", default=10, show_default=True)
 @click.option("--calls", default=20, show_default=True, help="Frames in a row before the next way's turn.")
 @results.out_option
 def main(models: tuple[str, ...], device: str, rounds: int, calls: int, out: Path) -> None:
     """Measure the pipeline's stages."""
-    paths = [path for path in sorted(models_folder().glob("*.onnx")) if not models or path.stem in models]
+    paths = chosen(models)
     segmenters: list[Segmenter] = [load_model(path, device) for path in paths]
 
     def measure() -> dict[str, Any]:

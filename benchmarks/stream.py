@@ -52,14 +52,15 @@ def film_ours(server: Ours, load: tuple[int, float], seconds: float, jpeg: bytes
     return {"streams": streams, "memory_mb": server.memory_mb}
 
 
-def film_peer(name: str, model: Path, log: Path, load: tuple[int, float], seconds: float, jpeg: bytes) -> dict[str, Any]:
+def film_peer(
+    name: str, model: Path, log: Path, load: tuple[int, float], seconds: float, jpeg: bytes
+) -> dict[str, Any]:
     """Start another server, stream to it, and end it: NetGear's ends with its camera anyway."""
     (port,) = free_ports(1)
     python = environment(name) / "bin" / "python"
     variables = {"PYTHONPATH": str(SOURCES), "PEER_MODEL": str(model.resolve())}
-    with Process([python, SOURCES / f"{name}_server.py", port], port, log, **variables) as server:
-        streams = film((python, SOURCES / f"{name}_client.py"), port, load, seconds, jpeg)
-        return {"streams": streams, "memory_mb": server.memory_mb}
+    with Process([python, SOURCES / f"{name}_server.py", port], port, log, **variables):
+        return {"streams": film((python, SOURCES / f"{name}_client.py"), port, load, seconds, jpeg)}
 
 
 def ways(model: Path, server: Ours, peers: Sequence[str], seconds: float, out: Path) -> dict[str, Callable[[], Any]]:
@@ -84,13 +85,15 @@ def summary(rounds: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
     streams = [stream for one in rounds for stream in one["streams"]]
     ages = [stream["ages"] for stream in streams]
     answered = [sum(len(stream["ages"]) for stream in one["streams"]) / seconds for one in rounds]
+    p95 = [percentiles(one)["p95"] for one in ages]
+    memory = [one["memory_mb"] for one in rounds if "memory_mb" in one]
     return {
         "age_ms": percentiles(age for one in ages for age in one),
-        "worst_p95_ms": max((percentiles(one)["p95"] or float("inf") for one in ages), default=None),
+        "worst_p95_ms": None if None in p95 else max(p95),
         "per_second": spread(answered),
         "answered_share": spread([len(stream["ages"]) / stream["offered"] for stream in streams]),
         "outcomes": added(stream["outcomes"] for stream in streams),
-        "memory_mb": spread([one["memory_mb"] for one in rounds]),
+        "memory_mb": spread(memory) if memory else None,
     }
 
 

@@ -1,7 +1,7 @@
 """The graph of a shipped model as tf2onnx exports it, which is what users of other servers would serve.
 
-The network is built anew from the spec in its contract, with untrained weights: they change neither the graph nor its time. It is
-converted in a process of its own, as TensorFlow is large, and kept beside the results.
+The network is built anew from the spec in its contract, with untrained weights: they change neither the graph nor its
+time. It is converted in a process of its own, as TensorFlow is large, and kept beside the results.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -43,7 +44,8 @@ def main(spec: str, path: Path) -> None:
     from quadfollow_export.convert import to_onnx
     from quadfollow_training.fcn import Spec, build
 
-    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in json.loads(spec).items()}
+    asked: dict[str, Any] = json.loads(spec)
+    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in asked.items()}
     wanted = Spec(**fields)
     write_whole(path, to_onnx(build(wanted), wanted.input_size).SerializeToString())
 

@@ -153,7 +153,7 @@ def _ask_until(
     end: float, poller: zmq.Poller, sent: dict[zmq.Socket[bytes], float], parts: list[bytes], book: Book
 ) -> None:
     while (left := end - time.perf_counter()) > 0:
-        for dealer, _ in poller.poll(1000 * left):
+        for dealer, _ in poller.poll(max(1, int(1000 * left))):
             answer = dealer.recv_multipart()
             book.note(sent[dealer], b'"type":"result"' in answer[1][:40])
             sent[dealer] = time.perf_counter()

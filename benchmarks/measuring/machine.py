@@ -8,12 +8,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 from quadfollow_core.provenance import git_commit
 
-PACKAGES = ("onnxruntime-gpu", "onnxruntime", "openvino", "onnxruntime-ep-openvino")
-PACKAGES += ("numpy", "opencv-python", "simplejpeg", "uvicorn", "uvloop", "pyzmq", "fastapi")
+RUNTIMES = ("onnxruntime-gpu", "onnxruntime", "openvino", "onnxruntime-ep-openvino")
+PACKAGES = (*RUNTIMES, "numpy", "opencv-python", "simplejpeg", "uvicorn", "uvloop", "pyzmq", "fastapi")
 
 
 def describe() -> dict[str, Any]:
@@ -36,7 +36,7 @@ def usable_cores() -> int:
 
 def others_load(seconds: float = 2.0) -> float:
     """Share of the machine's processor time that is used while we do nothing, 0 to 1: how quiet it is."""
-    return round(psutil.cpu_percent(seconds) / 100, 3)
+    return round(float(psutil.cpu_percent(seconds)) / 100, 3)
 
 
 def cpu_name() -> str:

@@ -146,7 +146,17 @@ MLSERVER = (
     ("MLSERVER_MODEL_NAME", "segment"),
     ("MLSERVER_MODEL_IMPLEMENTATION", "mlserver_model.Segment"),
 )
-UVICORN = ("python", "-m", "uvicorn", "fastapi_server:app", "--port", "{port}", "--no-access-log", "--log-level", "warning")
+UVICORN = (
+    "python",
+    "-m",
+    "uvicorn",
+    "fastapi_server:app",
+    "--port",
+    "{port}",
+    "--no-access-log",
+    "--log-level",
+    "warning",
+)
 BENTOML = ("bentoml", "serve", "bentoml_server:Segment", "--port", "{port}", "--host", "127.0.0.1", "-q")
 TWO = (("PEER_WORKERS", "2"),)
 LITSERVE = upload("/predict", "content")
@@ -156,12 +166,25 @@ PEERS = (
     Peer("FastAPI, as one writes it first", "fastapi", UVICORN, FILE, png_mask),
     Peer("FastAPI, 2 workers", "fastapi", (*UVICORN, "--workers", "2"), FILE, png_mask),
     Peer("LitServe", "litserve", ("python", str(SOURCES / "litserve_server.py"), "{port}"), LITSERVE, png_mask),
-    Peer("LitServe, 2 workers", "litserve", ("python", str(SOURCES / "litserve_server.py"), "{port}"), LITSERVE, png_mask, TWO),
+    Peer(
+        "LitServe, 2 workers",
+        "litserve",
+        ("python", str(SOURCES / "litserve_server.py"), "{port}"),
+        LITSERVE,
+        png_mask,
+        TWO,
+    ),
     Peer("BentoML", "bentoml", BENTOML, FILE, png_mask),
     Peer("BentoML, 2 workers", "bentoml", BENTOML, FILE, png_mask, TWO),
     Peer("MLServer", "mlserver", ("mlserver", "start", str(SOURCES)), v2_json, v2_json_mask, MLSERVER),
     Peer("Ray Serve", "ray", ("python", str(SOURCES / "ray_server.py"), "{port}"), raw_body("/segment"), png_mask),
-    Peer("Triton (pytriton)", "triton", ("python", str(SOURCES / "triton_server.py"), "{port}", "{a}", "{b}"), v2_binary, v2_binary_mask),
+    Peer(
+        "Triton (pytriton)",
+        "triton",
+        ("python", str(SOURCES / "triton_server.py"), "{port}", "{a}", "{b}"),
+        v2_binary,
+        v2_binary_mask,
+    ),
 )
 
 
@@ -183,7 +206,9 @@ def environment(name: str) -> Path:
 
 def interpreter(name: str) -> str:
     """The Python that makes an environment: ours, or what QUADFOLLOW_PYTHON_NAME names."""
-    return os.environ.get(f"QUADFOLLOW_PYTHON_{name.upper()}", "/usr/bin/python3" if name == "triton" else sys.executable)
+    return os.environ.get(
+        f"QUADFOLLOW_PYTHON_{name.upper()}", "/usr/bin/python3" if name == "triton" else sys.executable
+    )
 
 
 def _run(*command: object) -> None:

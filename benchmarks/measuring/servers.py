@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 from measuring.load import Plan
 from quadfollow_core import wire
@@ -128,9 +128,10 @@ class Ours(Process):
     def __init__(self, log: Path, options: Sequence[object] | None) -> None:
         http, zmq, pub = free_ports(3)
         self.zmq_port = zmq
-        start = [sys.executable, "-c", "from quadfollow_core.cli import main; main()", "serve"]
-        start = [sys.executable, NULL_SERVER] if options is None else [*start, *options]
-        super().__init__([*start, "--port", http, "--zmq-port", zmq, "--pub-port", pub], http, log)
+        ports = ("--port", http, "--zmq-port", zmq, "--pub-port", pub)
+        program = ("-c", "from quadfollow_core.cli import main; main()", "serve")
+        words = (NULL_SERVER,) if options is None else (*program, *options)
+        super().__init__([sys.executable, *words, *ports], http, log)
 
     def __enter__(self) -> Self:
         super().__enter__()

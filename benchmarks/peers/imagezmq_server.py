@@ -7,7 +7,6 @@ from work import Work
 
 work = Work()
 hub = imagezmq.ImageHub(open_port=f"tcp://127.0.0.1:{sys.argv[1]}")
-print("ready", flush=True)
 while True:
     _, jpeg = hub.recv_jpg()
-    hub.send_reply(work(jpeg.tobytes() if hasattr(jpeg, "tobytes") else bytes(jpeg)))
+    hub.send_reply(work(bytes(jpeg)))

@@ -15,7 +15,7 @@ class Segment(litserve.LitAPI):
         """Load the model."""
         self.work = Work()
 
-    def decode_request(self, request):  # noqa: ANN001, ANN201
+    def decode_request(self, request):
         """Read the upload."""
         return request["content"].file.read()
 

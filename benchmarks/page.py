@@ -1,0 +1,225 @@
+"""The documentation's page of benchmarks, made of the results that are kept.
+
+``python benchmarks/page.py [--results FOLDER] [--docs FOLDER]``: tables and charts of whatever results are there. The
+same results give the same page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import flight
+import floor
+import latency
+import scale
+import serve
+import stages
+import stream
+from measuring import charts, results
+
+from quadfollow_core.files import write_whole
+
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of the page."""
+
+    result: str
+    """Name of the result's file, without its ending."""
+    title: str
+    command: str
+    told: str
+    """What is measured, and how to read it."""
+    table: Callable[[Result], str]
+    draw: Callable[[Result, Path], None] | None = None
+
+
+def draw_serve(result: Result, path: Path) -> None:
+    """Draw the answers per second at the most clients that were tried; lower is better without a network."""
+    found = result["figures"]["clients"][-1]
+    masks = {name: way for name, way in found["ways"].items() if ", target" not in name}
+    if result["options"]["graph"] == "null":
+        first = result["figures"]["clients"][0]["ways"]
+        charts.bars(path, {name: first[name]["ms"]["p50"] for name in masks}, "One client, no network", "ms at p50")
+        return
+    values = {name: way["per_second"]["median"] for name, way in masks.items()}
+    charts.bars(path, values, f"{found['clients']} clients", "answers per second")
+
+
+def draw_stream(result: Result, path: Path) -> None:
+    """Draw the age of answers over the number of cameras."""
+    series: dict[str, list[tuple[float, float]]] = {}
+    for key, way in result["figures"]["ways"].items():
+        name, cameras, hz = key.split(" | ")
+        if hz == "20":
+            series.setdefault(name, []).append((float(cameras), way["age_ms"]["p95"]))
+    charts.lines(path, series, "Cameras at 20 Hz", ("cameras", "age of answers at p95, ms"))
+
+
+def draw_scale(result: Result, path: Path) -> None:
+    """Draw the server's processor time per answer over the number of clients and streams."""
+    series: dict[str, list[tuple[float, float]]] = {}
+    for key, way in result["figures"]["ways"].items():
+        name, count = key.split(" | ")
+        if name != "frame":
+            series.setdefault(name, []).append((float(count), way["server_cpu_ms"]["median"]))
+    charts.lines(path, series, "Cost of an answer", ("clients", "server's processor time, ms"))
+
+
+def told_serve(graph: str) -> str:
+    """What a run against other servers measures."""
+    return {
+        "same": "All serve one and the same ONNX file by onnxruntime on the CPU.",
+        "exported": "Ours serves the shipped model, the others the graph as tf2onnx exports it from the same network.",
+        "null": "The network costs nothing (a fixed mask), so what is left is each server's own work.",
+    }[graph]
+
+
+def served(graph: str, title: str) -> Part:
+    """The part of one run against other servers."""
+    return Part(
+        f"serve-{graph}", title, f"benchmarks/serve.py --graph {graph}", told_serve(graph), serve.table, draw_serve
+    )
+
+
+PARTS = (
+    Part(
+        "floor",
+        "The networks alone",
+        "benchmarks/floor.py",
+        "No server, no codec: what this machine can do at most.",
+        floor.table,
+    ),
+    Part(
+        "stages",
+        "Stages of one frame",
+        "benchmarks/stages.py",
+        "Medians in ms of the server's own hot path, one frame after the other, without sockets.",
+        stages.table,
+    ),
+    Part(
+        "latency",
+        "One client",
+        "benchmarks/latency.py",
+        "What a door adds to the session alone; the session and the doors take turns.",
+        latency.table,
+    ),
+    served("exported", "Beside other servers, each as it ships"),
+    served("same", "Beside other servers, with the same ONNX file"),
+    served("null", "Beside other servers, without a network"),
+    Part(
+        "stream",
+        "Live video",
+        "benchmarks/stream.py",
+        "Cameras at a fixed rate that do not wait for the server. An age counts from the moment a frame was due to the "
+        "moment its answer is read. All serve the same ONNX file.",
+        stream.table,
+        draw_stream,
+    ),
+    Part(
+        "scale",
+        "As sizes, streams and clients grow",
+        "benchmarks/scale.py",
+        "Every client asks again once it is answered.",
+        scale.table,
+        draw_scale,
+    ),
+    Part(
+        "flight",
+        "The whole loop",
+        "benchmarks/flight.py",
+        "Flights in the embedded city by the real clock, server and simulator on the same cores.",
+        flight.table,
+    ),
+)
+
+START = """# Benchmarks
+
+Made by `python benchmarks/page.py` from the results in `benchmarks/results`; `make bench` measures anew. What is
+compared takes turns within one run, so ratios and differences hold where absolute times depend on the machine and on
+what else it does. Brackets hold the lowest and the highest round. Where an absolute time matters to you, measure it on
+your own machine.
+
+Every server is sent the same 256×256 JPEG of 13.7 kB by the same client, a process of its own whose processor time is
+measured: an asyncio client over raw bytes for HTTP, plain DEALER sockets for ZeroMQ. The others run in environments of
+their own, at the versions pinned in `benchmarks/peers`, written as their documentation shows and with the same codecs
+as ours (libjpeg-turbo, OpenCV); before anything is timed, each one's mask is compared with the session's own.
+"""
+
+
+def page(found: Mapping[str, Result], images: str) -> str:
+    """Lay out the whole page; ``images`` is where its charts lie, as the page names it."""
+    parts = [START]
+    for part in PARTS:
+        if (result := found.get(part.result)) is not None:
+            parts.append(section(part, result, images))
+    return "\n".join(parts)
+
+
+def section(part: Part, result: Result, images: str) -> str:
+    """Lay out one part."""
+    model = result["options"].get("model")
+    lines = [
+        f"## {part.title}",
+        "",
+        part.told,
+        *([f"Model: `{model}`."] if model and "null" not in part.result else []),
+    ]
+    lines += ["", f"`python {part.command}`. {circumstances(result)}", ""]
+    if part.draw is not None:
+        lines += [f"![{part.title}]({images}/bench-{part.result}.svg)", ""]
+    lines.append(part.table(result))
+    lines += [f"{name} is left out: {reason}\n" for name, reason in result["figures"].get("missing", {}).items()]
+    if reached := result["figures"].get("clients", [{}])[-1].get("of_bound"):
+        lines.append(of_bound(result["figures"]["clients"], list(reached)))
+    return "\n".join(lines)
+
+
+def of_bound(clients: list[dict[str, Any]], names: list[str]) -> str:
+    """Lay out the share of the bound that ours reaches."""
+    head = [
+        "share of cores / (session + decode + load client)",
+        *(f"{found['clients']} client(s)" for found in clients),
+    ]
+    rows = [[name, *(results.ranged(found["of_bound"][name]) for found in clients)] for name in names]
+    floors = clients[-1]["floor"]
+    told = (
+        f"Processor time of the session on one thread {floors['session_ms']['median']:.2f} ms, "
+        f"of decoding {floors['decode_ms']['median']:.2f} ms.\n"
+    )
+    return results.table(head, rows) + "\n" + told
+
+
+def circumstances(result: Result) -> str:
+    """Say on what machine, when, and how quiet it was."""
+    machine = result["machine"]
+    before, after = (f"{100 * load:.0f} %" for load in result["others_load"])
+    runtime = next((f"{name} {version}" for name, version in machine["packages"].items() if "onnxruntime" in name), "")
+    when = result["made"][:16].replace("T", " ")
+    return (
+        f"{machine['cores']} cores of {machine['cpu']}, {machine['memory_gib']:g} GiB, Python {machine['python']}, "
+        f"{runtime}; {when} UTC; others used {before} of the machine just before and {after} just after."
+    )
+
+
+@click.command()
+@click.option("--results", "folder", default=results.KEPT, type=click.Path(path_type=Path), help="Folder of results.")
+@click.option("--docs", default=results.ROOT / "docs", type=click.Path(path_type=Path), help="Where the page goes.")
+def main(folder: Path, docs: Path) -> None:
+    """Make the page and its charts."""
+    found = {part.result: result for part in PARTS if (result := results.load(part.result, folder)) is not None}
+    for part in PARTS:
+        if part.draw is not None and part.result in found:
+            part.draw(found[part.result], docs / "img" / f"bench-{part.result}.svg")
+    write_whole(docs / "benchmarks.md", page(found, "img"))
+    click.echo(f"wrote {docs / 'benchmarks.md'} of {', '.join(found) or 'nothing'}", err=True)
+
+
+if __name__ == "__main__":
+    main()

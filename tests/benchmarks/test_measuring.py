@@ -1,0 +1,154 @@
+"""What the benchmarks share: turns, percentiles, ratios, and loads whose books agree with the server's."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from measuring import results
+from measuring.cameras import film
+from measuring.frames import frame
+from measuring.null_server import null_network
+from measuring.peers import png_mask, v2_binary, v2_binary_mask, v2_json_mask
+from measuring.servers import Ours, get, http_plan, http_request, put_load, zmq_plan, zmq_request
+from measuring.summaries import percentiles, ratio, spread
+from measuring.turns import in_turns, timed
+
+from quadfollow_core.codec import encode_png
+from quadfollow_server.running import RunningServer
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+def test_ways_take_turns_and_each_begins_a_round() -> None:
+    """Every way runs once a round, another one begins each round, and the warm-up's values are not kept."""
+    order: list[str] = []
+    kept = in_turns({name: lambda name=name: order.append(name) or len(order) for name in "abc"}, rounds=3)
+    assert order[3:] == [*"abc", *"bca", *"cab"]
+    assert kept == {"a": [4, 9, 11], "b": [5, 7, 12], "c": [6, 8, 10]}
+
+
+def test_a_way_is_timed_call_by_call() -> None:
+    """So many calls give so many times, each at least as long as the call sleeps."""
+    times = timed(lambda: time.sleep(0.002), 3)()
+    assert len(times) == 3
+    assert min(times) >= 2
+
+
+def test_percentiles_of_known_values() -> None:
+    """Of 0 to 100 each percentile is its own number; what is unknown is left out."""
+    assert percentiles([*range(101), None]) == {"p50": 50, "p95": 95, "p99": 99, "count": 101}
+    assert percentiles([]) == {"p50": None, "p95": None, "p99": None, "count": 0}
+
+
+def test_a_ratio_is_taken_round_by_round() -> None:
+    """A machine that is half as fast in one round leaves the ratio as it is."""
+    assert ratio([10.0, 5.0, 20.0], [5.0, 2.5, 10.0]) == {"median": 2, "low": 2, "high": 2}
+    assert spread([3.0, 1.0, 2.0]) == {"median": 2, "low": 1, "high": 3}
+
+
+def test_rounds_that_do_not_match_are_refused() -> None:
+    """Values of different rounds are not compared, and no values have no spread."""
+    with pytest.raises(ValueError, match="2 rounds"):
+        ratio([1.0, 2.0], [1.0])
+    with pytest.raises(ValueError, match="no round"):
+        spread([])
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ours]:
+    """Our server with a network that costs nothing, as a process of its own."""
+    with Ours(tmp_path_factory.mktemp("logs") / "null.log", None) as server:
+        yield server
+
+
+def counted(server: Ours, door: str) -> float:
+    """How many results the server says it gave at a door."""
+    lines = get(server.port, "/metrics")[1].decode().splitlines()
+    of_door = [line for line in lines if line.startswith("quadfollow_frames_total") and f'door="{door}"' in line]
+    return sum(float(line.split()[-1]) for line in of_door if 'outcome="result"' in line)
+
+
+def test_the_load_clients_books_agree_with_the_server(ours: Ours) -> None:
+    """Over both doors, the server counts the answers that the clients counted, and at most one more each."""
+    request = http_request("/segment", frame(), {"Content-Type": "image/jpeg"})
+    parts = zmq_request(frame(), encoding="jpeg", want=["target"])
+    for door, plan in (("http", http_plan(ours.port, request)), ("zmq", zmq_plan(ours.zmq_port, parts))):
+        before = counted(ours, door)
+        load = put_load(replace(plan, clients=3, seconds=0.3, warm_up=0.1))
+        assert 0 <= counted(ours, door) - before - load["asked"] <= 3
+        assert 0 < len(load["latencies"]) <= load["asked"]
+        assert load["errors"] == 0
+        assert load["cpu_ms"] > 0
+
+
+def test_refusals_are_errors_and_no_answers(ours: Ours) -> None:
+    """Negative control: what the server refuses is not counted as answered."""
+    garbage = http_plan(ours.port, http_request("/segment", b"no picture", {"Content-Type": "image/jpeg"}), seconds=0.2)
+    load = put_load(garbage)
+    assert load["latencies"] == []
+    assert load["errors"] > 0
+    parts = zmq_request(b"no picture", encoding="jpeg")
+    assert put_load(zmq_plan(ours.zmq_port, parts, seconds=0.2))["latencies"] == []
+
+
+def test_every_frame_of_a_camera_meets_one_fate() -> None:
+    """All frames that a camera offered after its warm-up are in its books."""
+    with RunningServer(segmenters=[null_network(64)]) as server:
+        filmed = film(server.address, "one", frame(), time.monotonic(), hz=50.0, seconds=0.5)
+    assert filmed["offered"] == sum(filmed["outcomes"].values()) == 25
+    assert len(filmed["ages"]) == filmed["outcomes"]["result"] > 0
+
+
+def test_masks_are_read_from_every_kind_of_answer() -> None:
+    """A PNG, a PNG in base64 in JSON, and raw bytes behind JSON give the same mask."""
+    mask = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    png = encode_png(mask)
+    text = json.dumps({"outputs": [{"data": [base64.b64encode(png).decode()]}]}).encode()
+    binary = json.dumps({"outputs": [{"shape": [1, 3, 4]}]}).encode() + mask.tobytes()
+    for found in (png_mask(png), v2_json_mask(text), v2_binary_mask(binary)):
+        np.testing.assert_array_equal(found, mask)
+
+
+def test_a_binary_request_says_where_its_json_ends() -> None:
+    """The header's length leads to the pixels of the decoded frame."""
+    head, _, body = v2_binary(frame()).partition(b"\r\n\r\n")
+    lines = dict(line.split(": ") for line in head.decode().splitlines()[1:])
+    end = int(lines["Inference-Header-Content-Length"])
+    assert json.loads(body[:end])["inputs"][0]["shape"] == [1, 256, 256, 3]
+    assert len(body) - end == 256 * 256 * 3
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("floor", ["--batch", "1"]), ("stages", ["--device", "cpu"])],
+)
+def test_a_small_run_leaves_a_result_that_makes_a_page(name: str, options: list[str], tmp_path: Path) -> None:
+    """The JSON names benchmark, machine and options, its figures are positive, and the page shows them."""
+    run = [sys.executable, BENCHMARKS / f"{name}.py", "--model", "seed", "--rounds", "1", "--calls", "1", *options]
+    subprocess.run([str(word) for word in [*run, "--out", tmp_path]], check=True, capture_output=True)
+    result = results.load(name, tmp_path)
+    assert result is not None
+    assert (result["benchmark"], result["options"]["rounds"]) == (name, 1)
+    assert result["machine"]["cores"] >= 1
+    words = [sys.executable, BENCHMARKS / "page.py", "--results", tmp_path, "--docs", tmp_path / "docs"]
+    subprocess.run([str(word) for word in words], check=True, capture_output=True)
+    assert f"benchmarks/{name}.py" in (tmp_path / "docs" / "benchmarks.md").read_text()
+
+
+def test_the_page_is_that_of_the_kept_results(tmp_path: Path) -> None:
+    """The page in the documentation is the one that the results beside the benchmarks give."""
+    kept = BENCHMARKS.parent / "docs" / "benchmarks.md"
+    if not kept.exists():
+        pytest.skip("no results are kept")
+    words = [sys.executable, BENCHMARKS / "page.py", "--docs", tmp_path]
+    subprocess.run([str(word) for word in words], check=True, capture_output=True)
+    assert (tmp_path / "benchmarks.md").read_text() == kept.read_text()
