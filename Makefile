@@ -53,9 +53,10 @@ lint: setup ## ruff, mypy and the import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup ## measure on this machine: answers through each door beside the network alone, what the export's rewrites bring
-	$(BIN)/python benchmarks/latency.py
-	$(BIN)/python benchmarks/rewrites.py
+bench: setup ## measure on this machine, about half an hour, into out/bench: also other servers, installed into out/peers
+	for one in floor stages latency rewrites stream scale flight; do $(BIN)/python benchmarks/$$one.py; done
+	for graph in exported same null; do $(BIN)/python benchmarks/serve.py --graph $$graph; done
+	$(BIN)/python benchmarks/page.py --results out/bench --docs out/bench/docs
 
 fuzz: setup ## as much new nonsense at each door (EXAMPLES=10000); a good frame must be answered after each piece
 	QUADFOLLOW_FUZZ_EXAMPLES=$(or $(EXAMPLES),10000) $(BIN)/pytest tests/server/test_fuzz.py --timeout=0 -v

@@ -42,6 +42,8 @@ HTTP_TARGET, ZMQ_TARGET, ZMQ_RAW = (
     f"{OURS}, {how}" for how in ("target by HTTP", "target by ZeroMQ", "target by ZeroMQ, raw pixels")
 )
 FLOOR = "floor"
+PLAIN = ("--device", "cpu", "--variant", "plain")
+"""The file as it is, by onnxruntime on the CPU, as the others run it."""
 JPEG = {"Content-Type": "image/jpeg"}
 MASK_SHARE = 0.01
 """Share of pixels in which a mask may differ: another engine or an INT8 variant rounds otherwise."""
@@ -64,8 +66,8 @@ class Arena:
 
     def enter_ours(self, stack: ExitStack) -> None:
         """Start our server, and plan to ask at each of its doors."""
-        device = "cpu" if self.graph == "same" else "auto"
-        options = None if self.graph == "null" else ("--model", self.model.resolve(), "--device", device)
+        way = PLAIN if self.graph == "same" else ()
+        options = None if self.graph == "null" else ("--model", self.model.resolve(), *way)
         server = stack.enter_context(Ours(self.logs / "ours.log", options))
         self.served = server.model()
         picture = http_request("/segment", self.jpeg, JPEG | {"Accept": "image/png"})
@@ -120,7 +122,8 @@ class Arena:
         return load
 
     def _own_session(self) -> Segmenter:
-        return load_model(self.model, "cpu" if self.graph == "same" else "auto", threads=1)
+        way = {"device": "cpu", "variant": "plain"} if self.graph == "same" else {}
+        return load_model(self.model, threads=1, **way)
 
 
 def floor(segmenter: Segmenter, jpeg: bytes, seconds: float) -> Load:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from quadfollow_core.shipped import find_model, models_folder
+from quadfollow_core.shipped import find_model, shipped_models
 
 model_option = click.option("--model", "models", multiple=True, help="Shipped models' names. Default: all.")
 
 
 def chosen(names: Sequence[str]) -> list[Path]:
     """The files of these shipped models, of all where none is named."""
-    return [find_model(name) for name in names] or sorted(models_folder().glob("*.onnx"))
+    return [find_model(name) for name in names] or list(shipped_models())

@@ -36,9 +36,9 @@ class Work:
         if self._session is None:
             return self._nothing
         if "classes" in self._outputs:
-            return self._session.run(["classes"], {"image": images})[0]
+            return np.asarray(self._session.run(["classes"], {"image": images})[0])
         (probabilities,) = self._session.run(None, {"image": images})
-        return probabilities.argmax(axis=-1).astype(np.uint8)
+        return np.asarray(probabilities).argmax(axis=-1).astype(np.uint8)
 
     def __call__(self, jpeg: bytes) -> bytes:
         """Answer one frame."""
