@@ -142,3 +142,25 @@ def test_other_filters_are_mirrored_as_in_the_seed():
     spec = Spec().with_filters((32, 64, 128, 256, 512))
     assert (spec.bottleneck, spec.decoders) == (512, (256, 128, 64, 32, 32))
     assert Spec().with_filters(Spec().encoders) == Spec()
+
+
+@pytest.mark.parametrize("side", [32, 40])
+def test_the_network_for_xla_computes_the_same(side):
+    """Separable convolutions as shifted products give the same probabilities from the same weights."""
+    spec = Spec(input_size=(side, side), stem=4, encoders=(4, 6, 8), repeats=2, bottleneck=8, decoders=(6, 5, 4))
+    plain, shifted = build(spec), build(spec, shifted=True)
+    shifted.set_weights(plain.get_weights())
+    image = np.random.default_rng(0).integers(0, 256, (2, side, side, 3)).astype(np.uint8)
+    expected, found = (keras.ops.convert_to_numpy(network(image)) for network in (plain, shifted))
+    assert np.ptp(expected) > 0.01
+    assert np.allclose(expected, found, atol=1e-5)
+    assert {type(layer).__name__ for layer in shifted.layers} >= {"ShiftedSeparableConv2D"}
+
+
+def test_an_encoder_repeats_its_convolutions():
+    """The first of an encoder's convolutions halves the picture, the others keep its size."""
+    network = build(Spec(input_size=(32, 32), encoders=(4, 6), repeats=3, bottleneck=8, decoders=(6, 5)))
+    shapes = [network.get_layer(f"encoder2{end}_conv").output.shape[1:] for end in ("", "_2", "_3")]
+    assert shapes == [(8, 8, 6)] * 3
+    with pytest.raises(BadInput, match="at least one convolution"):
+        Spec(repeats=0)

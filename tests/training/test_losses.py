@@ -47,6 +47,23 @@ def test_dice_punishes_a_false_target():
     assert 0 < cost[0] < cost[1] < 1
 
 
+def test_dice_takes_pictures_one_by_one():
+    """A small target missed costs as much whatever else is in the batch: dice is a mean over pictures."""
+    dice = SegmentationLoss(dice=1.0), SegmentationLoss()
+    small, large = np.zeros((2, 1, 32, 32), dtype=np.uint8)
+    small[0, 4:8, 4:8], large[0, 2:30, 2:30] = 2, 2
+
+    def cost(truth, seen):
+        guess = np.eye(3, dtype=np.float32)[seen]
+        values = [float(keras.ops.convert_to_numpy(loss(truth, guess))) for loss in dice]
+        return values[0] - values[1]
+
+    missed, found = cost(small, small * 0), cost(large, large)
+    together = cost(np.concatenate([small, large]), np.concatenate([small * 0, large]))
+    assert together == pytest.approx((missed + found) / 2, abs=1e-4)
+    assert missed > 0.3
+
+
 def test_a_certain_mistake_costs_much_but_not_infinitely():
     """A probability of zero for the truth gives a finite loss."""
     assert 10 < _loss(SegmentationLoss(), np.eye(3)[2 - TRUTH]) < 20

@@ -41,7 +41,7 @@ def test_recipes_are_plain_data(recipe):
 
 def test_an_unknown_recipe_is_refused_with_those_there_are():
     """The message lists the names to choose from."""
-    with pytest.raises(NotFound, match="seed, follow-256"):
+    with pytest.raises(NotFound, match="seed, crops-256, follow-256"):
         find_recipe("best")
 
 
@@ -55,6 +55,8 @@ def test_an_unknown_recipe_is_refused_with_those_there_are():
         {"warmup": -1},
         {"augmentations": ("rotate",)},
         {"crop": 100},  # not a multiple of 32
+        {"zoom": (0.0, 1.0)},
+        {"schedule_epochs": SEED.epochs - 1},
     ],
 )
 def test_impossible_recipes_are_refused(bad):
@@ -66,8 +68,15 @@ def test_impossible_recipes_are_refused(bad):
 def test_the_rate_warms_up_and_falls_to_zero():
     """A cosine recipe starts at nothing, peaks after its warm-up and ends at nothing; the seed's stays."""
     rate = learning_rate(FOLLOW_256)
-    first, peak, last = (float(rate(step)) for step in (0, FOLLOW_256.warmup, FOLLOW_256.total_steps))
+    first, peak, last = (float(rate(step)) for step in (0, FOLLOW_256.warmup, FOLLOW_256.scheduled_steps))
     assert (first, peak) == (0, pytest.approx(FOLLOW_256.learning_rate))
     assert last == pytest.approx(0, abs=1e-9)
     assert learning_rate(SEED) == 0.005
     assert float(learning_rate(replace(FOLLOW_256, warmup=0))(0)) == pytest.approx(FOLLOW_256.learning_rate)
+
+
+def test_a_run_may_end_before_its_schedule():
+    """The rate of a recipe that another goes on from has fallen, and is far from nothing."""
+    crops = find_recipe("crops-256")
+    left = float(learning_rate(crops)(crops.epochs * crops.steps)) / crops.learning_rate
+    assert 0.3 < left < 0.4

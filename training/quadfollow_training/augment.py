@@ -1,8 +1,7 @@
 """Augmentation as small named steps that compose.
 
-A step is a pure function of image, mask and random generator. ``STEPS`` is the registry that recipes name them
-from. Steps of ``FRAME_STEPS`` change the frame's size and therefore run on the whole frame, before a crop is cut
-from it or it is brought to the model's size; the others run on what comes out.
+A step is a pure function of image, mask and random generator, and keeps the picture's size. ``STEPS`` is the registry
+that recipes name them from. Changes of size belong to the cutting of a sample, see :mod:`quadfollow_training.batches`.
 """
 
 from __future__ import annotations
@@ -17,14 +16,13 @@ from numpy.typing import NDArray
 
 from quadfollow_core.codec import decode_image, encode_jpeg
 from quadfollow_core.errors import BadInput
-from quadfollow_core.resize import channels_from_classes, classes_from_channels
 
 Image = NDArray[np.uint8]
 Mask = NDArray[np.uint8]
 Step = Callable[[Image, Mask, Generator], tuple[Image, Mask]]
 
 STEPS: dict[str, Step] = {}
-FRAME_STEPS = frozenset({"scale"})
+LEVELS = np.arange(256.0)[:, None]
 
 
 def step(function: Step) -> Step:
@@ -64,40 +62,30 @@ def flip(image: Image, mask: Mask, rng: Generator) -> tuple[Image, Mask]:
 
 
 @step
-def scale(image: Image, mask: Mask, rng: Generator) -> tuple[Image, Mask]:
-    """Resize the whole frame by 0.6 to 1.4, and with it each class of the mask (a half covered pixel counts)."""
-    factor = rng.uniform(0.6, 1.4)
-    size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
-    method = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-    resized = np.asarray(cv2.resize(image, size, interpolation=method), dtype=np.uint8)
-    planes = channels_from_classes(mask).astype(np.uint8) * np.uint8(255)
-    return resized, classes_from_channels(cv2.resize(planes, size, interpolation=method) > 127)
-
-
-@step
 def brightness(image: Image, mask: Mask, rng: Generator) -> tuple[Image, Mask]:
     """Shift all values by up to 30 of 255."""
-    return _clip(image.astype(np.float32) + rng.uniform(-30, 30)), mask
+    return _map(image, LEVELS + rng.uniform(-30, 30)), mask
 
 
 @step
 def contrast(image: Image, mask: Mask, rng: Generator) -> tuple[Image, Mask]:
     """Stretch or squeeze the values around the picture's mean by up to a quarter."""
-    mean = float(image.mean())
-    return _clip((image.astype(np.float32) - mean) * np.float32(rng.uniform(0.75, 1.25)) + mean), mask
+    mean = sum(cv2.mean(image)[:3]) / 3
+    return _map(image, (LEVELS - mean) * rng.uniform(0.75, 1.25) + mean), mask
 
 
 @step
 def tint(image: Image, mask: Mask, rng: Generator) -> tuple[Image, Mask]:
     """Scale the colour channels apart by up to 8 %, as another light would; red stays red."""
-    return _clip(image * rng.uniform(0.92, 1.08, 3).astype(np.float32)), mask
+    return _map(image, LEVELS * rng.uniform(0.92, 1.08, 3)), mask
 
 
 @step
 def saturation(image: Image, mask: Mask, rng: Generator) -> tuple[Image, Mask]:
     """Pull the colours up to 30 % towards grey or away from it."""
-    grey = image.mean(axis=2, keepdims=True, dtype=np.float32)
-    return _clip(grey + (image - grey) * np.float32(rng.uniform(0.7, 1.3))), mask
+    strength = rng.uniform(0.7, 1.3)
+    mixing = np.full((3, 3), (1 - strength) / 3) + strength * np.eye(3)
+    return np.asarray(cv2.transform(image, mixing), dtype=np.uint8), mask
 
 
 @step
@@ -122,6 +110,12 @@ def noise(image: Image, mask: Mask, rng: Generator) -> tuple[Image, Mask]:
     if rng.random() >= 0.2:
         return image, mask
     return _clip(image + rng.normal(0, rng.uniform(1, 6), image.shape).astype(np.float32)), mask
+
+
+def _map(image: Image, levels: NDArray[np.float64]) -> Image:
+    """Replace each value by what the table of ``[256, 1 or 3]`` levels says."""
+    table = np.broadcast_to(np.clip(levels, 0, 255).astype(np.uint8), (256, 3))
+    return np.asarray(cv2.LUT(image, np.ascontiguousarray(table).reshape(1, 256, 3)), dtype=np.uint8)
 
 
 def _clip(values: NDArray[Any]) -> Image:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import cv2
 import keras
 import numpy as np
 from numpy.random import Generator
@@ -24,11 +25,11 @@ from quadfollow_core.resize import (
     fit_frame,
     plan_fit,
 )
-from quadfollow_training.augment import FRAME_STEPS, compose
-from quadfollow_training.frames import Frames, read_frame
+from quadfollow_training.augment import compose
+from quadfollow_training.frames import Frames
+from quadfollow_training.memory import Sample
 from quadfollow_training.mistakes import Mistakes
 
-Sample = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 Aim = int | tuple[float, float] | None
 """What a picture is to show: a class, a place ``(v, u)`` as parts of height and width, or whatever there is."""
 
@@ -64,43 +65,45 @@ class Draw:
 
 
 class Sampler:
-    """Draws one labelled picture: a whole frame at the model's size, or a crop at native resolution."""
+    """Draws one labelled picture: a whole frame at the model's size, or a crop."""
 
     def __init__(self, frames: Frames, how: Draw, augmentations: tuple[str, ...]) -> None:
         if not len(frames):
             raise BadDataset("no frames to draw from")
         self.frames = frames
         self.mistakes = how.mistakes
-        self.on_frame = compose(name for name in augmentations if name in FRAME_STEPS)
-        self.on_picture = compose(name for name in augmentations if name not in FRAME_STEPS)
+        self.augment = compose(augmentations)
         self.pools: list[tuple[int | None, NDArray[np.intp]]] = [
             (TARGET, np.flatnonzero(frames.target)),
             (PERSON, np.flatnonzero(frames.people)),
             (None, np.arange(len(frames))),
             (None, np.array(sorted(how.mistakes), dtype=np.intp)),
         ]
-        self.odds = [folder_odds(frames, pool, how.folders) for _, pool in self.pools]
+        self.odds = [np.cumsum(folder_odds(frames, pool, how.folders)) for _, pool in self.pools]
         shares = how.shares
         weights = (shares.target, shares.person, shares.anywhere, shares.mistake)
         present = [weight if pool.size else 0.0 for weight, (_, pool) in zip(weights, self.pools, strict=True)]
-        self.chances = np.array(present) / sum(present)
+        self.chances = np.cumsum(present) / sum(present)
 
     def draw(self, rng: Generator) -> Sample:
         """Draw one ``(H, W, 3)`` image with its ``(H, W)`` class mask."""
-        number = rng.choice(len(self.pools), p=self.chances)
-        wanted, pool = self.pools[number]
-        index = int(rng.choice(pool, p=self.odds[number]))
-        aim: Aim = wanted
+        number = _pick(self.chances, rng)
+        aim, pool = self.pools[number]
+        index = int(pool[_pick(self.odds[number], rng)])
+        place: Aim = aim
         if number == len(self.pools) - 1:
             v, u = rng.choice(self.mistakes[index])
-            aim = (float(v), float(u))
-        frame = read_frame(self.frames.items[index])
-        image, mask = self.cut(*self.on_frame(*frame, rng), aim, rng)
-        return self.on_picture(image, mask, rng)
+            place = (float(v), float(u))
+        return self.augment(*self.cut(*self.frames.read(index), place, rng), rng)
 
     def cut(self, image: NDArray[np.uint8], mask: NDArray[np.uint8], aim: Aim, rng: Generator) -> Sample:
         """Bring a frame to the sample's size, with what it was drawn for in the picture."""
         raise NotImplementedError
+
+
+def _pick(cumulative: NDArray[np.float64], rng: Generator) -> int:
+    """Draw an index by its probability, given their cumulative sums."""
+    return min(int(np.searchsorted(cumulative, rng.random(), side="right")), len(cumulative) - 1)
 
 
 def folder_odds(frames: Frames, pool: NDArray[np.intp], folders: Mapping[str, float]) -> NDArray[np.float64]:
@@ -127,24 +130,57 @@ class WholeFrames(Sampler):
 
 
 class Crops(Sampler):
-    """Square crops of ``side`` pixels at native resolution."""
+    """Square crops of ``side`` pixels from frames enlarged by a factor, drawn from ``zoom`` evenly on a log scale."""
 
-    def __init__(self, frames: Frames, side: int, how: Draw, augmentations: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        frames: Frames,
+        side: int,
+        how: Draw,
+        augmentations: tuple[str, ...] = (),
+        zoom: tuple[float, float] = (1.0, 1.0),
+    ) -> None:
         super().__init__(frames, how, augmentations)
-        self.side = side
+        self.side, self.zoom = side, np.log(zoom)
 
     def cut(self, image: NDArray[np.uint8], mask: NDArray[np.uint8], aim: Aim, rng: Generator) -> Sample:
         """Cut a window with the place, or a random pixel of the class, at a random place in it."""
-        left, top = self._corner(mask, aim, rng)
-        window = np.s_[top : top + self.side, left : left + self.side]
-        return _pad(image[window], mask[window], self.side)
+        side = max(1, round(self.side / float(np.exp(rng.uniform(*self.zoom)))))
+        left, top = _corner(mask, aim, side, rng)
+        return _resize(_window(image, left, top, side), _window(mask, left, top, side), self.side)
 
-    def _corner(self, mask: NDArray[np.uint8], aim: Aim, rng: Generator) -> tuple[int, int]:
-        room = np.maximum(np.array(mask.shape) - self.side, 0)
-        pixel = _pixel(mask, aim, rng)
-        place = rng.integers(0, room + 1) if pixel is None else np.clip(pixel - rng.integers(0, self.side, 2), 0, room)
-        top, left = place
-        return int(left), int(top)
+
+def _corner(mask: NDArray[np.uint8], aim: Aim, side: int, rng: Generator) -> tuple[int, int]:
+    """Place a window of ``side`` pixels in a frame, or around it where the frame is the smaller."""
+    room = np.array(mask.shape) - side
+    low, high = np.minimum(room, 0), np.maximum(room, 0)
+    pixel = _pixel(mask, aim, rng)
+    place = rng.integers(low, high + 1) if pixel is None else np.clip(pixel - rng.integers(0, side, 2), low, high)
+    top, left = place
+    return int(left), int(top)
+
+
+def _window(picture: NDArray[np.uint8], left: int, top: int, side: int) -> NDArray[np.uint8]:
+    """Cut a square window; beyond the picture it is black, which is background in a mask."""
+    height, width = picture.shape[:2]
+    if min(left, top) >= 0 and left + side <= width and top + side <= height:
+        return picture[top : top + side, left : left + side]
+    window = np.zeros((side, side, *picture.shape[2:]), dtype=np.uint8)
+    u, v = max(left, 0), max(top, 0)
+    part = picture[v : top + side, u : left + side]
+    window[v - top : v - top + part.shape[0], u - left : u - left + part.shape[1]] = part
+    return window
+
+
+def _resize(image: NDArray[np.uint8], mask: NDArray[np.uint8], side: int) -> Sample:
+    """Resize a square sample, and with it each class of its mask (a half covered pixel counts)."""
+    if image.shape[0] == side:
+        return image, mask
+    method = cv2.INTER_AREA if image.shape[0] > side else cv2.INTER_LINEAR
+    classes = np.zeros((side, side), dtype=np.uint8)
+    for value in (PERSON, TARGET):
+        classes[cv2.resize((mask == value).astype(np.float32), (side, side), interpolation=method) > 0.5] = value
+    return np.asarray(cv2.resize(image, (side, side), interpolation=method), dtype=np.uint8), classes
 
 
 def _pixel(mask: NDArray[np.uint8], aim: Aim, rng: Generator) -> NDArray[np.intp] | None:
@@ -180,11 +216,3 @@ def fit_sample(image: NDArray[np.uint8], mask: NDArray[np.uint8], size: tuple[in
     classes = np.zeros((size[1], size[0]), dtype=np.uint8)
     classes[top : top + height, left : left + width] = inner
     return fitted, classes
-
-
-def _pad(image: NDArray[np.uint8], mask: NDArray[np.uint8], side: int) -> Sample:
-    """Fill a crop of a frame smaller than the crop with black background, at the bottom right."""
-    down, right = side - mask.shape[0], side - mask.shape[1]
-    if not down and not right:
-        return image, mask
-    return np.pad(image, ((0, down), (0, right), (0, 0))), np.pad(mask, ((0, down), (0, right)))

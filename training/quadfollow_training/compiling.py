@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -71,13 +73,26 @@ def _checked(saved: keras.Model, path: Path, network: keras.Model, recipe: Recip
 
 def compile_network(recipe: Recipe) -> keras.Model:
     """Build the recipe's network for pictures of any size, with its loss and optimiser."""
-    network = build(recipe.spec, any_size=True)
+    on_jax = keras.backend.backend() == "jax"
+    with precision(recipe.precision):
+        network = build(recipe.spec, any_size=True, shifted=on_jax)
     network.compile(
         optimizer=make_optimizer(recipe),
         loss=SegmentationLoss(recipe.class_weights, recipe.dice),
-        jit_compile=False,  # XLA's depthwise gradients are ten times slower on CPUs
+        jit_compile=on_jax,  # TensorFlow's XLA is ten times slower in depthwise gradients on CPUs
     )
     return network
+
+
+@contextmanager
+def precision(policy: str) -> Iterator[None]:
+    """Build layers that compute in ``float32``, or in ``mixed_bfloat16`` with float32 weights."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def make_optimizer(recipe: Recipe) -> Any:
@@ -92,7 +107,7 @@ def learning_rate(recipe: Recipe) -> Any:
     """The recipe's constant rate, or a warm-up to it followed by half a cosine down to zero."""
     if recipe.schedule == "constant":
         return recipe.learning_rate
-    falling = max(recipe.total_steps - recipe.warmup, 1)
+    falling = max(recipe.scheduled_steps - recipe.warmup, 1)
     if not recipe.warmup:
         return keras.optimizers.schedules.CosineDecay(recipe.learning_rate, falling)
     return keras.optimizers.schedules.CosineDecay(

@@ -17,6 +17,7 @@ import keras
 from keras import layers
 
 from quadfollow_core.errors import BadInput
+from quadfollow_training.shifted import ShiftedSeparableConv2D
 
 CLASSES = ("background", "person", "target")
 Norm = Literal["after-relu", "before-relu", "none"]
@@ -25,11 +26,15 @@ Upsampling = Literal["bilinear", "transposed"]
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What a network looks like. ``input_size`` is ``(width, height)``; the other numbers count filters."""
+    """What a network looks like. ``input_size`` is ``(width, height)``; the other numbers count filters.
+
+    ``repeats`` is the number of convolutions in each encoder, the first of which halves the picture.
+    """
 
     input_size: tuple[int, int] = (160, 160)
     stem: int | None = None
     encoders: tuple[int, ...] = (16, 32, 64, 128, 256)
+    repeats: int = 1
     bottleneck: int = 256
     decoders: tuple[int, ...] = (128, 64, 32, 16, 16)
     separable: bool = True
@@ -40,6 +45,8 @@ class Spec:
     def __post_init__(self) -> None:
         if not self.encoders or len(self.encoders) != len(self.decoders):
             raise BadInput(f"{len(self.encoders)} encoders need as many decoders, got {len(self.decoders)}")
+        if self.repeats < 1:
+            raise BadInput(f"an encoder needs at least one convolution, got {self.repeats}")
         widths = (*self.encoders, self.bottleneck, *self.decoders, *([] if self.stem is None else [self.stem]))
         if min(widths) < 1:
             raise BadInput(f"every layer needs at least one filter, got {widths}")
@@ -69,36 +76,48 @@ def check_size(size: tuple[int, int], stride: int) -> None:
         raise BadInput(f"width and height must be multiples of {stride} (the encoders halve them), got {size}")
 
 
-def build(spec: Spec, *, any_size: bool = False) -> keras.Model:
+def build(spec: Spec, *, any_size: bool = False, shifted: bool = False) -> keras.Model:
     """Build the network: uint8 ``[N, H, W, 3]`` RGB in, float32 ``[N, H, W, 3]`` class probabilities out.
 
     Args:
         spec: what to build.
         any_size: leave width and height open (for training on crops); otherwise they are ``spec.input_size``. Feed
             one size per compiled function: bilinear upsampling cannot be traced with both sides unknown.
+        shifted: compute depthwise convolutions as XLA runs them fastest, from the same weights.
     """
     width, height = (None, None) if any_size else spec.input_size
     image = keras.Input((height, width, 3), dtype="uint8", name="image")
     tensor = layers.Rescaling(1 / 127.5, offset=-1.0, name="normalise")(image)
+    parts = _Parts(spec, ShiftedSeparableConv2D if shifted else layers.SeparableConv2D)
     if spec.stem is not None:
-        tensor = _block(tensor, spec, spec.stem, "stem")
+        tensor = _block(tensor, parts, spec.stem, "stem")
     levels = [tensor]
     for number, filters in enumerate(spec.encoders, 1):
-        tensor = _block(tensor, spec, filters, f"encoder{number}", strides=2)
+        tensor = _block(tensor, parts, filters, f"encoder{number}", strides=2)
+        for repeat in range(2, spec.repeats + 1):
+            tensor = _block(tensor, parts, filters, f"encoder{number}_{repeat}")
         levels.append(tensor)
-    tensor = _block(tensor, spec, spec.bottleneck, "bottleneck", pointwise=True)
+    tensor = _block(tensor, parts, spec.bottleneck, "bottleneck", pointwise=True)
     for number, filters in enumerate(spec.decoders, 1):
-        tensor = _decode(tensor, levels[-1 - number], spec, filters, f"decoder{number}")
-    outputs = layers.Conv2D(len(CLASSES), 1, activation="softmax", name="probabilities")(tensor)
+        tensor = _decode(tensor, levels[-1 - number], parts, filters, f"decoder{number}")
+    outputs = layers.Conv2D(len(CLASSES), 1, activation="softmax", dtype="float32", name="probabilities")(tensor)
     return keras.Model(image, outputs, name="fcn")
 
 
-def _decode(tensor: Any, skip: Any, spec: Spec, filters: int, name: str) -> Any:
-    tensor = _upsample(tensor, spec, name)
-    if spec.skips:
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What blocks are made of: the specification, and the class of its separable convolutions."""
+
+    spec: Spec
+    separable: type[layers.Layer]
+
+
+def _decode(tensor: Any, skip: Any, parts: _Parts, filters: int, name: str) -> Any:
+    tensor = _upsample(tensor, parts.spec, name)
+    if parts.spec.skips:
         tensor = layers.Concatenate(name=f"{name}_skip")([tensor, skip])
-    tensor = _block(tensor, spec, filters, f"{name}a")
-    return _block(tensor, spec, filters, f"{name}b")
+    tensor = _block(tensor, parts, filters, f"{name}a")
+    return _block(tensor, parts, filters, f"{name}b")
 
 
 def _upsample(tensor: Any, spec: Spec, name: str) -> Any:
@@ -107,9 +126,10 @@ def _upsample(tensor: Any, spec: Spec, name: str) -> Any:
     return layers.Conv2DTranspose(tensor.shape[-1], 2, strides=2, name=f"{name}_up")(tensor)
 
 
-def _block(tensor: Any, spec: Spec, filters: int, name: str, *, strides: int = 1, pointwise: bool = False) -> Any:
+def _block(tensor: Any, parts: _Parts, filters: int, name: str, *, strides: int = 1, pointwise: bool = False) -> Any:
     """One convolution with its ReLU and batch normalisation, in the order the specification asks for."""
-    kind = layers.SeparableConv2D if spec.separable and not pointwise else layers.Conv2D
+    spec = parts.spec
+    kind = parts.separable if spec.separable and not pointwise else layers.Conv2D
     kernel = 1 if pointwise else 3
     bias = spec.norm != "before-relu"
     tensor = kind(filters, kernel, strides=strides, padding="same", use_bias=bias, name=f"{name}_conv")(tensor)

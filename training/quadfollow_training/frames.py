@@ -27,6 +27,7 @@ from quadfollow_core.resize import PERSON, TARGET, classes_from_channels
 from quadfollow_core.scoring import threshold_channels
 from quadfollow_training.layout import Frame, find_frames
 from quadfollow_training.manifest import evaluation_images, short_hash
+from quadfollow_training.memory import Memory, Sample
 from quadfollow_training.recordings import classes_from_cameras
 
 
@@ -74,6 +75,14 @@ class Frames:
         )
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
+    @cached_property
+    def _memory(self) -> Memory:
+        return Memory(lambda index: read_frame(self.items[index]))
+
+    def read(self, index: int) -> Sample:
+        """Decode one frame, or remember it: its ``(H, W, 3)`` uint8 RGB image and ``(H, W)`` uint8 class mask."""
+        return self._memory.read(index)
+
     def split(self, hold_out: Iterable[str]) -> tuple[Frames, Frames]:
         """Split into frames to train on and frames of the runs held out.
 
@@ -93,7 +102,7 @@ class Frames:
         return Frames(tuple(self.items[i] for i in kept), tuple(self.facts[i] for i in kept))
 
 
-def read_frame(frame: Frame) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def read_frame(frame: Frame) -> Sample:
     """Decode one frame to its ``(H, W, 3)`` uint8 RGB image and ``(H, W)`` uint8 class mask."""
     image, *labels = [decode_image(path.read_bytes()) for path in (frame.image, *frame.labels)]
     return image, classes_of(labels)
@@ -106,7 +115,7 @@ def classes_of(labels: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     return classes_from_cameras(*labels)
 
 
-def open_frames(roots: Sequence[Path], folders: Sequence[str] | None = None, *, workers: int = 4) -> Frames:
+def open_frames(roots: Sequence[Path], folders: Sequence[str] | None = None, *, workers: int = 16) -> Frames:
     """Find, pair and decode every frame below ``roots``; their order does not depend on that of ``roots``.
 
     Args:

@@ -24,7 +24,7 @@ from quadfollow_core.scoring import (
     combine,
     threshold_channels,
 )
-from quadfollow_training.frames import Frames, read_frame
+from quadfollow_training.frames import Frames
 
 NEAR_PIXELS = 200
 """From so many target pixels on a frame stands in for ``following_images``, below for ``patrol_with_targ``."""
@@ -50,11 +50,12 @@ def held_out_score(predict: Probabilities, frames: Frames, size: tuple[int, int]
     """
     sets = {name: SetScore() for name in SETS}
     for start in range(0, len(frames), batch):
-        samples = [read_frame(frame) for frame in frames.items[start : start + batch]]
+        samples = [frames.read(index) for index in range(start, min(start + batch, len(frames)))]
         inputs = np.stack([fit_frame(image, size)[0] for image, _ in samples])
-        for offset, prediction in enumerate(quantise(predict(inputs))):
-            image, mask = samples[offset]
-            found = without_bars(threshold_channels(prediction), image.shape, size)
+        full = np.concatenate([inputs, np.repeat(inputs[-1:], batch - len(inputs), axis=0)])  # one shape to compile for
+        predictions = quantise(predict(full))
+        for offset, (image, mask) in enumerate(samples):
+            found = without_bars(threshold_channels(predictions[offset]), image.shape, size)
             sets[stand_in(int(frames.target[start + offset]))].add(channels_from_classes(mask), found)
     return combine(sets)
 

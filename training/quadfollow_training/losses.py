@@ -8,14 +8,17 @@ import keras
 from keras import ops
 
 _TINY = 1e-7
+_SMOOTHING = 4.0
+"""Pixels: the fewest that count as a target."""
 
 
 @keras.saving.register_keras_serializable(package="quadfollow")
 class SegmentationLoss(keras.losses.Loss):  # type: ignore[misc]
     """Weighted categorical cross-entropy plus soft dice on every class but background.
 
-    Truth is class ids ``[N, H, W]``, prediction probabilities ``[N, H, W, C]``. Dice is taken over the whole batch,
-    so that a crop without a target still counts against false ones.
+    Truth is class ids ``[N, H, W]``, prediction probabilities ``[N, H, W, C]``. Dice is taken picture by picture, as
+    the official score's IoU is: a target of ten pixels counts as much as one of a thousand, and where there is none,
+    the first few false pixels cost most.
     """
 
     def __init__(self, class_weights: tuple[float, ...] = (1.0, 1.0, 1.0), dice: float = 0.0, **rest: Any) -> None:
@@ -41,8 +44,7 @@ def _cross_entropy(truth: Any, probability: Any, weights: tuple[float, ...]) -> 
 
 
 def _soft_dice(truth: Any, probability: Any) -> Any:
-    """Mean over people and target of ``1 - 2 |T ∩ P| / (|T| + |P|)``, smoothed by one pixel."""
-    axes = (0, 1, 2)
-    overlap = ops.sum(truth * probability, axis=axes)[1:]
-    total = ops.sum(truth + probability, axis=axes)[1:]
-    return ops.mean(1 - (2 * overlap + 1) / (total + 1))
+    """Mean over pictures, people and target of ``1 - 2 |T ∩ P| / (|T| + |P|)``, smoothed by a few pixels."""
+    overlap = ops.sum(truth * probability, axis=(1, 2))[:, 1:]
+    total = ops.sum(truth + probability, axis=(1, 2))[:, 1:]
+    return ops.mean(1 - (2 * overlap + _SMOOTHING) / (total + _SMOOTHING))

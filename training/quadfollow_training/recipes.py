@@ -18,13 +18,18 @@ HOLD_OUT = ("0_run6", "8_run5", "a_3_run2")
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What a run does; the defaults are the seed's. Sizes are pixels, ``warmup`` is steps, ``workers`` threads."""
+    """What a run does; the defaults are the seed's. Sizes are pixels, ``warmup`` is steps, ``workers`` threads.
+
+    Crops are cut from frames enlarged by a factor from ``zoom``. The cosine falls over ``schedule_epochs``, by default
+    all of them; a run that ends before leaves the rest to a recipe that goes on with its network.
+    """
 
     name: str = "seed"
     spec: Spec = field(default_factory=Spec)
     folders: tuple[str, ...] | None = OFFICIAL
     hold_out: tuple[str, ...] = HOLD_OUT
     crop: int | None = None
+    zoom: tuple[float, float] = (1.0, 1.0)
     shares: Shares = field(default_factory=Shares)
     folder_shares: dict[str, float] = field(default_factory=dict)
     augmentations: tuple[str, ...] = ()
@@ -34,6 +39,7 @@ class Recipe:
     weight_decay: float = 0.0
     learning_rate: float = 0.005
     schedule: Literal["constant", "cosine"] = "constant"
+    schedule_epochs: int | None = None
     warmup: int = 0
     batch: int = 48
     epochs: int = 20
@@ -42,6 +48,7 @@ class Recipe:
     workers: int = 4
     score_every: int = 2
     seed: int = 1
+    precision: Literal["float32", "mixed_bfloat16"] = "float32"
 
     def __post_init__(self) -> None:
         for name in ("batch", "epochs", "steps", "workers", "score_every"):
@@ -52,13 +59,17 @@ class Recipe:
         unknown = sorted(set(self.augmentations) - STEPS.keys())
         if unknown:
             raise BadInput(f"no augmentation named {', '.join(unknown)}: there are {', '.join(sorted(STEPS))}")
+        if not 0 < self.zoom[0] <= self.zoom[1]:
+            raise BadInput(f"zoom is a range of factors above 0, got {self.zoom}")
         if self.crop is not None:
             check_size((self.crop, self.crop), self.spec.stride)
+        if self.schedule_epochs is not None and self.schedule_epochs < self.epochs:
+            raise BadInput(f"a schedule of {self.schedule_epochs} epochs ends before the run's {self.epochs}")
 
     @property
-    def total_steps(self) -> int:
-        """Optimiser steps of the whole run."""
-        return self.epochs * self.steps
+    def scheduled_steps(self) -> int:
+        """Optimiser steps that the learning rate's schedule spans."""
+        return (self.schedule_epochs or self.epochs) * self.steps
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -67,56 +78,95 @@ class Recipe:
 
 SEED = Recipe()
 
-FOLLOW_256 = Recipe(
-    name="follow-256",
+CROPS_256 = Recipe(
+    name="crops-256",
     spec=Spec(
         input_size=(256, 256),
-        stem=16,
-        encoders=(32, 64, 96, 128, 192),
-        bottleneck=192,
-        decoders=(96, 64, 48, 32, 16),
+        stem=24,
+        encoders=(48, 96, 192, 288, 384),
+        repeats=2,
+        bottleneck=320,
+        decoders=(192, 128, 96, 48, 24),
         norm="before-relu",
     ),
-    folders=REAL,
+    folders=(*REAL, "city"),
+    folder_shares={"city": 0.4},
     crop=128,
-    shares=Shares(target=0.45, person=0.25, anywhere=0.3),
-    augmentations=("flip", "scale", "brightness", "contrast", "tint", "jpeg"),
-    class_weights=(1.0, 2.0, 4.0),
+    zoom=(0.55, 1.4),
+    shares=Shares(target=0.45, person=0.2, anywhere=0.35),
+    augmentations=("flip", "brightness", "contrast", "tint", "saturation", "jpeg", "blur"),
+    class_weights=(1.0, 2.0, 3.0),
     dice=1.0,
     optimizer="adamw",
-    weight_decay=1e-4,
+    weight_decay=0.01,
     learning_rate=4e-3,
     schedule="cosine",
-    warmup=200,
-    batch=32,
-    epochs=32,
-    validation_steps=10,
-    score_every=4,
+    schedule_epochs=8,
+    warmup=400,
+    batch=128,
+    epochs=5,
+    steps=560,
+    validation_steps=0,
+    workers=12,
+    score_every=5,
 )
+"""Crops around targets and people, in large batches: for a GPU. ``follow-256`` goes on from here."""
 
-REFINE_256 = replace(
-    FOLLOW_256,
-    name="refine-256",
-    spec=replace(FOLLOW_256.spec, encoders=(32, 80, 128, 192, 256), bottleneck=256, decoders=(160, 96, 64, 32, 16)),
-    folders=(*REAL, "city"),
-    folder_shares={"city": 0.25},
-    learning_rate=1.5e-3,
-    warmup=100,
-    epochs=16,
+FOLLOW_256 = replace(
+    CROPS_256,
+    name="follow-256",
+    crop=256,
+    zoom=(0.75, 1.35),
+    shares=Shares(target=0.3, person=0.1, anywhere=0.6),
+    class_weights=(1.0, 1.0, 1.5),
+    learning_rate=1e-3,
+    schedule_epochs=None,
+    warmup=60,
+    batch=8,
+    epochs=15,
+    steps=100,
+    workers=2,
 )
-"""Goes on from ``follow-256`` (``--init``) with city frames, its deep layers grown wider."""
+"""Whole frames, drawn more as they come, begun with ``crops-256`` (``--init``)."""
+
+CROPS_160 = replace(
+    CROPS_256,
+    name="crops-160",
+    spec=Spec(
+        input_size=(160, 160),
+        stem=16,
+        encoders=(32, 64, 160, 224, 256),
+        repeats=2,
+        bottleneck=224,
+        decoders=(128, 80, 48, 32, 16),
+        norm="before-relu",
+    ),
+    crop=96,
+    zoom=(0.36, 0.9),
+)
+"""The same for 160x160, which is 0.625 of the frames' own size, with fewer filters."""
+
+FOLLOW_160 = replace(
+    FOLLOW_256, name="follow-160", spec=CROPS_160.spec, crop=160, zoom=(0.5, 0.85), batch=32, learning_rate=1.5e-3
+)
+"""Whole frames at 160x160, begun with ``crops-160`` (``--init``)."""
 
 OWN_256 = replace(
-    REFINE_256,
+    FOLLOW_256,
     name="own-256",
     folders=None,
     folder_shares={},
-    learning_rate=2e-3,
+    crop=128,
+    zoom=(0.6, 1.4),
+    shares=Shares(target=0.45, person=0.25, anywhere=0.3),
+    batch=32,
     epochs=6,
+    steps=200,
+    score_every=2,
 )
 """Teaches a network that is there (``--init``) another target, from whatever sets it is given."""
 
-RECIPES = {recipe.name: recipe for recipe in (SEED, FOLLOW_256, REFINE_256, OWN_256)}
+RECIPES = {recipe.name: recipe for recipe in (SEED, CROPS_256, FOLLOW_256, CROPS_160, FOLLOW_160, OWN_256)}
 
 
 def find_recipe(name: str) -> Recipe:

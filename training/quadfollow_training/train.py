@@ -95,7 +95,7 @@ def sampler(recipe: Recipe, frames: Frames, *, augment: bool, mistakes: Mistakes
     how = Draw(recipe.shares, recipe.folder_shares, mistakes or {})
     if recipe.crop is None:
         return WholeFrames(frames, recipe.spec.input_size, how, augmentations)
-    return Crops(frames, recipe.crop, how, augmentations)
+    return Crops(frames, recipe.crop, how, augmentations, recipe.zoom)
 
 
 def _batches(recipe: Recipe, source: Sampler, epoch: int, steps: int) -> Batches:
