@@ -71,10 +71,22 @@ class ServerProcess:
         """Address of the ZeroMQ door."""
         return f"tcp://127.0.0.1:{self.zmq_port}"
 
+    @property
+    def pub_address(self) -> str:
+        """Address of the socket that results are published on."""
+        return f"tcp://127.0.0.1:{self.pub_port}"
+
+    @property
+    def pid(self) -> int:
+        """The supervisor's process number."""
+        if self._process is None:
+            raise Unavailable("the server is not running")
+        return self._process.pid
+
     def __enter__(self) -> ServerProcess:
         try:
             self._start()
-            self._wait_ready()
+            self.wait_ready()
         except BaseException:
             self.stop()
             raise
@@ -136,7 +148,12 @@ class ServerProcess:
         program = "from quadfollow_core.cli import main; main()"
         return [sys.executable, "-c", program, "serve", *map(str, options)]
 
-    def _wait_ready(self) -> None:
+    def wait_ready(self) -> None:
+        """Wait until frames can be answered, for the first time or again.
+
+        Raises:
+            Unavailable: the server ended or was not ready in time.
+        """
         end = time.monotonic() + READY_SECONDS
         with HttpClient(self.url, timeout=2.0) as client:
             while not client.is_ready():

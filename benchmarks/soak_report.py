@@ -1,0 +1,166 @@
+"""What a soak has shown: growth, handles, drift and the fate of each frame, each beside what it should be."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import takewhile
+from statistics import median
+from typing import Any
+
+import httpx
+import numpy as np
+from crowd import Scene
+from ledger import DOUBLE, LOST, Span
+
+MAX_GROWTH = 5.0
+"""MiB."""
+MAX_DRIFT = 0.05
+MAX_HANDLES = 5
+"""How many more there may be at the end by chance: clients come and go."""
+STARTED = re.compile(r"server process \d+ started")
+PARTS = 10
+"""The life of the last process is cut into so many; the first is compared with the last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One look at the server."""
+
+    time: float
+    pid: int
+    memory_mb: float
+    """MiB that belong to the server process alone."""
+    handles: int
+    threads: int
+    supervisor_mb: float
+    machine_ms: float
+    """What a fixed piece of arithmetic took."""
+
+
+def report(samples: list[Sample], downs: list[Span], scene: Scene, log: str) -> dict[str, Any]:
+    """Compare and count; the server still runs."""
+    life = settled(samples)
+    first, last = edges(life)
+    fates = scene.ledger.fates(downs)
+    waiting = left_waiting(scene.url)
+    memory = change(life, "memory_mb")
+    (age, best), (last_age, last_best) = (np.percentile(scene.ledger.ages(span), [50, 10]) for span in (first, last))
+    drift = last_age / age - 1
+    starts = len(STARTED.findall(log))
+    traces = log.count("Traceback")
+    unaccounted = sum(counted.get(LOST, 0) + counted.get(DOUBLE, 0) for counted in fates.values())
+    held = {
+        "every id accounted for": row(unaccounted == 0, f"{unaccounted} of {total(fates)} not"),
+        "memory after warm-up": row(memory < MAX_GROWTH, f"{memory:+.1f} MiB, allowed {MAX_GROWTH:g}"),
+        "file handles": row(change(life, "handles") <= MAX_HANDLES, f"{change(life, 'handles'):+.0f}"),
+        "threads": row(change(life, "threads") <= 1, f"{change(life, 'threads'):+.0f}"),
+        "supervisor's memory": row(supervisor(samples) < 1, f"{supervisor(samples):+.2f} MiB over the whole run"),
+        "median age of answers": row(
+            drift < MAX_DRIFT,
+            f"{age:.1f} ms to {last_age:.1f} ms, {drift:+.1%}; of the fastest tenth {last_best / best - 1:+.1%}; "
+            f"of the machine's own arithmetic {relative(life, 'machine_ms'):+.1%}",
+        ),
+        "restarts": row(starts == len(downs) + 1, f"{starts - 1} for {len(downs)} kills"),
+        "traces in the log": row(traces == 0, str(traces)),
+        "left waiting at the end": row(waiting == 0, f"{waiting:g}"),
+        "clients that fell over": row(not scene.ledger.fallen, "; ".join(scene.ledger.fallen) or "0"),
+    }
+    return {
+        "held": held,
+        "fates": fates,
+        "memory_mb_per_hour": slope(life, "memory_mb"),
+        "handles_per_hour": slope(life, "handles"),
+        "observed_minutes": round((life[-1].time - life[0].time) / 60, 1),
+        "recovery_s": [round(end - begin, 2) for begin, end in downs],
+        "samples": [[round(value, 2) for value in astuple(sample, samples[0].time)] for sample in samples],
+    }
+
+
+def settled(samples: list[Sample]) -> list[Sample]:
+    """The life of the last process, from when it has warmed up."""
+    last = list(takewhile(lambda sample: sample.pid == samples[-1].pid, reversed(samples)))[::-1]
+    warm = last[0].time + min(60.0, (last[-1].time - last[0].time) / 10)
+    return [sample for sample in last if sample.time >= warm]
+
+
+def edges(life: list[Sample]) -> tuple[Span, Span]:
+    """The first and the last part of a life."""
+    begin, end = life[0].time, life[-1].time
+    part = (end - begin) / PARTS
+    return (begin, begin + part), (end - part, end)
+
+
+def ends(life: list[Sample], name: str) -> tuple[float, float]:
+    """The median of a measure in the first and in the last part of a life."""
+    first, last = (
+        median([getattr(sample, name) for sample in life if span[0] <= sample.time <= span[1]]) for span in edges(life)
+    )
+    return first, last
+
+
+def change(life: list[Sample], name: str) -> float:
+    """How much a measure has grown."""
+    first, last = ends(life, name)
+    return last - first
+
+
+def relative(life: list[Sample], name: str) -> float:
+    """How much a measure has grown, as a share of what it was."""
+    first, last = ends(life, name)
+    return last / first - 1
+
+
+def supervisor(samples: list[Sample]) -> float:
+    """MiB by which the supervisor, one process throughout, has grown since it was warm."""
+    return samples[-1].supervisor_mb - samples[len(samples) // PARTS].supervisor_mb
+
+
+def slope(life: list[Sample], name: str) -> float:
+    """Growth per hour by a straight line through all samples."""
+    hours = [sample.time / 3600 for sample in life]
+    return round(float(np.polyfit(np.subtract(hours, hours[0]), [getattr(sample, name) for sample in life], 1)[0]), 2)
+
+
+def left_waiting(url: str) -> float:
+    """Frames and bytes that the server still holds although nobody asks any more."""
+    text = httpx.get(f"{url}/metrics", timeout=10).text
+    return sum(float(value) for value in re.findall(r"^quadfollow_waiting(?:_bytes)? (\S+)", text, re.MULTILINE))
+
+
+def total(fates: dict[str, dict[str, int]]) -> int:
+    """Frames sent, over all clients."""
+    return sum(count for counted in fates.values() for count in counted.values())
+
+
+def row(holds: bool, told: str) -> dict[str, Any]:
+    """One line of the verdict."""
+    return {"holds": bool(holds), "told": told}
+
+
+def astuple(sample: Sample, begun: float) -> tuple[float, ...]:
+    """A sample as plain numbers, its time since the run began."""
+    return (
+        sample.time - begun,
+        sample.pid,
+        sample.memory_mb,
+        sample.handles,
+        sample.threads,
+        sample.supervisor_mb,
+        sample.machine_ms,
+    )
+
+
+def table(told: dict[str, Any]) -> str:
+    """The report for people."""
+    lines = [
+        f"{told['minutes']:g} min, {told['streams']} streams, {told['reloads']} reloads, "
+        f"servers back after {told['recovery_s']} s; {told['observed_minutes']} min of the last one observed; "
+        f"{told['memory_mb_per_hour']:+.2f} MiB and {told['handles_per_hour']:+.2f} file handles per hour",
+        "",
+    ]
+    for name, one in told["held"].items():
+        lines.append(f"{'ok  ' if one['holds'] else 'NOT '} {name:26} {one['told']}")
+    for who, counted in told["fates"].items():
+        lines += ["", who, *(f"  {fate:32}{count:>9}" for fate, count in counted.items())]
+    return "\n".join(lines)
