@@ -23,8 +23,8 @@ import httpx
 import numpy as np
 from crowd import Scene, crawls, enter, never_reads, never_reads_http, posts, streams
 from ledger import Span
+from measuring.frames import frame
 
-from quadfollow_sim.drawn import DrawnSource
 from quadfollow_sim.server_process import ServerProcess
 
 LORIS = 200
@@ -101,11 +101,8 @@ def summary(ages: list[float]) -> dict[str, float]:
 def main(rounds: int, seconds: float, rate: float, as_json: bool) -> None:
     """Measure."""
     os.environ["QUADFOLLOW_SERVE_THREADS"] = "1"
-    observation = DrawnSource().read(56)
-    assert observation is not None
-    assert isinstance(observation.image, bytes)
     with tempfile.TemporaryDirectory() as folder, ServerProcess(Path(folder) / "server.log") as server:
-        scene = Scene(server.url, server.address, server.pub_address, observation.image, rate)
+        scene = Scene(server.url, server.address, server.pub_address, frame(), rate)
         good = enter(scene, [(streams, 4), (posts, 2)])
         told = compare(scene, rounds, seconds)
         scene.over.set()

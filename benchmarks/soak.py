@@ -42,10 +42,10 @@ from crowd import (
     vanishes,
 )
 from ledger import Span
+from measuring.frames import frame
 from soak_report import Sample, report, table
 
 from quadfollow_core.shipped import find_model
-from quadfollow_sim.drawn import DrawnSource
 from quadfollow_sim.server_process import ServerProcess
 
 EVERY = 5.0
@@ -163,15 +163,12 @@ def main(
 ) -> None:
     """Run it and report."""
     os.environ["QUADFOLLOW_SERVE_THREADS"] = str(threads)
-    observation = DrawnSource().read(56)
-    assert observation is not None
-    assert isinstance(observation.image, bytes)
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model.onnx"
         shutil.copy(find_model(), model)
         log = Path(folder) / "server.log" if out is None else out.with_suffix(".log")
         with ServerProcess(log, model=str(model)) as server:
-            scene = Scene(server.url, server.address, server.pub_address, observation.image, rate)
+            scene = Scene(server.url, server.address, server.pub_address, frame(), rate)
             soak = Soak(server, model, scene, random.Random(seed))
             clients = enter(scene, [(streams, cameras), (posts, cameras // 2), *((bad, 1) for bad in BAD)])
             soak.run(60 * minutes, kills)
