@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,16 @@ import click
 import numpy as np
 import onnxruntime
 from measuring import results
+from measuring.graphs import as_exported
 from measuring.machine import usable_cores
 from measuring.models import chosen, model_option
 from measuring.summaries import percentiles, spread
 from measuring.turns import in_turns, timed
 
+from quadfollow_core.errors import NotFound, Unavailable
 from quadfollow_server.device import usable_devices
 from quadfollow_server.engine import load_model, read_contract
+from quadfollow_server.variants import VARIANTS
 
 NAME = "floor"
 Way = Callable[[], object]
@@ -50,6 +54,22 @@ def plain_ways(path: Path, batches: Sequence[int]) -> dict[str, tuple[int, Way]]
     return ways
 
 
+def exported_ways(path: Path, folder: Path) -> dict[str, tuple[int, Way]]:
+    """The graph as tf2onnx exports it from the same network; nothing where the export's packages are missing."""
+    contract = read_contract(path)
+    frame = np.zeros((1, contract.height, contract.width, 3), np.uint8)
+    with suppress(Unavailable):
+        graph = as_exported(path, folder)
+        return {
+            f"graph as tf2onnx exports it, {threads} threads": (
+                1,
+                partial(plain_session(graph, threads).run, None, {"image": frame}),
+            )
+            for threads in sorted({1, usable_cores()})
+        }
+    return {}
+
+
 def side_by_side(path: Path) -> tuple[int, Way]:
     """As many sessions of one thread at once as there are cores."""
     cores = usable_cores()
@@ -61,20 +81,20 @@ def side_by_side(path: Path) -> tuple[int, Way]:
 
 
 def served_ways(path: Path) -> dict[str, tuple[int, Way]]:
-    """The session that the server opens, on each device that works here."""
+    """What the server can run here, on each device in each variant."""
     ways: dict[str, tuple[int, Way]] = {}
-    for device, state in usable_devices().items():
-        if state != "usable":
-            continue
-        segmenter = load_model(path, device)
-        frame = np.zeros((segmenter.contract.height, segmenter.contract.width, 3), np.uint8)
-        ways[f"as served, {device}"] = 1, partial(segmenter.segment, frame)
+    for device in (name for name, state in usable_devices().items() if state == "usable"):
+        for variant in VARIANTS[device]:
+            with suppress(NotFound, Unavailable):
+                segmenter = load_model(path, device, variant=variant.name)
+                frame = np.zeros((segmenter.contract.height, segmenter.contract.width, 3), np.uint8)
+                ways[f"served, {device}, {variant.name}"] = 1, partial(segmenter.segment, frame)
     return ways
 
 
-def measure_model(path: Path, batches: Sequence[int], rounds: int, calls: int) -> dict[str, Any]:
+def measure_model(path: Path, batches: Sequence[int], rounds: int, calls: int, out: Path) -> dict[str, Any]:
     """Time all ways of one model."""
-    ways = plain_ways(path, batches) | served_ways(path)
+    ways = plain_ways(path, batches) | served_ways(path) | exported_ways(path, out / "graphs")
     ways[f"{usable_cores()} sessions of 1 thread at once"] = side_by_side(path)
     times = in_turns({name: timed(way, calls) for name, (_, way) in ways.items()}, rounds)
     return {"model": path.stem, "ways": {name: summary(times[name], frames) for name, (frames, _) in ways.items()}}
@@ -108,7 +128,7 @@ def main(models: tuple[str, ...], batches: tuple[int, ...], rounds: int, calls: 
     paths = chosen(models)
 
     def measure() -> dict[str, Any]:
-        return {"models": [measure_model(path, batches, rounds, calls) for path in paths]}
+        return {"models": [measure_model(path, batches, rounds, calls, out) for path in paths]}
 
     click.echo(table(results.run(NAME, out, {"rounds": rounds, "calls": calls, "batches": batches}, measure)))
 

@@ -1,7 +1,7 @@
-"""The documentation's page of benchmarks, made of the results that are kept.
+"""The documentation's pages of benchmarks and of the profile, made of the results that are kept.
 
 ``python benchmarks/page.py [--results FOLDER] [--docs FOLDER]``: tables and charts of whatever results are there. The
-same results give the same page.
+same results give the same pages.
 """
 
 from __future__ import annotations
@@ -11,14 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import breakdown
 import click
 import flight
 import floor
 import latency
+import rewrites
 import scale
 import serve
 import stages
 import stream
+import tried
 from measuring import charts, results
 
 from quadfollow_core.files import write_whole
@@ -139,6 +142,43 @@ PARTS = (
     ),
 )
 
+BREAKDOWN = Part(
+    "breakdown",
+    "One answer",
+    "benchmarks/breakdown.py",
+    "One client asks for one frame after the other. *Handed over* is the time between the inference thread and the "
+    "event loop, there and back; *sockets and client* is all that the server does not see of the time its client "
+    "waits. The samples tell which code holds Python's interpreter; inference and decoding let it go.",
+    breakdown.table,
+)
+TRIED = Part(
+    "tried",
+    "What was tried",
+    "benchmarks/tried.py",
+    "The first way of each table is the one in use; a ratio above 1 says how many times as long another takes.",
+    tried.table,
+)
+REWRITES = Part(
+    "rewrites",
+    "What the export's rewrites bring",
+    "benchmarks/rewrites.py",
+    "Each recipe's network as tf2onnx leaves it, and as it is served: batch normalisation folded or moved, uint8 in, "
+    "class map and probability out ([the rewrites](how-it-works.md#the-network)). Exact, so the score stays.",
+    rewrites.table,
+)
+PROFILE = """# Where the time goes
+
+Made by `python benchmarks/page.py` from the results in `benchmarks/results`. Measured as the
+[benchmarks](benchmarks.md) are: what is compared takes turns within one run; brackets hold the lowest and the highest
+round.
+"""
+FLAMES = """The flame graphs show the same samples call by call; opened by themselves they can be searched and zoomed.
+
+[![Flame graph, HTTP](img/breakdown-HTTP.svg)](img/breakdown-HTTP.svg)
+
+[![Flame graph, ZeroMQ](img/breakdown-ZeroMQ.svg)](img/breakdown-ZeroMQ.svg)
+"""
+
 START = """# Benchmarks
 
 Made by `python benchmarks/page.py` from the results in `benchmarks/results`; `make bench` measures anew. What is
@@ -159,6 +199,15 @@ def page(found: Mapping[str, Result], images: str) -> str:
     for part in PARTS:
         if (result := found.get(part.result)) is not None:
             parts.append(section(part, result, images))
+    return "\n".join(parts)
+
+
+def profile_page(found: Mapping[str, Result]) -> str:
+    """Lay out the page of the profile."""
+    parts = [PROFILE]
+    if BREAKDOWN.result in found:
+        parts += [section(BREAKDOWN, found[BREAKDOWN.result], "img"), FLAMES]
+    parts += [section(part, found[part.result], "img") for part in (REWRITES, TRIED) if part.result in found]
     return "\n".join(parts)
 
 
@@ -212,13 +261,17 @@ def circumstances(result: Result) -> str:
 @click.option("--results", "folder", default=results.KEPT, type=click.Path(path_type=Path), help="Folder of results.")
 @click.option("--docs", default=results.ROOT / "docs", type=click.Path(path_type=Path), help="Where the page goes.")
 def main(folder: Path, docs: Path) -> None:
-    """Make the page and its charts."""
-    found = {part.result: result for part in PARTS if (result := results.load(part.result, folder)) is not None}
+    """Make the pages and their charts."""
+    every = (*PARTS, BREAKDOWN, TRIED, REWRITES)
+    found = {part.result: result for part in every if (result := results.load(part.result, folder)) is not None}
     for part in PARTS:
         if part.draw is not None and part.result in found:
             part.draw(found[part.result], docs / "img" / f"bench-{part.result}.svg")
+    for flames in folder.glob(f"{BREAKDOWN.result}-*.svg"):
+        write_whole(docs / "img" / flames.name, flames.read_bytes())
     write_whole(docs / "benchmarks.md", page(found, "img"))
-    click.echo(f"wrote {docs / 'benchmarks.md'} of {', '.join(found) or 'nothing'}", err=True)
+    write_whole(docs / "profile.md", profile_page(found))
+    click.echo(f"wrote {docs / 'benchmarks.md'} and profile.md of {', '.join(found) or 'nothing'}", err=True)
 
 
 if __name__ == "__main__":

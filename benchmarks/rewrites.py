@@ -1,64 +1,76 @@
 """What the export's rewrites bring: each recipe's network as tf2onnx exports it, against the graph that is served.
 
-Runs are interleaved and compared within one session, so that a busy machine slows both alike. Weights are untrained:
-they do not change the time. Prints a table; ``--json`` prints one object.
+``python benchmarks/rewrites.py``: both graphs take turns. Weights are untrained: they do not change the time.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import statistics
-import sys
-import time
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
+import click
 import numpy as np
+from measuring import results
+from measuring.machine import usable_cores
+from measuring.summaries import percentiles, ratio
+from measuring.turns import in_turns, timed
 
-from quadfollow_export.convert import convert, to_onnx
-from quadfollow_export.session import open_session
-from quadfollow_training.fcn import build
-from quadfollow_training.recipes import RECIPES
-
-WARM_UP = 10
+NAME = "rewrites"
+EXPORTED, SERVED = "as exported", "served"
 
 
-def compare(network: Any, size: tuple[int, int], threads: int, rounds: int) -> dict[str, float]:
-    """Median milliseconds of one frame, as exported and as served."""
-    models = {"as exported": to_onnx(network, size), "served": convert(network, size).answers}
-    sessions = {name: open_session(model.SerializeToString(), threads) for name, model in models.items()}
+def compare(network: Any, size: tuple[int, int], threads: int, rounds: int, calls: int) -> dict[str, Any]:
+    """Milliseconds of one frame, as exported and as served, and their ratio round by round."""
+    from quadfollow_export.convert import convert, to_onnx
+    from quadfollow_export.session import open_session
+
+    models = {EXPORTED: to_onnx(network, size), SERVED: convert(network, size).answers}
     frame = np.random.default_rng(0).integers(0, 256, (1, size[1], size[0], 3), np.uint8)
-    taken: dict[str, list[float]] = {name: [] for name in sessions}
-    for _ in range(WARM_UP + rounds):
-        for name, predict in sessions.items():
-            started = time.perf_counter()
-            predict(frame)
-            taken[name].append(1e3 * (time.perf_counter() - started))
-    return {name: statistics.median(times[WARM_UP:]) for name, times in taken.items()}
+    sessions = {name: open_session(model.SerializeToString(), threads) for name, model in models.items()}
+    taken = in_turns({name: timed(partial(run, frame), calls) for name, run in sessions.items()}, rounds)
+    medians = {name: [percentiles(times)["p50"] for times in one] for name, one in taken.items()}
+    pooled = {name: percentiles(time for times in one for time in times) for name, one in taken.items()}
+    return {"ms": pooled, "times": ratio(medians[EXPORTED], medians[SERVED])}
 
 
-def main() -> None:
-    """Measure every recipe with one thread and with two."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=200)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    rows = []
-    for name, recipe in RECIPES.items():
-        network = build(recipe.spec)
-        for threads in (1, 2):
-            times = compare(network, recipe.spec.input_size, threads, options.rounds)
-            rows.append({"recipe": name, "threads": threads, **times, "ratio": times["as exported"] / times["served"]})
-    if options.json:
-        sys.stdout.write(json.dumps({"milliseconds": rows}) + "\n")
-        return
-    sys.stdout.write(f"{'recipe':14}{'threads':>8}{'as exported, ms':>17}{'served, ms':>12}{'ratio':>7}\n")
-    for row in rows:
-        figures = f"{row['as exported']:>17.2f}{row['served']:>12.2f}{row['ratio']:>7.2f}"
-        sys.stdout.write(f"{row['recipe']:14}{row['threads']:>8}{figures}\n")
+def table(result: dict[str, Any]) -> str:
+    """Lay out the figures."""
+    head = ["recipe", "threads", "as exported, p50 ms", "served, p50 ms", "exported / served"]
+    rows = [
+        [
+            row["recipe"],
+            str(row["threads"]),
+            *(results.number(row["ms"][name]["p50"], 2) for name in (EXPORTED, SERVED)),
+            results.ranged(row["times"]),
+        ]
+        for row in result["figures"]["recipes"]
+    ]
+    return results.table(head, rows)
+
+
+@click.command()
+@click.option("--recipe", "recipes", multiple=True, help="Default: all.")
+@click.option("--rounds", default=9, show_default=True)
+@click.option("--calls", default=20, show_default=True, help="Frames in a row before the other graph's turn.")
+@results.out_option
+def main(recipes: tuple[str, ...], rounds: int, calls: int, out: Path) -> None:
+    """Measure with one thread and with all cores."""
+
+    def measure() -> dict[str, Any]:
+        from quadfollow_training.fcn import build
+        from quadfollow_training.recipes import RECIPES
+
+        rows = []
+        for name in recipes or RECIPES:
+            spec = RECIPES[name].spec
+            network = build(spec)
+            for threads in sorted({1, usable_cores()}):
+                figures = compare(network, spec.input_size, threads, rounds, calls)
+                rows.append({"recipe": name, "threads": threads, **figures})
+        return {"recipes": rows}
+
+    click.echo(table(results.run(NAME, out, {"rounds": rounds, "calls": calls}, measure)))
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ class Work:
         if "classes" in self._outputs:
             return np.asarray(self._session.run(["classes"], {"image": images})[0])
         (probabilities,) = self._session.run(None, {"image": images})
-        return np.asarray(probabilities).argmax(axis=-1).astype(np.uint8)
+        return np.asarray(np.argmax(probabilities, axis=-1), np.uint8)
 
     def __call__(self, jpeg: bytes) -> bytes:
         """Answer one frame."""

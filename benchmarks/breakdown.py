@@ -1,0 +1,183 @@
+"""Where one answer's time goes, from the client's call to its return, and which code of the server takes it.
+
+``python benchmarks/breakdown.py``: one client asks for one frame after the other. Each answer carries the server's
+own timings; what is left of the time that the client measures is sockets, event loop and the client itself. Then
+py-spy samples which code of the server holds the interpreter, twice per door: for the table and for the flame graph.
+Inference and decoding do not show there, since they let the interpreter go.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import click
+from measuring import results
+from measuring.frames import frame
+from measuring.servers import HOST, Ours
+from measuring.summaries import percentiles
+
+from quadfollow_core.errors import ServerGone, Unavailable
+from quadfollow_core.shipped import DEFAULT_MODEL, find_model
+from quadfollow_core.stream_client import StreamClient
+
+NAME = "breakdown"
+STAGES = ("queue_ms", "decode_ms", "resize_ms", "infer_ms", "locate_ms", "encode_ms")
+RATE = 500
+"""Samples per second."""
+GROUPS = (
+    ("around inference", ("onnxruntime", "openvino", "runners.py", "engine.py")),
+    ("decode and resize", ("codec.py", "resize.py", "request.py")),
+    ("locate and track", ("locate.py", "track", "kalman", "geometry.py")),
+    ("metrics", ("metrics.py", "prometheus_client/")),
+    ("traces and logs", ("traces.py", "frame_log.py", "opentelemetry/")),
+    ("JSON", ("json/",)),
+    ("answer made", ("pipeline.py", "_json (", "wire.py", "types.py")),
+    ("HTTP: uvicorn", ("uvicorn/", "http_protocol")),
+    ("HTTP: FastAPI and Starlette", ("fastapi/", "starlette/")),
+    ("HTTP: our door", ("http_door", "http_request", "http_gate")),
+    ("ZeroMQ: our door", ("zmq_door", "zmq/", "zmq_gate")),
+    ("dispatcher and its thread", ("dispatch.py", "jobs.py", "room.py", "threading.py")),
+    ("event loop", ("uvloop", "asyncio/")),
+)
+"""What a sampled stack counts as: the first group of which a part stands in it."""
+Answer = dict[str, Any]
+
+
+def ask_http(connection: HTTPConnection, jpeg: bytes) -> Answer:
+    """Ask over HTTP and return the answer's body."""
+    connection.request("POST", "/segment", jpeg, {"content-type": "image/jpeg"})
+    body: Answer = json.loads(connection.getresponse().read())
+    return body
+
+
+def ask_stream(client: StreamClient, jpeg: bytes) -> Answer:
+    """Ask over ZeroMQ and return the answer's body."""
+    client.offer(jpeg, want=["target"])
+    (fate,) = client.poll(30.0)
+    return fate.body
+
+
+def measured(ask: Callable[[], Answer], seconds: float) -> list[dict[str, float]]:
+    """Ask for some seconds; milliseconds of each stage, of what else the server held the frame, and of the rest."""
+    rows = []
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        started = time.perf_counter()
+        body = ask()
+        total = 1000 * (time.perf_counter() - started)
+        if "timings" not in body:
+            raise ServerGone(f"a frame was not answered: {body}")
+        row = {stage: body["timings"].get(stage, 0.0) for stage in STAGES}
+        within = body["held_ms"] - sum(row.values())
+        rows.append(
+            row | {"handed over_ms": within, "sockets and client_ms": total - body["held_ms"], "total_ms": total}
+        )
+    return rows[len(rows) // 10 :]
+
+
+@contextmanager
+def sampled(server: Ours, path: Path, seconds: int, *, form: str) -> Iterator[None]:
+    """Sample the server's stacks meanwhile: ``form`` is py-spy's ``raw`` or ``flamegraph``.
+
+    Raises:
+        Unavailable: py-spy may not look at other processes here, or is not installed.
+    """
+    worker = server.family()[-1].pid
+    program = Path(sys.executable).with_name("py-spy")
+    words = [program, "record", "--rate", RATE, "--duration", seconds, "--format", form, "--output", path]
+    words += ["--gil", "--pid", worker]
+    spy = subprocess.Popen([str(word) for word in words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        yield
+    finally:
+        said, _ = spy.communicate()
+    if spy.returncode != 0:
+        raise Unavailable(f"py-spy failed (it needs the right to trace processes): {said[-500:]}")
+
+
+def grouped(folded: Path) -> dict[str, float]:
+    """Share of the samples per group."""
+    counts: Counter[str] = Counter()
+    for line in folded.read_text().splitlines():
+        stack, _, count = line.rpartition(" ")
+        counts[group_of(stack)] += int(count)
+    total = sum(counts.values()) or 1
+    return {name: round(count / total, 4) for name, count in counts.most_common()}
+
+
+def group_of(stack: str) -> str:
+    """The group of one stack, looked for from its innermost call outwards."""
+    for call in reversed(stack.split(";")):
+        for name, parts in GROUPS:
+            if any(part in call for part in parts):
+                return name
+    return "other"
+
+
+def look(server: Ours, door: str, ask: Callable[[], Answer], seconds: int, out: Path) -> dict[str, Any]:
+    """Measure one door without samples, then with them, and once more for the flame graph."""
+    rows = measured(ask, seconds)
+    folded = out / f"{NAME}-{door}.folded"
+    for path, form in ((folded, "raw"), (folded.with_suffix(".svg"), "flamegraph")):
+        with sampled(server, path, seconds, form=form):
+            measured(ask, seconds)
+    stages = {stage.removesuffix("_ms"): percentiles(row[stage] for row in rows) for stage in rows[0]}
+    return {"stages": stages, "samples": grouped(folded)}
+
+
+def table(result: dict[str, Any]) -> str:
+    """Lay out time by stage, then samples by group."""
+    doors = result["figures"]["doors"]
+    stages = next(iter(doors.values()))["stages"]
+    rows = [
+        [stage, *(results.number(1000 * door["stages"][stage]["p50"], 0) for door in doors.values())]
+        for stage in stages
+    ]
+    groups = list(dict.fromkeys(name for door in doors.values() for name in door["samples"]))
+    shares = [
+        [name, *(results.number(100 * door["samples"].get(name, 0)) for door in doors.values())] for name in groups
+    ]
+    return (
+        results.table(["stage, µs at p50", *doors], rows)
+        + "\n"
+        + results.table(["who holds the interpreter, % of samples", *doors], shares)
+    )
+
+
+@click.command()
+@click.option("--model", default=DEFAULT_MODEL, show_default=True)
+@click.option("--device", default="auto", show_default=True)
+@click.option("--seconds", default=6, show_default=True, help="Time per door, without samples and twice with them.")
+@results.out_option
+def main(model: str, device: str, seconds: int, out: Path) -> None:
+    """Break one answer down."""
+    jpeg = frame()
+
+    def measure() -> dict[str, Any]:
+        options = ("--model", find_model(model).resolve(), "--device", device)
+        with (
+            Ours(out.resolve() / "logs" / "breakdown.log", options) as server,
+            StreamClient(server.address, timeout=30) as stream,
+        ):
+            asks = {
+                "ZeroMQ": partial(ask_stream, stream, jpeg),
+                "HTTP": partial(ask_http, HTTPConnection(HOST, server.port), jpeg),
+            }
+            doors = {door: look(server, door, ask, seconds, out.resolve()) for door, ask in asks.items()}
+            return {"served": server.model(), "doors": doors}
+
+    click.echo(table(results.run(NAME, out, {"model": model, "device": device, "seconds": seconds}, measure)))
+
+
+if __name__ == "__main__":
+    main()
