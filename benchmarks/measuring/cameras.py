@@ -18,6 +18,8 @@ from quadfollow_core.stream_client import StreamClient
 WANT = ["target", "track"]
 WARM_UP = 0.5
 """Seconds at the beginning whose frames are not counted."""
+PATIENCE = 5.0
+"""Longest wait in the end for the fates of the last frames."""
 
 
 def film(address: str, name: str, jpeg: bytes, begin: float, hz: float, seconds: float) -> dict[str, Any]:
@@ -42,7 +44,9 @@ def film(address: str, name: str, jpeg: bytes, begin: float, hz: float, seconds:
             if not counted_from and number >= WARM_UP * hz:
                 counted_from = identity
             number += 1
-        hear(time.monotonic() + 0.5)
+        end = time.monotonic() + PATIENCE
+        while not client.idle and time.monotonic() < end:
+            hear(time.monotonic() + 0.02)
     return {"offered": number - round(WARM_UP * hz), "ages": ages, "outcomes": dict(outcomes)}
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +28,7 @@ out_option = click.option(
 
 def run(name: str, out: Path, options: Mapping[str, Any], measure: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
     """Measure, with a look before and after at how busy the machine is with other things, and save the result."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that blocks end, and with them their servers
     before = others_load()
     figures = measure()
     result = {

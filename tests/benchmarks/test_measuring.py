@@ -83,7 +83,7 @@ def test_the_load_clients_books_agree_with_the_server(ours: Ours) -> None:
     parts = zmq_request(frame(), encoding="jpeg", want=["target"])
     for door, plan in (("http", http_plan(ours.port, request)), ("zmq", zmq_plan(ours.zmq_port, parts))):
         before = counted(ours, door)
-        load = put_load(replace(plan, clients=3, seconds=0.3, warm_up=0.1))
+        load = put_load(replace(plan, clients=3, seconds=1.0, warm_up=0.1))
         assert 0 <= counted(ours, door) - before - load["asked"] <= 3
         assert 0 < len(load["latencies"]) <= load["asked"]
         assert load["errors"] == 0
@@ -92,12 +92,13 @@ def test_the_load_clients_books_agree_with_the_server(ours: Ours) -> None:
 
 def test_refusals_are_errors_and_no_answers(ours: Ours) -> None:
     """Negative control: what the server refuses is not counted as answered."""
-    garbage = http_plan(ours.port, http_request("/segment", b"no picture", {"Content-Type": "image/jpeg"}), seconds=0.2)
+    garbage = http_plan(ours.port, http_request("/segment", b"no picture", {"Content-Type": "image/jpeg"}))
     load = put_load(garbage)
     assert load["latencies"] == []
     assert load["errors"] > 0
-    parts = zmq_request(b"no picture", encoding="jpeg")
-    assert put_load(zmq_plan(ours.zmq_port, parts, seconds=0.2))["latencies"] == []
+    load = put_load(zmq_plan(ours.zmq_port, zmq_request(b"no picture", encoding="jpeg")))
+    assert load["latencies"] == []
+    assert load["errors"] > 0
 
 
 def test_every_frame_of_a_camera_meets_one_fate() -> None:
@@ -105,7 +106,7 @@ def test_every_frame_of_a_camera_meets_one_fate() -> None:
     with RunningServer(segmenters=[null_network(64)]) as server:
         filmed = film(server.address, "one", frame(), time.monotonic(), hz=50.0, seconds=0.5)
     assert filmed["offered"] == sum(filmed["outcomes"].values()) == 25
-    assert len(filmed["ages"]) == filmed["outcomes"]["result"] > 0
+    assert len(filmed["ages"]) == filmed["outcomes"].get("result", 0)
 
 
 def test_masks_are_read_from_every_kind_of_answer() -> None:
