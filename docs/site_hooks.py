@@ -1,10 +1,11 @@
-"""What the site gets besides its pages: ``commands.md``, every command's help as it prints it, made at each build."""
+"""What the site gets besides its pages, made at each build: every command's help, every field of the HTTP door."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import click
+from http_reference import reference_page
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
@@ -19,8 +20,9 @@ Every command's `--help`, as it prints it. Each option can be set by the environ
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the page of commands."""
-    files.append(File.generated(config, "commands.md", content=commands_page()))
+    """Add the generated pages."""
+    for name, content in (("commands.md", commands_page()), ("http-reference.md", reference_page())):
+        files.append(File.generated(config, name, content=content))
     return files
 
 

@@ -14,7 +14,7 @@ from typing import Any
 Message = SimpleNamespace
 
 
-class TransformException(Exception):  # noqa: N818 (tf2's own name)
+class TransformException(Exception):
     """tf2's error for what it does not know."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -12,22 +13,17 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
+from tests.packaging.conftest import ROOT
+from tests.packaging.pages import BLOCK, PAGES, blocks, shell_lines
 
 from quadfollow_core.cli import quadfollow
 from quadfollow_server.running import RunningServer
 from quadfollow_server.settings import Settings
 
-ROOT = Path(__file__).parents[2]
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PLACEHOLDERS = re.compile(r"[…]|\.\.\.")
-
-
-def blocks(page: Path, *languages: str) -> Iterator[str]:
-    """A page's code in one of these languages."""
-    for language, code in BLOCK.findall(page.read_text()):
-        if language in languages:
-            yield code
+LANGUAGES = {"sh", "python", "py", "json", "yaml", "text"}
+"""Of these, `text` alone is no code."""
 
 
 def build(source: Path, site: Path) -> subprocess.CompletedProcess[str]:
@@ -49,6 +45,8 @@ def test_the_site_builds_without_a_warning(copy: Path) -> None:
     built = build(copy, copy / "site")
     assert built.returncode == 0, built.stderr
     assert "quadfollow data render" in (copy / "site" / "commands.html").read_text()
+    reference = (copy / "site" / "http-reference.html").read_text()
+    assert [name for name in ("/segment", "deadline_ms", "held_ms", "position_sigma") if name not in reference] == []
 
 
 def test_a_broken_link_is_refused(copy: Path) -> None:
@@ -60,13 +58,26 @@ def test_a_broken_link_is_refused(copy: Path) -> None:
     assert "no-such-heading" in built.stderr
 
 
+def test_every_block_names_its_language() -> None:
+    """No block of the site is code that nobody looks at."""
+    pages = [page for page in PAGES if page.name != "README.md"]
+    named = {(page.name, language) for page in pages for language, _ in BLOCK.findall(page.read_text())}
+    assert {(page, language) for page, language in named if language not in LANGUAGES} == set()
+
+
+def test_json_and_yaml_can_be_read() -> None:
+    """Every such block is whole."""
+    read = [json.loads(code) for page in PAGES for code in blocks(page, "json")]
+    read += [yaml.safe_load(code) for page in PAGES for code in blocks(page, "yaml")]
+    assert all(isinstance(value, dict) for value in read)
+    assert len(read) >= 5
+
+
 def written_commands() -> Iterator[tuple[str, str]]:
     """Every `quadfollow …` line in the documentation's shell blocks, with its page."""
-    for page in PAGES:
-        for code in blocks(page, "sh"):
-            for line in code.replace("\\\n", " ").splitlines():
-                if line.startswith("quadfollow ") and not PLACEHOLDERS.search(line):
-                    yield page.name, line
+    for page, line in shell_lines():
+        if line.startswith("quadfollow ") and not PLACEHOLDERS.search(line):
+            yield page, line
 
 
 @pytest.mark.parametrize(("page", "line"), sorted(set(written_commands())))

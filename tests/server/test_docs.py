@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from quadfollow_core.errors import (
 )
 from quadfollow_server.jobs import Dropped
 from quadfollow_server.problems import dropped_problem, problem
-from quadfollow_server.schema import SEGMENT_REQUEST
+from quadfollow_server.schema import SEGMENT_REQUEST, SegmentAnswer
 from quadfollow_server.settings import Settings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "http.md").read_text()
@@ -50,3 +51,10 @@ def test_limits_and_query_parameters_are_listed() -> None:
     """Every limit of `/info` and every query parameter of `/segment` is on the page."""
     names = [*Settings().limits, *(parameter["name"] for parameter in SEGMENT_REQUEST["parameters"])]
     assert [name for name in names if f"`{name}`" not in PAGE] == []
+
+
+def test_the_wires_examples_are_answers() -> None:
+    """The result and the track on the wire's page have the keys and types of real ones."""
+    page = (Path(__file__).parents[2] / "docs" / "wire.md").read_text()
+    result, track = (json.loads(code) for code in re.findall(r"^```json\n(.*?)^```", page, re.MULTILINE | re.DOTALL))
+    SegmentAnswer.model_validate(result | {"id": str(result["id"])} | track)

@@ -12,6 +12,7 @@ import click
 
 from quadfollow_core.cli import LazyGroup
 from quadfollow_core.errors import Unavailable
+from quadfollow_core.shipped import find_network
 
 _INSTALL = 'pip install "quadfollow[train]"'
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -42,7 +43,7 @@ def _size(text: str) -> tuple[int, int]:
 @click.option("--recipe", "recipe_name", default="seed", show_default=True, help="What to train and how.")
 @_MANY_DATA
 @click.option("--out", type=_FOLDER, required=True, help="The run's folder.")
-@click.option("--init", type=_MODEL, help="Begin with this .keras network's weights, such as models/follow-256.keras.")
+@click.option("--init", help="Begin with these weights: a .keras file, or a shipped network's name such as follow-256.")
 @click.option("--mistakes-of", type=_MODEL, help="Draw more of what this model gets wrong (the recipe says how much).")
 @click.option("--resume", is_flag=True, help="Go on from the last finished epoch in the run's folder.")
 @click.option("--tensorboard", is_flag=True, help="Also write event files for TensorBoard.")
@@ -62,7 +63,7 @@ def train(
     recipe_name: str,
     data: tuple[Path, ...],
     out: Path,
-    init: Path | None,
+    init: str | None,
     mistakes_of: Path | None,
     resume: bool,
     tensorboard: bool,
@@ -89,7 +90,7 @@ def train(
         data,
         out,
         hold_out=hold_out or None,
-        init=init,
+        init=None if init is None else find_network(init),
         mistakes_of=mistakes_of,
         resume=resume,
         tensorboard=tensorboard,
