@@ -1,17 +1,13 @@
-"""Draw the pictures of the README and the site: overlays, the steps of an answer, a flight's page, the seed's network.
+"""Draw the pictures of the README and the site: overlays, the steps of an answer, the seed's network.
 
-Run ``python docs/make_pictures.py`` after a change to the shipped default model, the overlay, the city or the network.
+Run ``python docs/make_pictures.py`` after a change to the shipped default model, the overlay or the network.
 The live view's pictures come from its browser test, see ``tests/closed_loop/live_view/test_demo.py``.
 """
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import tempfile
 from itertools import islice
 from pathlib import Path
-from shutil import copyfile
 
 import cv2
 import httpx
@@ -25,7 +21,8 @@ from quadfollow_core.shipped import find_model
 from quadfollow_server.engine import load_model
 from quadfollow_server.running import RunningServer
 from quadfollow_sim.drawn import DrawnSource
-from quadfollow_sim.mission import MissionPlan, carry_out_mission
+from quadfollow_training.picture import draw_network
+from quadfollow_training.recipes import SEED
 
 Picture = NDArray[np.uint8]
 PICTURES = Path(__file__).with_name("img")
@@ -33,12 +30,6 @@ FRAMES = (10, 56, 112, 200)
 """Which frames of the walk are shown, at 20 per second."""
 STEP = 56
 """The frame whose answer is taken apart."""
-NETWORK = """
-from pathlib import Path
-from quadfollow_training.picture import draw_network
-from quadfollow_training.recipes import SEED
-draw_network(SEED.spec, Path({path!r}))
-"""
 
 
 def overlay(url: str, jpeg: bytes) -> Picture:
@@ -77,13 +68,6 @@ def titled(picture: Picture, text: str) -> Picture:
     return np.vstack([line, picture])
 
 
-def fly(address: str) -> None:
-    """Fly a minute over the plaza and keep the flight's page."""
-    with tempfile.TemporaryDirectory() as folder:
-        plan = MissionPlan("plaza", seconds=60, rate=10, server=address, out=Path(folder), video=False)
-        copyfile(carry_out_mission(plan)["flights"][0]["files"]["page"], PICTURES / "flight.png")
-
-
 def main() -> None:
     """Write the pictures."""
     PICTURES.mkdir(exist_ok=True)
@@ -93,10 +77,7 @@ def main() -> None:
         strip = np.hstack([overlay(server.url, images[number]) for number in FRAMES])
         (PICTURES / "demo.jpg").write_bytes(encode_jpeg(strip, 88))
         (PICTURES / "steps.jpg").write_bytes(encode_jpeg(steps(server.url, images[STEP]), 88))
-        fly(server.address)
-    # TensorFlow and the city's OpenGL crash each other in one process.
-    network = NETWORK.format(path=str(PICTURES / "network-seed.png"))
-    subprocess.run([sys.executable, "-c", network], check=True)
+    draw_network(SEED.spec, PICTURES / "network-seed.png")
 
 
 if __name__ == "__main__":

@@ -73,6 +73,28 @@ def test_json_and_yaml_can_be_read() -> None:
     assert len(read) >= 5
 
 
+def quoted_messages() -> Iterator[str]:
+    """The messages that the pages quote in the first column of a table on what one sees, in pieces without numbers."""
+    for page in PAGES:
+        seen, column = False, ""
+        for line in page.read_text().splitlines():
+            column = line.split("|")[1].strip() if line.startswith("|") else ""
+            seen = column == "what you see" or (seen and bool(column))
+            for message in re.findall(r"(?<!\*)\*([^*]+)\*(?!\*)", column) if seen else ():
+                yield from filter(None, (piece.strip() for piece in re.split(r"…|\d+|: ", message)))
+
+
+def test_the_messages_in_the_troubleshooting_tables_are_the_programs() -> None:
+    """Each quoted message stands in the source, but for its numbers and names."""
+    folders = ("core", "server", "training", "export", "sim_bridge")
+    sources = "".join(
+        path.read_text() for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".js")
+    )
+    messages = list(quoted_messages())
+    assert len(messages) > 10
+    assert [piece for piece in messages if piece not in sources] == []
+
+
 def written_commands() -> Iterator[tuple[str, str]]:
     """Every `quadfollow …` line in the documentation's shell blocks, with its page."""
     for page, line in shell_lines():

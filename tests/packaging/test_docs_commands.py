@@ -39,7 +39,7 @@ ELSEWHERE = {
     r"data/blue|runs/blue|models/blue": "closed_loop/test_own_target.py",
 }
 ENDLESS = {
-    r"^quadfollow serve": "Application startup complete|serving|HTTP",
+    r"^quadfollow serve": r"\bready\b",
     r"^quadfollow demo --view": "live view: ",
     r"^quadfollow record --from": "people are in these pictures",
 }
@@ -53,6 +53,7 @@ SHORTER = (
     ("demo --world city", "demo --world city --seconds 1"),
     ("--world city --record", "--world city --seconds 1 --record"),
 )
+INTERRUPTED = 130
 COMMANDS = sorted({line for _, line in shell_lines()})
 HERE = [line for line in COMMANDS if not any(re.search(rule, line) for rule in ELSEWHERE)]
 
@@ -174,4 +175,4 @@ def test_the_command_does_its_work(line: str, server: RunningServer, folder: Pat
                 process.send_signal(signal.SIGINT)
                 break
     told.append(process.communicate(timeout=240)[0])
-    assert process.returncode == 0, "".join(told)
+    assert process.returncode in ((0,) if said is None else (0, INTERRUPTED)), "".join(told)
