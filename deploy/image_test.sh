@@ -2,7 +2,8 @@
 # Builds the Dockerfile and runs the image for real, without a Docker daemon and without an image registry:
 # buildah builds on a base made by debootstrap, podman runs. Needs root on Debian or Ubuntu.
 #
-#   deploy/image_test.sh            the image for machines without a GPU: built, run, asked, stopped
+#   deploy/image_test.sh            the server for machines without a GPU and the simulator: built, run, asked, stopped
+#   TRAIN=1 deploy/image_test.sh    also the one that trains (3 GB): it takes a step
 #   CUDA=1 deploy/image_test.sh     also the default image (several GB): it must refuse to start where no GPU is
 #
 # What this cannot show is `--gpus all` itself: that needs a host with a GPU and NVIDIA's container toolkit.
@@ -93,7 +94,7 @@ refuses_without_gpu() { # NAME IMAGE
     "${podman[@]}" logs "$name" 2>&1 | grep "^error: device cuda: no NVIDIA driver" >/dev/null || fail "the message does not say what is missing"
 }
 
-build quadfollow-cpu --build-arg EXTRAS= --build-arg DEVICE=cpu
+build quadfollow-cpu --target serve --build-arg EXTRAS= --build-arg DEVICE=cpu
 start serving --publish "$http:8000" --publish "$router:5555" --publish "$pub:5556" localhost/quadfollow-cpu
 await_ready serving
 say "ready; runs as $("${podman[@]}" exec serving id)"
@@ -125,9 +126,27 @@ say "with keys in a volume it answers those who have one, and nobody else"
 
 refuses_without_gpu refused quadfollow-cpu
 
+build quadfollow-sim --target sim --build-arg EXTRAS= --build-arg DEVICE=cpu
+# What the image does by itself, but shorter: a server, a drone that flies behind it in the city, a film.
+"${podman[@]}" run "${confined[@]}" --tmpfs /tmp --rm --env QUADFOLLOW_DEMO_SECONDS=3 localhost/quadfollow-sim demo --json >"$work/demo.json"
+"$python" -c 'import json, sys; told = json.load(open(sys.argv[1])); sys.exit(not (told["overall"]["seconds"] and told["flights"][0]["outcomes"]["result"]))' \
+    "$work/demo.json" || fail "no answer came to the demo in the city: $(cat "$work/demo.json")"
+say "the simulator's image flies the demo through the city"
+
+if [[ -n ${TRAIN:-} ]]; then
+    build quadfollow-train --target train --build-arg EXTRAS= --build-arg DEVICE=cpu
+    shared=("${confined[@]}" --tmpfs /tmp --rm --volume work:/data:U)
+    "${podman[@]}" run "${shared[@]}" localhost/quadfollow-sim data render --count 8 --out /data/city >/dev/null 2>&1 || fail "rendering failed"
+    "${podman[@]}" run "${shared[@]}" localhost/quadfollow-train train --data /data/city --out /data/run \
+        --epochs 1 --steps 1 --validation-steps 1 --batch 2 >"$work/train.log" 2>&1 || fail "training failed: $(tail -5 "$work/train.log")"
+    "${podman[@]}" run "${shared[@]}" localhost/quadfollow-train export /data/run --out /data/mine.onnx >"$work/train.log" 2>&1 ||
+        fail "exporting failed: $(tail -5 "$work/train.log")"
+    say "the training image takes a step on what the simulator's rendered, and exports the network"
+fi
+
 if [[ -n ${CUDA:-} ]]; then
     (($(df --output=avail -BG "$work" | tail -1 | tr -dc 0-9) >= 25)) || fail "the CUDA image needs 25 GB of free disk while it is built"
-    build quadfollow
+    build quadfollow --target serve
     "${podman[@]}" run "${confined[@]}" --rm --entrypoint python3 localhost/quadfollow -c '
 import onnxruntime, sys
 onnxruntime.preload_dlls()

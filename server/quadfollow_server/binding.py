@@ -59,6 +59,31 @@ def bound(settings: Settings, clients: Clients | None = None) -> Iterator[Socket
     settings.access.require_private(host)
     with ExitStack() as stack:
         http = stack.enter_context(_listen(family, host, settings.port))
+        zeromq = stack.enter_context(bound_zmq(settings, clients))
+        ports = Ports(http.getsockname()[1], port_of(zeromq.router), port_of(zeromq.pub))
+        yield Sockets(http, zeromq.router, zeromq.pub, ports, host, zeromq.gate)
+
+
+@dataclass(frozen=True, slots=True)
+class ZmqSockets:
+    """The bound sockets of ZeroMQ's two doors, and who may connect to them."""
+
+    context: zmq.Context[zmq.Socket[bytes]]
+    router: zmq.Socket[bytes]
+    pub: zmq.Socket[bytes]
+    gate: ZmqGate
+
+
+@contextmanager
+def bound_zmq(settings: Settings, clients: Clients | None = None) -> Iterator[ZmqSockets]:
+    """Bind ROUTER and PUB alone; see :func:`bound`.
+
+    Raises:
+        BadInput, Unavailable: see :func:`bound`.
+    """
+    family, host = _resolve(settings.host)
+    settings.access.require_private(host)
+    with ExitStack() as stack:
         context = stack.enter_context(zmq.Context())
         context.setsockopt(zmq.IPV6, family == socket.AF_INET6)
         gate = ZmqGate(context, clients)
@@ -70,12 +95,9 @@ def bound(settings: Settings, clients: Clients | None = None) -> Iterator[Socket
         pub = stack.enter_context(context.socket(zmq.XPUB))  # a PUB that tells what is subscribed to
         limit_pub(pub)
         gate.guard(pub)
-        ports = Ports(
-            http.getsockname()[1],
-            _bind(router, "ZeroMQ", host, settings.zmq_port, "--zmq-port"),
-            _bind(pub, "ZeroMQ PUB", host, settings.pub_port, "--pub-port"),
-        )
-        yield Sockets(http, router, pub, ports, host, gate)
+        bind(router, "ZeroMQ", host, settings.zmq_port, "--zmq-port")
+        bind(pub, "ZeroMQ PUB", host, settings.pub_port, "--pub-port")
+        yield ZmqSockets(context, router, pub, gate)
 
 
 def limit_router(router: zmq.Socket[bytes], settings: Settings) -> None:
@@ -114,12 +136,21 @@ def _listen(family: int, host: str, port: int) -> socket.socket:
         raise _taken("HTTP", host, port, error.strerror, "--port") from error
 
 
-def _bind(endpoint: zmq.Socket[bytes], what: str, host: str, port: int, option: str) -> int:
+def bind(endpoint: zmq.Socket[bytes], what: str, host: str, port: int, option: str) -> None:
+    """Bind a socket, port 0 for any free one.
+
+    Raises:
+        Unavailable: the port is taken.
+    """
     shown = f"[{host}]" if ":" in host else host
     try:
         endpoint.bind(f"tcp://{shown}:{port or '*'}")
     except zmq.ZMQError as error:
         raise _taken(what, host, port, error.strerror, option) from error
+
+
+def port_of(endpoint: zmq.Socket[bytes]) -> int:
+    """The port that a socket is bound to."""
     return int(endpoint.getsockopt_string(zmq.LAST_ENDPOINT).rsplit(":", 1)[1])
 
 

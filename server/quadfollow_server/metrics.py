@@ -72,6 +72,12 @@ class Metrics:
         for stage, milliseconds in result.body["timings"].items():
             self._stages.labels(stage.removesuffix("_ms")).observe(milliseconds / 1000)
 
+    def worked(self) -> float:
+        """Seconds that all answered frames took together, without those in which they waited."""
+        (stages,) = self._stages.collect()
+        sums = (sample for sample in stages.samples if sample.name.endswith("_sum"))
+        return sum(sample.value for sample in sums if sample.labels["stage"] != "queue")
+
     def lose(self) -> None:
         """Count one reply that a client did not take."""
         self._undeliverable.inc()

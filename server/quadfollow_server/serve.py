@@ -13,21 +13,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from quadfollow_server.binding import Sockets, bound
+from quadfollow_server.binding import bound
 from quadfollow_server.caught_signals import Terminal
-from quadfollow_server.dispatch import Dispatcher
 from quadfollow_server.heartbeat import Heartbeat
 from quadfollow_server.http_door import build_app
 from quadfollow_server.http_gate import guarded
 from quadfollow_server.http_protocol import HttpServer
 from quadfollow_server.keys import Clients
-from quadfollow_server.live_view import LiveView
 from quadfollow_server.logs import Facts
 from quadfollow_server.memory import map_large_blocks
-from quadfollow_server.metrics import Metrics
 from quadfollow_server.model_keeper import ModelKeeper
-from quadfollow_server.models import Loader, Models, load_models
-from quadfollow_server.service import Service
+from quadfollow_server.models import Loader, load_models
+from quadfollow_server.service import Service, assemble
 from quadfollow_server.settings import Settings
 from quadfollow_server.traces import Traces, open_traces
 from quadfollow_server.zmq_door import Publisher, ZmqDoor
@@ -81,7 +78,8 @@ class Server:
         with bound(self._settings, clients) as sockets:
             for warning in access.warnings(sockets.address):
                 log.warning(warning)
-            service = _assemble(self._settings, sockets, traces)
+            service = assemble(self._settings, sockets.ports, Publisher(sockets.pub).publish, traces)
+            sockets.gate.metrics = service.metrics
             self._keeper = ModelKeeper(service, self._load)
             door = ZmqDoor(sockets.router, service.dispatcher, service.metrics, self._settings.max_body_bytes)
             app = guarded(build_app(service), access, clients, sockets.address, service.metrics)
@@ -194,12 +192,3 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     import uvloop
 
     return uvloop.new_event_loop()
-
-
-def _assemble(settings: Settings, sockets: Sockets, traces: Traces | None) -> Service:
-    models, metrics = Models(), Metrics()
-    sockets.gate.metrics = metrics
-    live = LiveView(metrics, settings.max_viewers)
-    publish = (Publisher(sockets.pub).publish, live.show)
-    dispatcher = Dispatcher(models, metrics, settings, *publish, trace=None if traces is None else traces.tell)
-    return Service(settings, sockets.ports, models, metrics, dispatcher, live)

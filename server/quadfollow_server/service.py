@@ -8,12 +8,13 @@ from importlib.metadata import version
 from typing import Any
 
 from quadfollow_server.binding import Ports
-from quadfollow_server.dispatch import Dispatcher
+from quadfollow_server.dispatch import Dispatcher, Publish
 from quadfollow_server.live_view import LiveView
 from quadfollow_server.metrics import Metrics
 from quadfollow_server.models import Models
 from quadfollow_server.segmenter import Segmenter
 from quadfollow_server.settings import Settings
+from quadfollow_server.traces import Traces
 
 VERSION = version("quadfollow")
 
@@ -66,3 +67,12 @@ class Service:
             "device": asdict(model.device),
             "contract": asdict(model.contract),
         }
+
+
+def assemble(settings: Settings, ports: Ports, publish: Publish, traces: Traces | None = None) -> Service:
+    """Put a server together, without its doors: no models yet, its dispatcher not started."""
+    models, metrics = Models(), Metrics()
+    live = LiveView(metrics, settings.max_viewers)
+    trace = None if traces is None else traces.tell
+    dispatcher = Dispatcher(models, metrics, settings, publish, live.show, trace=trace)
+    return Service(settings, ports, models, metrics, dispatcher, live)

@@ -6,7 +6,6 @@ client does not take is counted and forgotten.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from functools import partial
 
@@ -21,13 +20,11 @@ from quadfollow_server.frame_log import tell_refusal
 from quadfollow_server.jobs import Dropped, Job, Outcome, as_known
 from quadfollow_server.metrics import Metrics
 from quadfollow_server.settings import MAX_PICTURE
+from quadfollow_server.zmq_reader import BATCH, MessageReader
 
 DOOR = "zmq"
-BATCH = 256
-"""Message parts read in one go before the event loop gets its turn."""
 FAREWELL = 4096
 """Unread message parts that are still answered when the server stops."""
-MAX_PARTS = 4
 READABLE = int(zmq.POLLIN)
 
 
@@ -36,54 +33,19 @@ class ZmqDoor:
 
     def __init__(self, router: zmq.Socket[bytes], dispatcher: Dispatcher, metrics: Metrics, max_bytes: int) -> None:
         self._router = router
-        self._descriptor = int(router.getsockopt(zmq.FD))
+        self._reader = MessageReader(router, self._accept, dispatcher.gathering)
         self._dispatcher = dispatcher
         self._metrics = metrics
         self._max_bytes = max_bytes
-        self._parts: list[memoryview] = []
-        self._coming_back = False
 
     def start(self) -> None:
         """Begin to take messages; call it on the event loop."""
-        self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._descriptor, self._drain)
-        self._drain_soon()
+        self._reader.start()
 
     def stop(self) -> None:
         """Answer what is still unread (the dispatcher drops it by now) and take no more."""
-        self._loop.remove_reader(self._descriptor)
-        self._read(FAREWELL)
+        self._reader.stop(FAREWELL)
         self._router.close(linger=500)
-
-    def _drain(self) -> None:
-        """Take all that waits. The socket's descriptor tells only of changes, so stopping early means coming back."""
-        self._coming_back = False
-        if self._router.closed:
-            return
-        with self._dispatcher.gathering():
-            exhausted = self._read(BATCH)
-        if not exhausted:
-            self._drain_soon()
-
-    def _drain_soon(self) -> None:
-        """Come back once, however often it is asked for meanwhile."""
-        if not self._coming_back:
-            self._coming_back = True
-            self._loop.call_soon(self._drain)
-
-    def _read(self, most: int) -> bool:
-        """Take up to so many message parts; return whether nothing is left."""
-        for _ in range(most):
-            try:
-                part = self._router.recv(zmq.NOBLOCK, copy=False)
-            except zmq.Again:
-                return True
-            if len(self._parts) <= 1 + MAX_PARTS:  # the client's name, and one too many to be noticed
-                self._parts.append(part.buffer)
-            if not part.more:
-                (client, *parts), self._parts = self._parts, []
-                self._accept(bytes(client), parts)
-        return False
 
     def _accept(self, client: bytes, parts: list[memoryview]) -> None:
         try:
@@ -91,11 +53,11 @@ class ZmqDoor:
         except Exception as error:  # noqa: BLE001  no message may stall the door
             known = as_known(error, "reading a message")
             self._metrics.count(DOOR, "error", known.code)
-            number, stream = _names(parts)
+            number, stream = named(parts)
             tell_refusal(DOOR, known, id=number, stream=stream)
-            return self._send(client, Result(error_body(known, number, stream)))
+            return self.send(client, Result(error_body(known, number, stream)))
         if isinstance(asked, wire.Ping):
-            return self._send(client, Result({"type": "pong", "id": asked.id}))
+            return self.send(client, Result({"type": "pong", "id": asked.id}))
         lane = (client, asked.stream)
         answer = partial(self._answer, client, asked)
         return self._dispatcher.submit(Job(asked, DOOR, answer, lane, newest_wins=True, client=client))
@@ -109,21 +71,21 @@ class ZmqDoor:
     def _answer(self, client: bytes, request: FrameRequest, outcome: Outcome) -> None:
         match outcome:
             case Result():
-                self._send(client, outcome)
+                self.send(client, outcome)
             case Dropped():
-                self._send(client, Result(dropped_body(outcome, request)))
+                self.send(client, Result(dropped_body(outcome, request)))
             case QuadfollowError():
-                self._send(client, Result(error_body(outcome, request.id, request.stream)))
+                self.send(client, Result(error_body(outcome, request.id, request.stream)))
 
-    def _send(self, client: bytes, reply: Result) -> None:
+    def send(self, client: bytes, reply: Result) -> None:
+        """Send a client something; one that does not take it misses it."""
         if self._router.closed:
             return
         try:
             self._router.send_multipart([client, *wire.encode_reply(reply)], zmq.NOBLOCK)
         except zmq.ZMQError:  # gone, or it does not read
             self._metrics.lose()
-        # Sending may swallow the descriptor's news of what has arrived meanwhile.
-        self._drain_soon()
+        self._reader.soon()
 
 
 class Publisher:
@@ -199,7 +161,7 @@ def error_body(error: QuadfollowError, number: FrameId, stream: str) -> dict[str
     return body
 
 
-def _names(parts: Sequence[memoryview]) -> tuple[FrameId, str]:
+def named(parts: Sequence[memoryview]) -> tuple[FrameId, str]:
     """Read id and stream of a request that is wrong in some other way, as far as they can be read."""
     try:
         header = wire.decode_header(parts)

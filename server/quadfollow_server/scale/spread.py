@@ -1,0 +1,158 @@
+"""Which replica answers which stream, and what each of them still owes; no sockets, no clock of its own.
+
+A stream stays with its replica, so that its frames are answered in order and its track holds. It changes over only
+where nothing of it is under way: because its replica leaves, or because another one has two streams fewer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from quadfollow_core.errors import Overloaded, QuadfollowError, Unavailable
+from quadfollow_core.request import FrameId
+
+LANE_SECONDS = 30.0
+"""Silence after which a stream is forgotten."""
+MAX_LANES = 4096
+"""Streams at once at most."""
+MAX_FLIGHTS = 32
+"""Frames of one stream that a replica may owe at most; as it drops all but the newest, it seldom owes more than two."""
+
+Lane = tuple[bytes, str]
+"""A stream: who sends it, and its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """One frame that a replica has and has not answered."""
+
+    lane: Lane
+    id: FrameId
+
+
+class Leaving(QuadfollowError):
+    """The replica of a stream takes no more frames, and still owes some of that stream."""
+
+
+@dataclass(slots=True, eq=False)
+class _Replica:
+    heard: float
+    lanes: int = 0
+    leaving: bool = False
+
+
+@dataclass(slots=True)
+class _Lane:
+    replica: bytes
+    seen: float
+    flights: list[FrameId] = field(default_factory=list)
+
+
+class Spread:
+    """Keeps the books of one gateway."""
+
+    def __init__(self) -> None:
+        self._replicas: dict[bytes, _Replica] = {}
+        self._lanes: dict[Lane, _Lane] = {}
+
+    @property
+    def replicas(self) -> list[bytes]:
+        """Those that are there, the leaving ones too."""
+        return list(self._replicas)
+
+    def lanes_of(self, replica: bytes) -> int:
+        """How many streams a replica has."""
+        return self._replicas[replica].lanes
+
+    def hear(self, replica: bytes, now: float) -> bool:
+        """Note a sign of life; return whether the replica is new."""
+        known = self._replicas.get(replica)
+        if known is None:
+            self._replicas[replica] = _Replica(now)
+            return True
+        known.heard = now
+        return False
+
+    def silent(self, before: float) -> list[bytes]:
+        """Those last heard before a moment."""
+        return [name for name, replica in self._replicas.items() if replica.heard < before]
+
+    def leave(self, replica: bytes) -> None:
+        """Give a replica no more frames; it goes on to owe what it has."""
+        if replica in self._replicas:
+            self._replicas[replica].leaving = True
+
+    def lose(self, replica: bytes) -> list[Flight]:
+        """Forget a replica; return what it owed, which nobody will answer."""
+        self._replicas.pop(replica, None)
+        lost = []
+        for name, lane in [item for item in self._lanes.items() if item[1].replica == replica]:
+            lost += [Flight(name, number) for number in lane.flights]
+            del self._lanes[name]
+        return lost
+
+    def send(self, name: Lane, number: FrameId, now: float) -> bytes:
+        """Choose the replica for a frame, which owes it from now on.
+
+        Raises:
+            Unavailable: there is no replica.
+            Leaving: its replica takes no more, and owes older frames of the stream.
+            Overloaded: too many streams, or frames of this one.
+        """
+        lane = self._lanes.get(name)
+        if lane is None:
+            lane = self._begin(name, now)
+        elif not lane.flights:
+            self._change_over(lane)
+        elif self._replicas[lane.replica].leaving:
+            raise Leaving("the replica of this stream is leaving")
+        if len(lane.flights) >= MAX_FLIGHTS:
+            raise Overloaded(f"{MAX_FLIGHTS} frames of this stream wait", limit="max_flights", allowed=MAX_FLIGHTS)
+        lane.seen = now
+        lane.flights.append(number)
+        return lane.replica
+
+    def settle(self, name: Lane, number: FrameId) -> bool:
+        """Note an answer; return whether it was owed."""
+        lane = self._lanes.get(name)
+        if lane is None or number not in lane.flights:
+            return False
+        lane.flights.remove(number)
+        return True
+
+    def expire(self, now: float) -> None:
+        """Forget streams that fell silent."""
+        for name, lane in list(self._lanes.items()):
+            if now - lane.seen > LANE_SECONDS:
+                self._end(name, lane)
+
+    def flights(self) -> Iterator[Flight]:
+        """All that is owed."""
+        for name, lane in self._lanes.items():
+            yield from (Flight(name, number) for number in lane.flights)
+
+    def _begin(self, name: Lane, now: float) -> _Lane:
+        if len(self._lanes) >= MAX_LANES:
+            raise Overloaded(f"{MAX_LANES} streams are open: try again", limit="max_streams", allowed=MAX_LANES)
+        lane = self._lanes[name] = _Lane(self._least(), now)
+        self._replicas[lane.replica].lanes += 1
+        return lane
+
+    def _end(self, name: Lane, lane: _Lane) -> None:
+        self._replicas[lane.replica].lanes -= 1
+        del self._lanes[name]
+
+    def _change_over(self, lane: _Lane) -> None:
+        """Move a stream of which nothing is under way to where there are fewer, if that makes a difference."""
+        least, now = self._least(), self._replicas[lane.replica]
+        if now.leaving or self._replicas[least].lanes + 1 < now.lanes:
+            now.lanes -= 1
+            self._replicas[least].lanes += 1
+            lane.replica = least
+
+    def _least(self) -> bytes:
+        staying = [name for name, replica in self._replicas.items() if not replica.leaving]
+        if not staying:
+            raise Unavailable("no replica is ready: try again in a moment")
+        return min(staying, key=lambda name: self._replicas[name].lanes)
