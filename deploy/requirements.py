@@ -1,4 +1,4 @@
-"""Prints what the package needs with some of its extras, a line each, so that the image installs that before the sources.
+"""Prints what the package needs with some of its extras, a line each, so that the image installs that before all else.
 
 ``python3 deploy/requirements.py EXTRA[,EXTRA…]``, in the folder of pyproject.toml; nothing but the standard library.
 """

@@ -26,7 +26,7 @@ from quadfollow_server.model_keeper import ModelKeeper
 from quadfollow_server.models import Loader, load_models
 from quadfollow_server.service import Service, assemble
 from quadfollow_server.settings import Settings
-from quadfollow_server.traces import Traces, open_traces
+from quadfollow_server.traces import open_traces
 from quadfollow_server.zmq_door import Publisher, ZmqDoor
 
 log = logging.getLogger(__name__)

@@ -147,7 +147,6 @@ def test_a_killed_node_costs_its_frames_under_way_and_no_more(cluster: Any, unti
     assert set(told) <= {("result", None), ("unsent", None), ("error", "unavailable")}
     assert told["error", "unavailable"] <= len(running)  # one credit each
     assert len(before) == 4
-    print("account:", dict(told))
 
 
 def deploy(told: dict[str, Any]) -> None:

@@ -1,0 +1,78 @@
+"""What ``quadfollow plan`` says follows from measured figures, and from nothing else."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from click.testing import CliRunner
+
+from quadfollow_core.errors import BadInput, NotFound
+from quadfollow_server.plan import Wanted, figures, plan
+from quadfollow_server.plan_cli import plan as command
+
+
+def test_cores_and_bandwidth_follow_from_the_figures() -> None:
+    """So many frames at so many milliseconds each, on cores that are at work 60 % of their time."""
+    told = plan(Wanted(streams=100, hz=20, size="640x480"))
+    cost = figures()["processor"]["core_ms"]["follow-256"]["640x480"]
+    assert told["processor"]["cores"] == math.ceil(2000 * cost / 1000 / 0.6)
+    assert told["megabits_in"] == pytest.approx(2000 * 8e-6 * figures()["bytes"]["frame"]["640x480"], abs=0.01)
+    assert told["processor"]["streams_per_core"] == pytest.approx(600 / cost / 20, abs=0.05)
+
+
+def test_twice_as_much_needs_twice_as_many() -> None:
+    """Streams and rate count alike; fuller cores are fewer."""
+    once, twice = plan(Wanted(streams=50, hz=20)), plan(Wanted(streams=50, hz=40))
+    assert twice["processor"] == plan(Wanted(streams=100, hz=20))["processor"] | {
+        key: twice["processor"][key] for key in ("streams_per_core",)
+    }
+    assert twice["processor"]["cores"] >= 2 * once["processor"]["cores"] - 1
+    assert plan(Wanted(streams=50, full=0.9))["processor"]["cores"] < once["processor"]["cores"]
+
+
+def test_a_gpu_leaves_the_processor_all_but_the_network() -> None:
+    """A plan with GPUs names both; without figures of a GPU it says that none were measured."""
+    told = plan(Wanted(streams=1000))
+    if figures().get("gpu") is None:
+        assert told["gpu"] is None
+        assert "not measured" in CliRunner().invoke(command).output
+        return
+    assert told["gpu"]["core_ms"] < told["processor"]["core_ms"]
+    assert told["gpu"]["gpus"] == math.ceil(20_000 * told["gpu"]["gpu_ms"] / 1000 / 0.6)
+
+
+def test_costs_need_prices() -> None:
+    """The price of a stream's hour is what all its machines cost, shared; nothing is assumed."""
+    assert plan(Wanted(streams=100))["processor"]["cost_per_stream_hour"] is None
+    told = plan(Wanted(streams=100, core_price=0.05))["processor"]
+    assert told["cost_per_stream_hour"] == pytest.approx(told["cores"] * 0.05 / 100)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "error"),
+    [({"streams": 0}, BadInput), ({"hz": 0}, BadInput), ({"full": 1.5}, BadInput)],
+    ids=["no stream", "no frame", "more than full"],
+)
+def test_impossible_wishes_are_refused(wanted: dict[str, float], error: type[Exception]) -> None:
+    """A plan for nothing, or on cores that work more than all the time."""
+    with pytest.raises(error):
+        Wanted(**wanted)
+
+
+def test_what_was_not_measured_is_not_guessed() -> None:
+    """Another model or size is refused with those that there are, and how to measure it."""
+    with pytest.raises(NotFound, match=r"256x256.*benchmarks/planning\.py"):
+        plan(Wanted(size="1x1"))
+    with pytest.raises(NotFound, match="seed"):
+        plan(Wanted(model="nobody"))
+
+
+def test_the_command_tells_people_and_programs() -> None:
+    """A few lines, or one JSON object with all of it; each says what was measured on."""
+    shown = CliRunner().invoke(command, ["--streams", "100", "--hz", "20"]).output
+    assert "2000 frames/s" in shown
+    assert "benchmarks/planning.py" in shown
+    told = json.loads(CliRunner().invoke(command, ["--streams", "3", "--json"]).output)
+    assert told["wanted"]["streams"] == 3
