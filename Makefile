@@ -19,7 +19,7 @@ endif
 # Tests that load TensorFlow run in a process of their own: beside it OpenGL cannot draw the city.
 TENSORFLOW := tests/training tests/export
 
-.PHONY: help setup demo test test-slow browser lint bench docs fuzz image-test triton-test kubernetes-test clean
+.PHONY: help setup demo test test-slow browser lint bench docs fuzz image-test triton-test kubernetes-test scale-test clean
 
 help: ## say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ triton-test: setup ## load the exported model repository into a real Triton serv
 
 kubernetes-test: setup ## build the Kubernetes overlays and hold them to Kubernetes' schemas (Node.js)
 	deploy/kubernetes_test.sh
+
+scale-test: setup ## serve on a Ray cluster of several nodes on this machine, and kill one of them
+	deploy/scale_test.sh
 
 clean: ## remove the virtual environment, builds and caches
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage

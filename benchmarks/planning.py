@@ -48,7 +48,7 @@ def cost(server: Ours, size: tuple[int, int], seconds: float) -> float:
 def costs(log: Path, options: Sequence[object] | None, rounds: int, seconds: float) -> dict[str, float]:
     """One server's cost per frame, by the frame's size."""
     with Ours(log, options) as server:
-        taken = in_turns({named(size): partial(cost, server, size, seconds) for size in SIZES}, rounds, warm_up=1)
+        taken = in_turns({named(size): partial(cost, server, size, seconds) for size in SIZES}, rounds, warm_up=0)
     return {name: round(median(values), 2) for name, values in taken.items()}
 
 

@@ -113,6 +113,8 @@ class HttpClient:
             return False
 
     def _answer(self, path: str, options: dict[str, Any], **content: Any) -> Answer:
+        if options.get("stream"):  # where several servers share the work, one of them gets all frames of a stream
+            content["headers"] = content.get("headers", {}) | {"x-session-id": str(options["stream"])}
         body = self._json(self._request("POST", path, params=options, **content))
         return Answer(Sighting.from_dict(body), body)
 

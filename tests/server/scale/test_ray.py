@@ -11,10 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 import yaml
 
+from quadfollow_core.codec import encode_jpeg
 from quadfollow_core.http_client import HttpClient
 from quadfollow_core.stream_client import Fate, StreamClient
 from quadfollow_server.scale.deployment import application
@@ -189,6 +191,12 @@ def test_the_same_routes_answer_through_rays_door(cluster: Any, until: Callable[
     with HttpClient(f"http://127.0.0.1:{HTTP_PORT}") as client:
         assert client.info()["ready"]
         assert client.segment(FRAME).sighting.target is not None
+        tracked = [client.segment(FRAME, stream="s", track=True) for _ in range(3)]
+        assert tracked[-1].body["track"]["state"] == "following"
+    jpeg = encode_jpeg(FRAME, 90)
+    for stream, status in (("", 200), ("s", 400)):
+        refused = httpx.post(f"http://127.0.0.1:{HTTP_PORT}/segment", params={"stream": stream}, content=jpeg)
+        assert refused.status_code == status
 
 
 def test_fractions_of_gpus_are_shared_out(cluster: Any, until: Callable[..., None]) -> None:
