@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -37,9 +37,12 @@ def named(size: tuple[int, int]) -> str:
     return f"{size[0]}x{size[1]}"
 
 
+picture = cache(frame)
+
+
 def cost(server: Ours, size: tuple[int, int], seconds: float) -> float:
     """Milliseconds of processor time per answer, with several streams that ask again once they are answered."""
-    asked = zmq_request(frame(size), encoding="jpeg", want=["target", "track"])
+    asked = zmq_request(picture(size), encoding="jpeg", want=["target", "track"])
     before = server.cpu_seconds
     load = put_load(zmq_plan(server.zmq_port, asked, clients=STREAMS, seconds=seconds))
     return 1000 * (server.cpu_seconds - before) / max(1, load["asked"])
@@ -93,7 +96,7 @@ def main(rounds: int, seconds: float, gpu: Path | None, only_gpu: bool) -> None:
             "others_load": results.others_load(),
             "core_ms": {name: costs(logs / f"{name}.log", options, rounds, seconds) for name, options in served()},
         }
-        told["bytes"] = {"frame": {named(size): len(frame(size)) for size in SIZES}, "answer": answer_bytes()}
+        told["bytes"] = {"frame": {named(size): len(picture(size)) for size in SIZES}, "answer": answer_bytes()}
     told["gpu"] = told.get("gpu") if gpu is None else gpu_costs(gpu)
     write_whole(FIGURES, json.dumps(told, indent=1) + "\n")
     click.echo(f"wrote {FIGURES}", err=True)
