@@ -1,35 +1,38 @@
 """What one frame costs a server: the figures that `quadfollow plan` calculates with.
 
-``python benchmarks/planning.py [--gpu FILE]``: processor time per answered frame (it depends less than elapsed time on
-what else the machine does), for each shipped model and for a network that costs nothing, by the frame's size; and the
-bytes that a frame and its answer take. ``--gpu`` takes over what ``benchmarks/gpu.py --json`` found on a GPU.
+``python benchmarks/planning.py [--gpu FILE]``: processor time per answered frame, which other work on the machine
+stretches less than elapsed time; for each shipped model on one thread and for a network that costs nothing, by the
+frame's size; and the bytes that a frame and its answer take. ``--gpu`` takes over what ``benchmarks/gpu.py`` found.
 """
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Sequence
-from functools import cache, partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import click
 from measuring import results
 from measuring.frames import frame
 from measuring.machine import describe
-from measuring.servers import Ours, put_load, zmq_plan, zmq_request
-from measuring.turns import in_turns
+from measuring.null_server import null_network
 
 from quadfollow_core import wire
 from quadfollow_core.files import write_whole
 from quadfollow_core.request import Result
 from quadfollow_core.shipped import find_model
+from quadfollow_core.stream_client import StreamClient
+from quadfollow_server.running import RunningServer
+from quadfollow_server.segmenter import Segmenter
+from quadfollow_server.settings import Settings
 
 FIGURES = results.ROOT / "server" / "quadfollow_server" / "plan.json"
 SIZES = ((256, 256), (640, 480), (1280, 720))
 MODELS = ("follow-256", "seed")
-STREAMS = 4
+ANY_PORTS = {"port": 0, "zmq_port": 0, "pub_port": 0}
+WARM_UP = 5
 
 
 def named(size: tuple[int, int]) -> str:
@@ -37,29 +40,36 @@ def named(size: tuple[int, int]) -> str:
     return f"{size[0]}x{size[1]}"
 
 
-picture = cache(frame)
-
-
-def cost(server: Ours, size: tuple[int, int], seconds: float) -> float:
-    """Milliseconds of processor time per answer, with several streams that ask again once they are answered."""
-    asked = zmq_request(picture(size), encoding="jpeg", want=["target", "track"])
-    before = server.cpu_seconds
-    load = put_load(zmq_plan(server.zmq_port, asked, clients=STREAMS, seconds=seconds))
-    return 1000 * (server.cpu_seconds - before) / max(1, load["asked"])
-
-
-def costs(log: Path, options: Sequence[object] | None, rounds: int, seconds: float) -> dict[str, float]:
-    """One server's cost per frame, by the frame's size."""
-    with Ours(log, options) as server:
-        taken = in_turns({named(size): partial(cost, server, size, seconds) for size in SIZES}, rounds, warm_up=0)
-    return {name: round(median(values), 2) for name, values in taken.items()}
-
-
-def served() -> Iterator[tuple[str, Sequence[object] | None]]:
+def servers() -> Iterator[tuple[str, Settings, Sequence[Segmenter]]]:
     """The servers that are weighed: what they are called, and how they are started."""
     for model in MODELS:
-        yield model, ("--device", "cpu", "--model", find_model(model).resolve())
-    yield "no network", None
+        yield model, Settings((str(find_model(model)),), device="cpu", threads=1, **ANY_PORTS), ()
+    yield "no network", Settings(**ANY_PORTS), [null_network()]
+
+
+def cost(server: RunningServer, image: bytes, frames: int) -> float:
+    """Milliseconds of processor time per answer: of all threads but this one, which is the client's."""
+    with StreamClient(server.address, stream="plan", timeout=60.0) as client:
+
+        def ask(number: int) -> None:
+            for _ in range(number):
+                client.offer(image, want=["target", "track"])
+                assert [fate.outcome for fate in client.poll(60.0)] == ["result"]
+
+        ask(WARM_UP)
+        before = time.process_time() - time.thread_time()
+        ask(frames)
+        return 1000 * (time.process_time() - time.thread_time() - before) / frames
+
+
+def costs(images: dict[str, bytes], frames: int) -> dict[str, dict[str, float]]:
+    """Each server's cost per frame, by the frame's size."""
+    found = {}
+    for name, settings, segmenters in servers():
+        with RunningServer(settings, segmenters) as server:
+            found[name] = {size: round(cost(server, image, frames), 2) for size, image in images.items()}
+        click.echo(f"{name}: {found[name]}", err=True)
+    return found
 
 
 def answer_bytes() -> int:
@@ -77,27 +87,26 @@ def gpu_costs(path: Path) -> dict[str, Any]:
     found = json.loads(path.read_text())
     times = {model: found[f"model {model}"]["variants"]["graph"]["p50_ms"] for model in MODELS}
     card = found["machine"]["accelerator"]["NVIDIA driver"].partition("; ")[2]
-    return {"card": card, "command": "python benchmarks/gpu.py --json", "network_ms": times}
+    return {"card": card, "command": "python benchmarks/gpu.py", "network_ms": times}
 
 
 @click.command()
-@click.option("--rounds", default=3, show_default=True)
-@click.option("--seconds", default=1.0, show_default=True, help="Length of one turn.")
+@click.option("--frames", default=100, show_default=True, help="How many of each size are answered.")
 @click.option("--gpu", type=click.Path(path_type=Path, exists=True), help="Results of benchmarks/gpu.py.")
-@click.option("--only-gpu", is_flag=True, help="Measure nothing here, keep the processor's figures.")
-def main(rounds: int, seconds: float, gpu: Path | None, only_gpu: bool) -> None:
+def main(frames: int, gpu: Path | None) -> None:
     """Measure, and write the figures beside the program."""
-    told = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
-    if not only_gpu:
-        logs = Path("out/bench/logs").resolve()
-        told["processor"] = {
+    images = {named(size): frame(size) for size in SIZES}
+    before = json.loads(FIGURES.read_text()).get("gpu") if FIGURES.exists() else None
+    told = {
+        "processor": {
             "machine": describe(),
             "command": "python benchmarks/planning.py",
             "others_load": results.others_load(),
-            "core_ms": {name: costs(logs / f"{name}.log", options, rounds, seconds) for name, options in served()},
-        }
-        told["bytes"] = {"frame": {named(size): len(picture(size)) for size in SIZES}, "answer": answer_bytes()}
-    told["gpu"] = told.get("gpu") if gpu is None else gpu_costs(gpu)
+            "core_ms": costs(images, frames),
+        },
+        "bytes": {"frame": {size: len(image) for size, image in images.items()}, "answer": answer_bytes()},
+        "gpu": before if gpu is None else gpu_costs(gpu),
+    }
     write_whole(FIGURES, json.dumps(told, indent=1) + "\n")
     click.echo(f"wrote {FIGURES}", err=True)
 
