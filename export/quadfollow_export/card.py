@@ -71,10 +71,10 @@ def _training(training: dict[str, Any]) -> str:
     recipe, data = training.get("recipe", {}), training.get("data", {})
     facts = [
         ("recipe", recipe.get("name", "unknown")),
-        *((("began with", training["begun_with"]["init"]),) if training.get("begun_with", {}).get("init") else ()),
+        *((("began with", _beginning(training["begun_with"])),) if "init" in training.get("begun_with", {}) else ()),
         *((("averaged", _averaged(training["averaged"])),) if "averaged" in training else ()),
-        ("steps", "{epochs} epochs of {steps} batches of {batch}".format_map(_Unknown(recipe))),
-        ("learning rate", "{learning_rate}, {schedule}".format_map(_Unknown(recipe))),
+        ("steps", STEPS.format_map(_Unknown(recipe))),
+        ("learning rate", RATE.format_map(_Unknown(recipe))),
         ("augmentations", ", ".join(recipe.get("augmentations", ())) or "none"),
         ("data sets", ", ".join(recipe.get("folders") or ()) or "all that were given"),
         ("frames", data.get("frames", "unknown")),
@@ -90,6 +90,19 @@ def _training(training: dict[str, Any]) -> str:
         else ""
     )
     return f"## Training\n\n{_table(('', ''), facts)}{command}{private}"
+
+
+STEPS = "{epochs} epochs of {steps} batches of {batch}"
+RATE = "{learning_rate}, {schedule}"
+
+
+def _beginning(told: dict[str, Any]) -> str:
+    """The network a run began with, and how that was trained."""
+    if "run" not in told:
+        return str(told["init"])
+    recipe, frames = told["run"].get("recipe", {}), told["run"].get("data", {}).get("frames", "unknown")
+    how = f"{STEPS}, {RATE}".format_map(_Unknown(recipe))
+    return f"{told['init']}, of recipe {recipe.get('name', 'unknown')}: {how}; {frames} frames"
 
 
 def _averaged(told: dict[str, Any]) -> str:

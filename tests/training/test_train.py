@@ -261,6 +261,7 @@ def test_a_run_can_begin_with_a_trained_network(data, recipe, tmp_path):
     assert begun["best"]["val_loss"] < new["best"]["val_loss"]
     told = json.loads((tmp_path / "begun" / "config.json").read_text())["begun_with"]
     assert told["init"].startswith("best.keras ")
+    assert told["run"]["recipe"]["steps"] == 20
     other = replace(recipe, spec=replace(recipe.spec, bottleneck=3))
     with pytest.raises(BadModel, match=r"best\.keras cannot be begun with"):
         train(other, [data], tmp_path / "other", init=tmp_path / "first" / "best.keras")

@@ -33,6 +33,8 @@ COLUMNS = (
     "held_out_fp",
     "held_out_fn",
 )
+TOLD_ON = ("recipe", "begun_with", "data", "packages", "git_commit")
+"""What a run that goes on with another's network keeps of that one's configuration."""
 Row = dict[str, float]
 
 
@@ -119,6 +121,15 @@ def _difference(old: Any, new: Any) -> str:
 def file_hash(path: Path) -> str:
     """The first 16 digits of a file's SHA-256."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def earlier(network: Path | None) -> dict[str, Any]:
+    """Tell of the run that a network came from, where it still lies in that run's folder."""
+    config = None if network is None else RunFolder(network.parent).config
+    if config is None or not config.is_file():
+        return {}
+    told = json.loads(config.read_text(encoding="utf-8"))
+    return {"run": {name: told[name] for name in TOLD_ON if name in told}}
 
 
 def environment() -> dict[str, Any]:

@@ -30,7 +30,7 @@ from quadfollow_training.picture import draw_network
 from quadfollow_training.predictors import open_predictor
 from quadfollow_training.progress import ProgressBar
 from quadfollow_training.recipes import Recipe
-from quadfollow_training.rundir import Row, RunFolder, environment, file_hash
+from quadfollow_training.rundir import Row, RunFolder, earlier, environment, file_hash
 
 VALIDATION_EPOCH = 10**6
 """Seeds the validation batches, which are the same after every epoch and no epoch's own."""
@@ -187,7 +187,7 @@ def _facts(
     """What decides the outcome of a run; a resumed run must agree with it."""
     models = {"init": init, "mistakes_of": mistakes_of}
     return {
-        "begun_with": {name: f"{path.name} {file_hash(path)}" for name, path in models.items() if path},
+        "begun_with": {name: f"{path.name} {file_hash(path)}" for name, path in models.items() if path} | earlier(init),
         "recipe": recipe.as_dict(),
         "data": {"frames": len(frames), "runs": frames.runs, "fingerprint": frames.fingerprint},
         "held_out_runs": held_out.runs,
