@@ -19,7 +19,7 @@ endif
 # Tests that load TensorFlow run in a process of their own: beside it OpenGL cannot draw the city.
 TENSORFLOW := tests/training tests/export
 
-.PHONY: help setup demo test test-slow browser lint bench docs fuzz image-test triton-test kubernetes-test scale-test clean
+.PHONY: help setup demo test test-slow browser lint bench docs fuzz soak audit sbom image-test triton-test kubernetes-test scale-test clean
 
 help: ## say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,8 +58,19 @@ bench: setup ## measure on this machine, about half an hour, into out/bench: als
 	for graph in exported same null; do $(BIN)/python benchmarks/serve.py --graph $$graph; done
 	$(BIN)/python benchmarks/page.py --results out/bench --docs out/bench/docs
 
-fuzz: setup ## as much new nonsense at each door (EXAMPLES=10000); a good frame must be answered after each piece
-	QUADFOLLOW_FUZZ_EXAMPLES=$(or $(EXAMPLES),10000) $(BIN)/pytest tests/server/test_fuzz.py --timeout=0 -v
+fuzz: setup ## new nonsense, EXAMPLES=10000 of each kind: at each door, a good frame after each piece; at what reads files
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[fuzz]'
+	QUADFOLLOW_FUZZ_EXAMPLES=$(or $(EXAMPLES),10000) $(BIN)/pytest tests/server/test_fuzz.py tests/server/test_openapi.py tests/fuzz --timeout=0 -v
+	for one in request replies image sensor_frame recording; do $(BIN)/python tests/fuzz/explore.py $$one out/fuzz $(or $(EXAMPLES),10000); done
+
+soak: setup ## load, faults and bad clients for MINUTES=60; memory, handles, drift and the fate of each frame, into out/soak.json
+	$(BIN)/python benchmarks/soak.py --minutes $(or $(MINUTES),60) --out out/soak.json
+
+audit: setup ## ask the index of vulnerabilities about each package that is served
+	deploy/supply.sh audit
+
+sbom: setup ## write the bill of materials of what is served, out/supply/sbom.cdx.json
+	deploy/supply.sh sbom
 
 image-test: setup ## build the serving image and run it for real, without a Docker daemon (root, Debian)
 	deploy/image_test.sh

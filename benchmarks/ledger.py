@@ -11,7 +11,7 @@ from typing import Any
 Span = tuple[float, float]
 """From, until: seconds of the monotonic clock."""
 ANSWERED, GONE = "answered", "its client left"
-KILLED = "in a server that was killed"
+KILLED = "in a server that died"
 LOST, DOUBLE = "LOST", "ANSWERED TWICE"
 GRACE = 1.0
 """Seconds that a client may take to find a server that has come back, beyond its own time-out."""
@@ -67,7 +67,7 @@ class Ledger:
         """All fates by kind of client; what was lost while no server was there is told apart.
 
         Args:
-            downs: from each killing of a server until its successor was ready.
+            downs: from each death of a server until its successor was ready.
         """
         with self._lock:
             told = {who: Counter(counted) for who, counted in self._fates.items()}

@@ -41,7 +41,6 @@ from crowd import (
     talks_nonsense,
     vanishes,
 )
-from ledger import Span
 from measuring.frames import frame
 from soak_report import Sample, report, table
 
@@ -62,7 +61,7 @@ class Soak:
     scene: Scene
     chance: random.Random
     samples: list[Sample] = field(default_factory=list)
-    downs: list[Span] = field(default_factory=list)
+    kills: int = 0
     reloads: int = 0
 
     def run(self, seconds: float, kills: int) -> None:
@@ -107,11 +106,11 @@ class Soak:
 
     def kill(self) -> None:
         """Kill the server process in the midst of its work and wait for its successor."""
-        dead, begun = self.process, time.monotonic()
+        self.kills += 1
+        dead = self.process
         dead.send_signal(signal.SIGKILL)
         dead.wait(10)
         self.server.wait_ready()
-        self.downs.append((begun, time.monotonic()))
 
     def reload(self) -> None:
         """Put another version of the model in place, each fourth time a broken one, and ask for it."""
@@ -151,6 +150,7 @@ def machine_ms() -> float:
 @click.option("--rate", default=0.0, show_default=True, help="Frames per second of each good client; 0: saturation.")
 @click.option("--kills", default=5, show_default=True, help="How often the server process is killed.")
 @click.option("--threads", default=1, show_default=True, help="Threads of one inference.")
+@click.option("--hang-seconds", default=5.0, show_default=True, help="As of `quadfollow serve`.")
 @click.option("--seed", default=1, show_default=True, help="When it is killed and reloaded.")
 @click.option(
     "--out",
@@ -159,10 +159,19 @@ def machine_ms() -> float:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 def main(
-    minutes: float, cameras: int, rate: float, kills: int, threads: int, seed: int, out: Path | None, as_json: bool
+    minutes: float,
+    cameras: int,
+    rate: float,
+    kills: int,
+    threads: int,
+    hang_seconds: float,
+    seed: int,
+    out: Path | None,
+    as_json: bool,
 ) -> None:
     """Run it and report."""
     os.environ["QUADFOLLOW_SERVE_THREADS"] = str(threads)
+    os.environ["QUADFOLLOW_SERVE_HANG_SECONDS"] = str(hang_seconds)
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model.onnx"
         shutil.copy(find_model(), model)
@@ -175,7 +184,7 @@ def main(
             scene.over.set()
             for client in clients:
                 client.join(30)
-            told = report(soak.samples, soak.downs, scene, log.read_text())
+            told = report(soak.samples, soak.kills, scene, log.read_text())
     told |= {"minutes": minutes, "streams": cameras, "rate": rate, "reloads": soak.reloads}
     if out is not None:
         out.write_text(json.dumps(told, indent=1) + "\n")

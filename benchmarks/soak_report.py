@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import takewhile
 from statistics import median
 from typing import Any
@@ -16,9 +18,12 @@ from ledger import DOUBLE, LOST, Span
 MAX_GROWTH = 5.0
 """MiB."""
 MAX_DRIFT = 0.05
+NOTICED = 1.0
+"""Seconds until the supervisor has noticed a death, on a busy machine."""
+SILENT = re.compile(r"no heartbeat for (\S+) s")
 MAX_HANDLES = 5
 """How many more there may be at the end by chance: clients come and go."""
-STARTED = re.compile(r"server process \d+ started")
+LINE = re.compile(r"^(\S+ \S+) \w+ quadfollow_server\.(?:supervisor|serve) (.*)$", re.MULTILINE)
 PARTS = 10
 """The life of the last process is cut into so many; the first is compared with the last."""
 
@@ -38,8 +43,9 @@ class Sample:
     """What a fixed piece of arithmetic took."""
 
 
-def report(samples: list[Sample], downs: list[Span], scene: Scene, log: str) -> dict[str, Any]:
+def report(samples: list[Sample], kills: int, scene: Scene, log: str) -> dict[str, Any]:
     """Compare and count; the server still runs."""
+    downs = spans_without_server(log)
     life = settled(samples)
     first, last = edges(life)
     fates = scene.ledger.fates(downs)
@@ -47,7 +53,6 @@ def report(samples: list[Sample], downs: list[Span], scene: Scene, log: str) -> 
     memory = change(life, "memory_mb")
     (age, best), (last_age, last_best) = (np.percentile(scene.ledger.ages(span), [50, 10]) for span in (first, last))
     drift = last_age / age - 1
-    starts = len(STARTED.findall(log))
     traces = log.count("Traceback")
     unaccounted = sum(counted.get(LOST, 0) + counted.get(DOUBLE, 0) for counted in fates.values())
     held = {
@@ -61,7 +66,7 @@ def report(samples: list[Sample], downs: list[Span], scene: Scene, log: str) -> 
             f"{age:.1f} ms to {last_age:.1f} ms, {drift:+.1%}; of the fastest tenth {last_best / best - 1:+.1%}; "
             f"of the machine's own arithmetic {relative(life, 'machine_ms'):+.1%}",
         ),
-        "restarts": row(starts == len(downs) + 1, f"{starts - 1} for {len(downs)} kills"),
+        "restarts": row(len(downs) == kills, f"{len(downs)} for {kills} kills"),
         "traces in the log": row(traces == 0, str(traces)),
         "left waiting at the end": row(waiting == 0, f"{waiting:g}"),
         "clients that fell over": row(not scene.ledger.fallen, "; ".join(scene.ledger.fallen) or "0"),
@@ -75,6 +80,21 @@ def report(samples: list[Sample], downs: list[Span], scene: Scene, log: str) -> 
         "recovery_s": [round(end - begin, 2) for begin, end in downs],
         "samples": [[round(value, 2) for value in astuple(sample, samples[0].time)] for sample in samples],
     }
+
+
+def spans_without_server(log: str) -> list[Span]:
+    """By its log: from when a server process was dead, or no longer showed life, until its successor was ready."""
+    clocks = time.monotonic() - time.time()
+    downs, gone = [], None
+    for when, said in LINE.findall(log):
+        moment = datetime.strptime(when, "%Y-%m-%d %H:%M:%S,%f").timestamp() + clocks
+        if " was ended by " in said or " hangs: " in said:
+            silent = SILENT.search(said)
+            gone = moment - (float(silent[1]) if silent else 0.0) - NOTICED if gone is None else gone
+        elif said.startswith("ready ") and gone is not None:
+            downs.append((gone, moment))
+            gone = None
+    return downs
 
 
 def settled(samples: list[Sample]) -> list[Sample]:

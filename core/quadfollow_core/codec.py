@@ -104,7 +104,7 @@ def _opened(data: bytes | memoryview, encoding: Encoding, max_pixels: int) -> It
         with kind(io.BytesIO(data)) as picture:
             _check_size(*picture.size, max_pixels)
             yield picture
-    except QuadfollowError:
+    except (QuadfollowError, MemoryError):
         raise
     except Image.DecompressionBombError as error:
         raise LimitExceeded("max_pixels", got=str(error), allowed=max_pixels) from error

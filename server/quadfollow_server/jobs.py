@@ -9,13 +9,14 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from quadfollow_core.errors import QuadfollowError
+from quadfollow_core.errors import QuadfollowError, Unavailable
 from quadfollow_core.request import FrameRequest, Result
 
 log = logging.getLogger(__name__)
 
 PATIENCE = 1.0
 """Seconds after which a frame without a deadline is as urgent as one whose deadline is now: nobody starves."""
+NO_MEMORY = "the server has not enough memory for this frame now: send smaller ones, or lower its --max-pixels"
 INTERNAL = "internal error: the server's log has its trace"
 
 Reason = Literal["superseded", "deadline", "shutdown", "gone"]
@@ -36,6 +37,9 @@ def as_known(error: Exception, what: str) -> QuadfollowError:
     """Return a deliberate error as it is; log any other with its trace and return one that tells nothing of it."""
     if isinstance(error, QuadfollowError):
         return error
+    if isinstance(error, MemoryError):
+        log.error("%s failed: there is not enough memory", what)
+        return Unavailable(NO_MEMORY)
     log.error("%s failed", what, exc_info=error)
     return QuadfollowError(INTERNAL)
 

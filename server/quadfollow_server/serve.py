@@ -32,6 +32,8 @@ from quadfollow_server.zmq_door import Publisher, ZmqDoor
 log = logging.getLogger(__name__)
 
 Handlers = Mapping[signal.Signals, Callable[[], None]]
+OPEN_FILES = 65_536
+"""File handles that are enough for any number of clients that one server can answer."""
 DRAIN_SECONDS = 2.0
 """Time that the frame being worked on gets to be answered when the server stops."""
 
@@ -138,6 +140,7 @@ def serve(settings: Settings, heartbeat: int | None = None) -> None:
         handlers[signal.SIGHUP] = lambda: server.stop() if terminal.is_gone else server.reload()
     _trace_native_calls()
     map_large_blocks()
+    _allow_open_files()
     with _restored(handlers):
         run(server, handlers)
         _leave()
@@ -153,6 +156,17 @@ def _restored(numbers: Iterable[signal.Signals]) -> Iterator[None]:
         for number, handler in before.items():
             if handler is not None:  # else one that Python did not install and cannot put back
                 signal.signal(number, handler)
+
+
+def _allow_open_files() -> None:
+    """Take as many file handles as may be had: HTTP connections are counted, ZeroMQ's are bounded by these alone."""
+    if sys.platform != "win32":
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _trace_native_calls() -> None:

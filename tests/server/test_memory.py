@@ -1,9 +1,17 @@
-"""That models loaded again and again leave no memory behind."""
+"""Models loaded again and again leave no memory behind; a picture larger than the memory costs one frame."""
 
 from __future__ import annotations
 
+import struct
 import subprocess
 import sys
+import zlib
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
 
 PROGRAM = """
 import sys, threading
@@ -38,3 +46,31 @@ def test_reloads_leave_no_memory_behind() -> None:
     """Ten more times cost less than 5 MiB; the allocator left to itself keeps tens, so that this would show."""
     assert grown("handed back") < 5
     assert grown("left alone") > 15
+
+
+def picture(side: int) -> bytes:
+    """A PNG file of black and white pixels, an eighth of a byte each: small, and huge once it is decoded."""
+    rows = zlib.compress(bytes(side * (side // 8 + 1)), 1)
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)), (b"IDAT", rows), (b"IEND", b"")]
+    packed = [
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sets a limit of Linux on a running process")
+def test_a_picture_larger_than_the_memory_costs_that_frame_alone(
+    models: tuple[Path, Path], serve: Any, dealer: Any
+) -> None:
+    """Where memory does not suffice, both doors say so; nothing ends, and the next frame is answered."""
+    with serve("--model", str(models[0]), "--max-pixels", str(2**28), "--no-supervisor") as served:
+        served.wait_ready()
+        client, huge = dealer(served.address), picture(16_000)
+        assert client.ask("before")["type"] == "result"
+        process = psutil.Process(served.process.pid)
+        room = process.memory_info().vms + 100 * 2**20
+        process.rlimit(psutil.RLIMIT_AS, (room, room))
+        refused = client.ask("huge", data=huge)
+        assert (refused["code"], "memory" in refused["detail"]) == ("unavailable", True)
+        assert httpx.post(f"{served.url}/segment", content=huge, timeout=60).status_code == 503
+        assert client.ask("after")["type"] == "result"

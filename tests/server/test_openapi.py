@@ -1,0 +1,32 @@
+"""The HTTP door held to its own description by Schemathesis: what it answers is what it says that it answers.
+
+Short among the other tests; ``make fuzz EXAMPLES=10000`` tries as much of every operation.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from quadfollow_server.running import RunningServer
+
+EXAMPLES = os.environ.get("QUADFOLLOW_FUZZ_EXAMPLES", "5")
+NOT_SAID = "positive_data_acceptance"
+"""A description cannot say which bytes are a picture, so that what keeps to it may be refused all the same."""
+
+
+def test_the_server_keeps_to_its_description(server: RunningServer, tmp_path: Path) -> None:
+    """Whether requests keep to it or not, status, headers, content type and body are as described, and never 500."""
+    command = [Path(sys.executable).with_name("schemathesis"), "run", f"{server.url}/openapi.json", "--phases=fuzzing"]
+    options = [f"--max-examples={EXAMPLES}", f"--exclude-checks={NOT_SAID}", "--seed=1", "--wait-for-schema=60"]
+    done = subprocess.run(
+        [*command, *options, "--request-timeout=60", "--no-color"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "5 passed" in done.stdout
