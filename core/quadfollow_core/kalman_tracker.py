@@ -1,18 +1,28 @@
-"""The default tracker: one pursued person, and one rival that must earn the place.
+"""The default tracker: one pursued person, and rivals that must earn the place.
 
-While the pursued person was seen lately, a sighting within the gate moves it and every other one is a decoy. Out of
-sight for longer, a person is first confirmed beside it: within the gate while it coasts, anywhere once it is lost.
+Each sighting moves whoever it surprises least, within the gate: so somebody dressed nearly like the target who passes
+by has a place of his own and does not carry the pursuit away. Rivals gather evidence (how surely, how wholly and how
+often they were seen of late), and take the place of the pursued person
+
+- while she was seen lately: by clearly more evidence, as when the wrong one was picked;
+- out of sight for longer, while she coasts: by being confirmed within her gate, since that is she, unless the two were
+  seen side by side;
+- once she is lost: by evidence enough, anywhere.
+
 So a false blob during an occlusion costs nothing, and a target that comes back elsewhere is found again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from quadfollow_core.measure import Measurement, Noise, measure
-from quadfollow_core.pursuit import Patience, Pursuit, begin
+from quadfollow_core.pursuit import MOST_GAIN, Patience, Pursuit, apart, begin, gain_of
 from quadfollow_core.track import Look, State, Track, is_late, is_rewound
+
+MOST_RIVALS = 4
+"""Most persons that are kept in mind beside the pursued one."""
 
 
 class KalmanTracker:
@@ -26,7 +36,7 @@ class KalmanTracker:
     def reset(self) -> None:
         """Forget the target."""
         self._pursued: Pursuit | None = None
-        self._rival: Pursuit | None = None
+        self._rivals: list[Pursuit] = []
         self._track: Track | None = None
 
     @property
@@ -34,60 +44,132 @@ class KalmanTracker:
         """The confirmed person, with the whole belief, as of the last look."""
         return self._pursued
 
+    @property
+    def rivals(self) -> tuple[Pursuit, ...]:
+        """Whoever else may be the target, the likeliest first, as of the last look."""
+        return tuple(self._rivals)
+
     def update(self, look: Look) -> Track:
         """Take in one frame; see :meth:`quadfollow_core.track.Tracker.update`."""
         if self._track is not None and is_late(look, self._track):
             return self._track
         if is_rewound(look, self._track):
             self.reset()
+        gain = MOST_GAIN if self._track is None else gain_of(look.time - self._track.time)
         self._advance(look.time)
-        if self._pursued is not None and self._pursued.trusted(self._patience):
-            self._rival, self._pursued = None, self._followed(self._pursued, look)
-        else:
-            self._confirm(look)
+        self._see(look, gain)
+        self._choose()
         self._track = _describe(self._pursued, look, self._patience)
         return self._track
 
     def _advance(self, time: float) -> None:
         """Predict to the frame's time, and forget who was out of sight for too long."""
-        ages = self._patience.expire_after
-        people = (self._pursued, self._rival)
-        known = (who if who is not None and time - who.seen <= ages else None for who in people)
-        self._pursued, self._rival = (None if who is None else who.at(time) for who in known)
-
-    def _measurements(self, look: Look, known: Pursuit | None) -> Iterator[Measurement]:
-        """All that could be the person known, largest first."""
-        sighting, expected = look.sighting, None if known is None else known.distance(look.camera)
-        targets = () if sighting.target is None else (sighting.target, *sighting.candidates)
-        for target in targets:
-            measurement = measure(target, look.camera, self._noise, look.depth_step, expected)
-            if measurement is not None and (known is None or known.takes(measurement)):
-                yield measurement
-
-    def _followed(self, person: Pursuit, look: Look) -> Pursuit:
-        """Take in the nearest sighting within the gate, or note that there was none."""
-        frames = self._patience.confirm[1]
-        best = min(self._measurements(look, person), key=person.surprise, default=None)
-        return person.miss(frames) if best is None else person.hit(best, frames)
-
-    def _confirm(self, look: Look) -> None:
-        """Look for somebody to pursue; who is confirmed takes the place."""
         if self._pursued is not None:
-            self._pursued = self._pursued.miss(self._patience.confirm[1])
-        if self._rival is not None:
-            self._rival = self._followed(self._rival, look)
-        if self._rival is None or self._rival.hopeless(self._patience):
-            self._rival = self._newcomer(look)
-        if self._rival is not None and self._rival.confirmed(self._patience):
-            before = 0 if self._pursued is None else self._pursued.updates
-            self._pursued, self._rival = replace(self._rival, updates=before + self._rival.updates), None
+            expired = time - self._pursued.seen > self._patience.expire_after
+            # Who is out of sight for longer may be hidden, which says nothing about who it is.
+            doubting = self._pursued.trusted(self._patience)
+            self._pursued = None if expired else self._pursued.at(time, doubting=doubting)
+        rivals = [rival.at(time) for rival in self._rivals]
+        self._rivals = [rival for rival in rivals if not rival.forgotten(self._patience)]
 
-    def _newcomer(self, look: Look) -> Pursuit | None:
-        """The first sighting that may be the target: near the one that coasts, anywhere otherwise."""
+    def _see(self, look: Look, gain: float) -> None:
+        """Let each sighting move whom it surprises least; what moves nobody may be somebody new."""
+        trusted = self._pursued is not None and self._pursued.trusted(self._patience)
+        people = [self._pursued] if trusted and self._pursued is not None else []
+        people += self._rivals
+        sightings = _Seen(look, self._noise)
+        hits = self._hits(sightings, people)
+        frames = self._patience.confirm[1]
+        seen = trusted and 0 in hits
+        moved = [
+            who.hit(hits[index], frames, beside=seen and index > 0) if index in hits else who.miss(frames)
+            for index, who in enumerate(people)
+        ]
+        if trusted:
+            self._pursued = moved.pop(0)
+        elif self._pursued is not None:
+            self._pursued = self._pursued.miss(frames)
+        newcomers = [begin(one, look.time, gain) for one in self._unexplained(sightings, list(hits.values()))]
+        self._rivals = sorted(moved + newcomers, key=lambda who: -who.evidence)[:MOST_RIVALS]
+
+    def _hits(self, seen: _Seen, people: Sequence[Pursuit]) -> dict[int, Measurement]:
+        """Which sighting moves whom, each at most one: the least surprising pairs within the gate first."""
+        pairs = [
+            (surprise, index, number, measurement)
+            for index, who in enumerate(people)
+            for number, measurement in seen.by(who)
+            if (surprise := who.surprise(measurement)) <= who.gate
+        ]
+        hits: dict[int, Measurement] = {}
+        used: set[int] = set()
+        for _, index, number, measurement in sorted(pairs, key=lambda pair: pair[:3]):
+            if index not in hits and number not in used:
+                hits[index] = measurement
+                used.add(number)
+        return hits
+
+    def _unexplained(self, seen: _Seen, explained: list[Measurement]) -> list[Measurement]:
+        """Sightings that no other one explains, largest first: the pieces of one person are one person."""
+        fresh: list[Measurement] = []
+        for _, measurement in seen.by(self._pursued):
+            if all(measurement is not one and apart(measurement, one) for one in explained + fresh):
+                fresh.append(measurement)
+        return fresh
+
+    def _choose(self) -> None:
+        """Let the best rival that earned it take the place."""
+        able = [rival for rival in self._rivals if rival.confirmed(self._patience) and self._may_follow(rival)]
+        if not able:
+            return
+        before, best = self._pursued, max(able, key=lambda who: who.evidence)
+        self._rivals.remove(best)
+        if before is None:
+            self._pursued = best
+            return
+        self._pursued = replace(best, updates=before.updates + best.updates)
+        if before.trusted(self._patience):
+            self._rivals.append(before)
+        elif before.age <= self._patience.coast_for:
+            self._pursued = replace(self._pursued, evidence=max(before.evidence, best.evidence))
+
+    def _may_follow(self, rival: Pursuit) -> bool:
+        """Whether a rival may take the place of the pursued person, if confirmed."""
         known = self._pursued
-        coasting = known is not None and known.age <= self._patience.coast_for
-        first = next(self._measurements(look, known if coasting else None), None)
-        return None if first is None else begin(first, look.time)
+        if known is None or rival.misses > 0:
+            return rival.misses == 0
+        if known.trusted(self._patience):
+            return rival.evidence > known.evidence + self._patience.margin
+        if known.age <= self._patience.coast_for:
+            return known.near(rival) and rival.beside < self._patience.beside
+        return rival.evidence >= self._patience.enough
+
+
+class _Seen:
+    """The sightings of one frame as measurements. Who looks for a person knows how far off that one should be."""
+
+    def __init__(self, look: Look, noise: Noise) -> None:
+        target = look.sighting.target
+        self._targets = () if target is None else (target, *look.sighting.candidates)
+        self._look = look
+        self._noise = noise
+        self._made: dict[tuple[int, float | None], Measurement | None] = {}
+
+    def by(self, known: Pursuit | None) -> Iterator[tuple[int, Measurement]]:
+        """All that can be measured, numbered, largest first."""
+        distance = None if known is None else known.distance(self._look.camera)
+        for number, target in enumerate(self._targets):
+            # Where the distance was measured, nobody's expectation matters.
+            expected = None if target.distance_source == "depth" else distance
+            measurement = self._measured(number, expected)
+            if measurement is not None:
+                yield number, measurement
+
+    def _measured(self, number: int, expected: float | None) -> Measurement | None:
+        key = (number, expected)
+        if key not in self._made:
+            look, target = self._look, self._targets[number]
+            self._made[key] = measure(target, look.camera, self._noise, look.depth_step, expected)
+        return self._made[key]
 
 
 def _state(person: Pursuit | None, patience: Patience) -> State:

@@ -21,6 +21,8 @@ MAX_COORDINATE = 1e8
 """Largest coordinate that is taken for a place, metres (or pixels)."""
 MAX_VARIANCE = 1e12
 """Largest variance of one, in squares of its unit."""
+WHOLE = 1.1
+"""Metres of height in the picture from which on a blob is taken for all of a person: 1.6 m seen from 45 degrees up."""
 MAX_DISTANCE = 1e4
 """Largest distance that is taken for one, metres."""
 
@@ -75,6 +77,8 @@ class Measurement:
     noise: Matrix
     motion: Motion
     confidence: float
+    quality: float = 1.0
+    """How much this speaks for the target: its confidence, less where the blob is too low to be all of a person."""
     distance: float | None = None
     distance_sigma: float = 0.0
     distance_source: DistanceSource | None = None
@@ -136,10 +140,16 @@ def _in_world(target: Target, lens: Intrinsics, pose: Pose, noise: Noise, distan
         spread @ spread.T + 1e-4 * np.eye(3),
         WALKING,
         target.confidence,
+        target.confidence * min(1.0, _height(target, lens, along_axis) / WHOLE),
         distance,
         sigma,
         target.distance_source,
     )
+
+
+def _height(target: Target, lens: Intrinsics, along_axis: float) -> float:
+    """How high the blob is, upright in the picture, metres."""
+    return (target.box[3] - target.box[1]) / lens.fy * along_axis
 
 
 def _in_bearing(target: Target, lens: Intrinsics, noise: Noise, distance: float | None, sigma: float) -> Measurement:
@@ -151,6 +161,7 @@ def _in_bearing(target: Target, lens: Intrinsics, noise: Noise, distance: float 
         np.diag(variance),
         TURNING,
         target.confidence,
+        target.confidence,
         distance,
         sigma,
         target.distance_source,
@@ -161,7 +172,8 @@ def _in_pixels(target: Target, noise: Noise) -> Measurement:
     height = target.box[3] - target.box[1]
     motion = Motion(SLIDING.agility * (height * height), SLIDING.speed * height)
     variance = np.square(_pixel_sigma(target, noise)) + 1e-2
-    return Measurement("pixel", np.array(target.centroid), np.diag(variance), motion, target.confidence)
+    confidence = target.confidence
+    return Measurement("pixel", np.array(target.centroid), np.diag(variance), motion, confidence, confidence)
 
 
 def _pixel_sigma(target: Target, noise: Noise) -> tuple[float, float]:

@@ -19,6 +19,10 @@ from quadfollow_core.measure import CLOSING, Measurement, Motion
 from quadfollow_core.track import Space
 from quadfollow_core.types import DistanceSource
 
+EVIDENCE_OVER = 1.0
+"""Seconds over which evidence is gathered and forgotten (the time constant of its mean)."""
+MOST_GAIN = 0.25
+"""Largest share of the evidence that one frame makes, however long ago the last one was."""
 GATE = {2: 13.82, 3: 16.27}
 """Largest squared Mahalanobis distance of a measurement that belongs: the chi-square distribution's 99.9 % point."""
 
@@ -37,6 +41,14 @@ class Patience:
     """Seconds out of sight after which it is lost."""
     expire_after: float = 10.0
     """Seconds out of sight after which it is forgotten."""
+    beside: int = 3
+    """Frames in which somebody must be seen beside the person pursued to be surely another one."""
+    rival_for: float = 1.0
+    """Seconds out of sight after which a person beside it is forgotten."""
+    enough: float = 0.2
+    """Evidence for a person elsewhere to take the place of one that is lost: 0.3 s in plain view are."""
+    margin: float = 0.15
+    """Evidence by which a person elsewhere must be better than one in sight to take its place."""
 
     def __post_init__(self) -> None:
         hits, frames = self.confirm
@@ -66,6 +78,12 @@ class Pursuit:
     """The distance from the camera where the space has none of its own, metres."""
     distance_source: DistanceSource | None
     confidence: float
+    evidence: float = 0.0
+    """Mean quality of the frames of the last second or so, 0 where it was not seen in any."""
+    gain: float = 0.0
+    """Share of the evidence that this frame makes."""
+    beside: int = 0
+    """Frames in which it was seen beside the person pursued, and so was somebody else."""
 
     @property
     def age(self) -> float:
@@ -81,17 +99,19 @@ class Pursuit:
         """Whether it was seen in m of the last n frames."""
         return sum(self.recent) >= patience.confirm[0]
 
-    def hopeless(self, patience: Patience) -> bool:
-        """Whether it was missed so often that it can't be confirmed by its last n frames any more."""
+    def forgotten(self, patience: Patience) -> bool:
+        """Whether a person who is not the one pursued was out of sight for long enough to be given up."""
         hits, frames = patience.confirm
-        return self.recent.count(False) > frames - hits
+        return self.misses > frames - hits and self.age > patience.rival_for
 
-    def at(self, time: float) -> Pursuit:
-        """Predict it to ``time``, seconds, not before its own."""
+    def at(self, time: float, *, doubting: bool = True) -> Pursuit:
+        """Predict it to ``time``, seconds, not before its own; unless ``doubting``, its evidence stays as it is."""
         seconds = time - self.time
         belief = kalman.predict(self.belief, seconds, self.motion.agility)
         ahead = None if self.range is None else kalman.predict(self.range, seconds, CLOSING.agility)
-        return replace(self, belief=belief, range=ahead, time=time)
+        gain = gain_of(seconds) if doubting else 0.0
+        evidence = (1 - gain) * self.evidence
+        return replace(self, belief=belief, range=ahead, time=time, gain=gain, evidence=evidence)
 
     def distance(self, camera: Camera | None) -> float | None:
         """Metres from a camera to where it is believed to be; None where that is unknown."""
@@ -106,14 +126,24 @@ class Pursuit:
             return math.inf
         return kalman.surprise(self.belief, measurement.position, measurement.noise)
 
-    def takes(self, measurement: Measurement) -> bool:
-        """Whether a measurement lies within the gate."""
-        return self.surprise(measurement) <= GATE[self.belief.size]
+    @property
+    def gate(self) -> float:
+        """Largest surprise of a measurement that belongs."""
+        return GATE[self.belief.size]
 
-    def hit(self, measurement: Measurement, frames: int) -> Pursuit:
-        """Take in a measurement of its own time."""
+    def near(self, other: Pursuit) -> bool:
+        """Whether another one is where this one may be, by the gate."""
+        if other.space != self.space:
+            return False
+        size = self.belief.size
+        return kalman.surprise(self.belief, other.belief.position, other.belief.covariance[:size, :size]) <= self.gate
+
+    def hit(self, measurement: Measurement, frames: int, *, beside: bool = False) -> Pursuit:
+        """Take in a measurement of its own time; ``beside``: the person pursued was seen elsewhere in the frame."""
         return replace(
             self,
+            beside=self.beside + beside,
+            evidence=self.evidence + self.gain * measurement.quality,
             belief=kalman.update(self.belief, measurement.position, measurement.noise),
             motion=measurement.motion,
             seen=self.time,
@@ -130,8 +160,22 @@ class Pursuit:
         return replace(self, recent=(*self.recent, False)[-frames:], misses=self.misses + 1)
 
 
-def begin(measurement: Measurement, time: float) -> Pursuit:
-    """Start from one measurement."""
+def apart(one: Measurement, other: Measurement) -> bool:
+    """Whether two measurements of one frame are too far from each other to be pieces of one person."""
+    if one.space != other.space:
+        return True
+    difference = one.position - other.position
+    spread = one.noise + other.noise
+    return float(difference @ np.linalg.solve(spread, difference)) > GATE[len(difference)]
+
+
+def gain_of(seconds: float) -> float:
+    """Share of the evidence that a frame makes, so long after the last one."""
+    return min(MOST_GAIN, -math.expm1(-seconds / EVIDENCE_OVER))
+
+
+def begin(measurement: Measurement, time: float, gain: float = 0.0) -> Pursuit:
+    """Start from one measurement, which makes ``gain`` of the evidence."""
     return Pursuit(
         space=measurement.space,
         belief=kalman.begin(measurement.position, measurement.noise, measurement.motion.speed),
@@ -144,6 +188,7 @@ def begin(measurement: Measurement, time: float) -> Pursuit:
         range=_ranged(None, measurement),
         distance_source=measurement.distance_source,
         confidence=measurement.confidence,
+        evidence=gain * measurement.quality,
     )
 
 

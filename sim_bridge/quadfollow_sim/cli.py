@@ -24,6 +24,8 @@ FLOWN = ("orders", "hold_until_armed")
 """Options of worlds that are flown in."""
 FOREIGN = {CITY: OPEN_LOOP + OF_QUADSIM, QUADSIM: (*OPEN_LOOP, *OF_CITY, "seed", "rate")}
 """Options that mean nothing to a world; to every other than these, all of those that are flown in."""
+DEMO_WORLD = "drawn"
+"""Where the demo flies unless told: ``city`` where the shipped model knows the city."""
 DEMO_SECONDS = 30.0
 """Length of the demo's flight through the city."""
 
@@ -139,7 +141,7 @@ def fly(world: str | None, save_frames: Path | None, as_json: bool, **options: A
 @click.option(
     "--world",
     type=click.Choice(["replay", "drawn", CITY]),
-    help="Default: replay with --frames, else drawn.",
+    help=f"Default: replay with --frames, else {DEMO_WORLD}.",
 )
 @click.option("--seconds", type=float, help="Length of the flight. Default: 30 in the city, else all of it.")
 @click.option(
@@ -166,7 +168,7 @@ def demo(
     from quadfollow_sim.signals import terminable
 
     find_model(model)
-    world = world or ("replay" if options["frames"] else "drawn")
+    world = world or ("replay" if options["frames"] else _demo_world())
     _refuse_foreign(world)
     if world == CITY and options["seconds"] is None:
         options["seconds"] = DEMO_SECONDS
@@ -181,6 +183,17 @@ def demo(
     if died is not None:
         raise died
     return 0 if view and code == INTERRUPTED else code
+
+
+def _demo_world() -> str:
+    """Where the demo flies: the drawn street stands in for a city that cannot be drawn on this machine."""
+    from quadfollow_sim.mission import city_is_missing
+
+    missing = city_is_missing() if DEMO_WORLD == CITY else None
+    if missing is None:
+        return DEMO_WORLD
+    click.echo(f"the drawn street instead of the city: {missing}", err=True)
+    return "drawn"
 
 
 def _take_source(world: str | None, options: dict[str, Any]) -> str | None:
