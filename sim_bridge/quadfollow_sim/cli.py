@@ -24,8 +24,8 @@ FLOWN = ("orders", "hold_until_armed")
 """Options of worlds that are flown in."""
 FOREIGN = {CITY: OPEN_LOOP + OF_QUADSIM, QUADSIM: (*OPEN_LOOP, *OF_CITY, "seed", "rate")}
 """Options that mean nothing to a world; to every other than these, all of those that are flown in."""
-DEMO_WORLD = "drawn"
-"""Where the demo flies unless told: ``city`` where the shipped model knows the city."""
+DEMO_WORLD = "city"
+"""Where the demo flies unless told: the shipped model knows the city."""
 DEMO_SECONDS = 30.0
 """Length of the demo's flight through the city."""
 
