@@ -22,7 +22,7 @@ from websockets.sync.client import connect
 from quadfollow_core import wire
 from quadfollow_core.stream_client import Fate, StreamClient
 
-PATIENCE = 5.0
+PATIENCE = 20.0
 """Seconds after which a good client gives a frame up; longer than a loaded server ever takes."""
 BURST = 60
 """Frames that a client which ignores credits sends in one go."""

@@ -51,7 +51,7 @@ def report(samples: list[Sample], kills: int, scene: Scene, log: str) -> dict[st
     fates = scene.ledger.fates(downs)
     waiting = left_waiting(scene.url)
     memory = change(life, "memory_mb")
-    (age, best), (last_age, last_best) = (np.percentile(scene.ledger.ages(span), [50, 10]) for span in (first, last))
+    (age, best), (last_age, last_best) = (typical(scene, span) for span in (first, last))
     drift = last_age / age - 1
     traces = log.count("Traceback")
     unaccounted = sum(counted.get(LOST, 0) + counted.get(DOUBLE, 0) for counted in fates.values())
@@ -80,6 +80,12 @@ def report(samples: list[Sample], kills: int, scene: Scene, log: str) -> dict[st
         "recovery_s": [round(end - begin, 2) for begin, end in downs],
         "samples": [[round(value, 2) for value in astuple(sample, samples[0].time)] for sample in samples],
     }
+
+
+def typical(scene: Scene, span: Span) -> tuple[float, float]:
+    """Age in milliseconds of the answers of a time: the median, and that of the fastest tenth; nan where none came."""
+    ages = scene.ledger.ages(span) or [float("nan")]
+    return float(np.percentile(ages, 50)), float(np.percentile(ages, 10))
 
 
 def spans_without_server(log: str) -> list[Span]:
