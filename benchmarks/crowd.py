@@ -132,14 +132,14 @@ def vanishes(scene: Scene, who: str = "vanishes") -> None:
 
 
 def never_reads(scene: Scene, who: str = "never reads") -> None:
-    """Sends as many pings as go, then some and a frame each second, and never reads; comes anew after a while."""
+    """Sends many pings at once, then a frame and a ping each second, and never reads; comes anew after a while."""
     while not scene.over.is_set():
         with dealing(scene.address, rcvhwm=1, rcvbuf=4096, sndtimeo=0) as client:
             for turn in range(20):
                 with suppress(zmq.Again):
                     client.send_multipart(frame(turn, "", scene.jpeg))
                     scene.ledger.note(who, GONE)
-                    for number in range(10 if turn else 2000):
+                    for number in range(1 if turn else 500):
                         client.send_multipart(wire.encode_ping(f"{number:>100}"))
                 scene.rest(1.0)
                 if scene.over.is_set():
@@ -147,17 +147,16 @@ def never_reads(scene: Scene, who: str = "never reads") -> None:
 
 
 def never_reads_http(scene: Scene) -> None:
-    """Asks one thing after the other on one connection until nobody listens any more, and never reads."""
+    """Asks many things at once on one connection, then one a second, and never reads; comes anew after a while."""
     request = b"GET /info HTTP/1.1\r\nHost: x\r\n\r\n"
     while not scene.over.is_set():
         with suppress(OSError), socket.socket() as deaf:
             deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             deaf.connect(scene.http_place)
             deaf.setblocking(False)
-            for _ in range(20):
+            for turn in range(20):
                 with suppress(BlockingIOError):
-                    for _ in range(100):
-                        deaf.send(request)
+                    deaf.send(request * (1 if turn else 100))
                 scene.rest(1.0)
         scene.rest(0.5)
 

@@ -69,7 +69,7 @@ def measured(seconds: float) -> Span:
 
 def connections(url: str) -> int:
     """File handles of the server: how many connections it holds, and a few more."""
-    text = httpx.get(f"{url}/metrics", timeout=10).text
+    text = httpx.get(f"{url}/metrics", timeout=60).text
     return int(float(text.partition("\nprocess_open_fds ")[2].partition("\n")[0]))
 
 
