@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 
 from quadfollow_server.runners import Runner
 from quadfollow_server.segmenter import Plane
-from quadfollow_server.variants import Variant
+from quadfollow_server.variants import Way
 
 WARM_UP = 5
 ROUNDS = 5
 RUNS = 8
-"""Runs in a row before the next variant takes its turn."""
+"""Runs in a row before the next way takes its turn."""
 GAIN = 0.9
 """Share of the fastest exact variant's time that one of lower precision must stay below to be taken."""
 DIFFERENT = 0.005
-"""Most pixels, as a share, that may be answered otherwise than by the plain variant.
+"""Most pixels, as a share, that may be answered otherwise than by the first way.
 
 It tells a run that is wrong from one that rounds otherwise; what a lower precision costs is proven at export.
 """
@@ -35,44 +35,41 @@ Answer = tuple[Plane, Plane]
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What came of trying one variant."""
+    """What came of trying one way."""
 
-    variant: Variant
+    way: Way
     milliseconds: float
     """Median of one frame; infinite where it answered wrongly."""
     different: float
-    """Share of pixels with another class, or another probability, than from the plain variant."""
+    """Share of pixels with another class, or another probability, than from the first way."""
 
 
-def measure(runners: Mapping[Variant, Runner], size: tuple[int, int]) -> list[Tried]:
-    """Run every variant on the same frames of ``size`` = ``(width, height)``, in turns, and compare with the first."""
+def measure(runners: Mapping[Way, Runner], size: tuple[int, int]) -> list[Tried]:
+    """Run every way on the same frames of ``size`` = ``(width, height)``, in turns, and compare with the first."""
     frames = [probe_frame(size, seed) for seed in range(2)]
-    times: dict[Variant, list[float]] = {variant: [] for variant in runners}
-    answers: dict[Variant, list[Answer]] = {}
-    for variant, runner in runners.items():
+    times: dict[Way, list[float]] = {way: [] for way in runners}
+    answers: dict[Way, list[Answer]] = {}
+    for way, runner in runners.items():
         for _ in range(WARM_UP):
             runner(frames[0])
-        answers[variant] = [runner(frame) for frame in frames]
+        answers[way] = [runner(frame) for frame in frames]
     for _ in range(ROUNDS):
-        for variant, runner in runners.items():
-            times[variant] += [_timed(runner, frames[number % 2]) for number in range(RUNS)]
+        for way, runner in runners.items():
+            times[way] += [_timed(runner, frames[number % 2]) for number in range(RUNS)]
     (_, expected), *_ = answers.items()
-    return [
-        Tried(variant, statistics.median(times[variant]), _different(expected, found))
-        for variant, found in answers.items()
-    ]
+    return [Tried(way, statistics.median(times[way]), _different(expected, found)) for way, found in answers.items()]
 
 
 def best(tried: list[Tried]) -> Tried:
     """The fastest that answers rightly; a lower precision must be clearly faster than the model as it is."""
     right = [one for one in tried if one.different <= DIFFERENT]
-    return min(right, key=lambda one: one.milliseconds * (1.0 if one.variant.is_exact else 1.0 / GAIN))
+    return min(right, key=lambda one: one.milliseconds * (1.0 if one.way[1].is_exact else 1.0 / GAIN))
 
 
 def told(tried: list[Tried]) -> str:
     """Say all times in a line."""
     return ", ".join(
-        f"{one.variant.name} {one.milliseconds:.2f} ms"
+        f"{one.way[0]} {one.way[1].name} {one.milliseconds:.2f} ms"
         + ("" if one.different <= DIFFERENT else f" but {one.different:.1%} of its pixels differ")
         for one in tried
     )

@@ -7,17 +7,20 @@ is switched off.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state
 
 from quadfollow_core.errors import Unavailable
-from quadfollow_server.accelerator import look
+from quadfollow_server import accelerator, openvino
+from quadfollow_server.accelerator import Finding
 from quadfollow_server.variants import VARIANTS, Variant
 
 PROVIDERS = {
     "cpu": ("CPUExecutionProvider",),
+    "openvino": (openvino.PROVIDER,),
     "cuda": ("CUDAExecutionProvider",),
     # TensorRT leaves what it cannot run to CUDA, never to the CPU.
     "tensorrt": ("TensorrtExecutionProvider", "CUDAExecutionProvider"),
@@ -56,6 +59,9 @@ def open_session(
     require_accelerator(device)
     options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     try:
+        if device == "openvino":
+            openvino.add_to(options, threads)
+            return onnxruntime.InferenceSession(model, options, enable_fallback=0)
         return onnxruntime.InferenceSession(model, options, providers=_with_options(device, variant), enable_fallback=0)
     except RUNTIME_ERRORS as error:
         raise Unavailable(f"device {device}: onnxruntime refuses the model there: {first_line(error)}") from error
@@ -68,8 +74,16 @@ def _with_options(device: str, variant: Variant) -> list[tuple[str, dict[str, st
     return [(first, dict(variant.options)), *((other, {}) for other in others)]
 
 
+def look(device: str) -> Iterator[Finding]:
+    """Look at all that a device needs of this machine, in the order in which it has to be mended."""
+    if device == "openvino":
+        yield from openvino.look()
+    elif device != "cpu":
+        yield from accelerator.look(device)
+
+
 def require_accelerator(device: str) -> None:
-    """Check all that ``cuda`` or ``tensorrt`` needs of this machine.
+    """Check all that a device needs of this machine.
 
     Raises:
         Unavailable: something is missing; the message says what is, and what to do first.

@@ -17,7 +17,8 @@ import numpy as np
 
 from quadfollow_core.errors import QuadfollowError
 from quadfollow_core.shipped import find_model
-from quadfollow_server.accelerator import Finding, look
+from quadfollow_server.accelerator import Finding
+from quadfollow_server.device import look
 from quadfollow_server.engine import load_model
 from quadfollow_server.settings import Settings
 
@@ -40,10 +41,10 @@ def examine(device: str = "auto", model: str | None = None) -> list[Finding]:
         _look_at_runtimes(),
         _look_at_cores(),
     ]
-    if device in ("cuda", "tensorrt"):
+    if device == "auto":
+        findings += [replace(finding, needed=False) for each in ("cuda", "openvino") for finding in look(each)]
+    else:
         findings += look(device)
-    elif device == "auto":
-        findings += [replace(finding, needed=False) for finding in look("cuda")]
     findings.append(_look_at_model(device, model))
     findings += _look_at_ports()
     installed = [extra for extra, package in EXTRAS.items() if find_spec(package)]

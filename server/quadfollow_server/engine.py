@@ -20,7 +20,7 @@ from quadfollow_server.choice import best, measure, told
 from quadfollow_server.device import PROVIDERS, RUNTIME_ERRORS, first_line, open_session, require_in_use
 from quadfollow_server.runners import OUTPUTS, BoundRunner, OwnThread, PlainRunner, Runner
 from quadfollow_server.segmenter import Device, Plane
-from quadfollow_server.variants import AUTO, Variant, variants_of
+from quadfollow_server.variants import AUTO, Variant, Way, ways_of
 
 log = logging.getLogger(__name__)
 
@@ -51,10 +51,10 @@ class OnnxSegmenter:
 
 
 def load_model(path: Path, device: str = "auto", threads: int = 0, variant: str = AUTO) -> OnnxSegmenter:
-    """Load a model, check its contract and run it once on ``auto``, ``cpu``, ``cuda`` or ``tensorrt``.
+    """Load a model, check its contract and run it once on a device: ``cpu``, ``openvino``, ``cuda`` or ``tensorrt``.
 
-    ``auto`` takes CUDA where it really works and the CPU otherwise, and says so in ``device.reason``. Of the device's
-    variants the one that is fastest here is taken, unless one is asked for by name.
+    ``auto`` takes CUDA where it really works, else OpenVINO where it is installed and faster here, else the CPU, and
+    says so in ``device.reason``. Of a device's variants the fastest here is taken, unless one is asked for by name.
 
     Raises:
         NotFound: there is no such file.
@@ -64,11 +64,11 @@ def load_model(path: Path, device: str = "auto", threads: int = 0, variant: str 
     file = _read(path)
     order = _Order(path, file, _judge(file), device, threads, variant)
     if device != "auto":
-        return _load(order, device, "asked for")
+        return _load(order, (device,), "asked for")
     try:
-        return _load(order, "cuda", "auto took CUDA because it works here")
+        return _load(order, ("cuda",), "auto took CUDA because it works here")
     except Unavailable as error:
-        return _load(order, "cpu", f"auto took the CPU because CUDA is not usable: {error}")
+        return _load(order, ("cpu", "openvino"), f"auto took the fastest here; CUDA is not usable: {error}")
 
 
 def read_contract(path: Path) -> Contract:
@@ -146,32 +146,32 @@ class _Order:
     variant: str
 
 
-def _load(order: _Order, device: str, reason: str) -> OnnxSegmenter:
-    """Open every variant of the device that is asked for, and keep the best."""
-    name, opened = order.contract.name, dict[Variant, OnnxSegmenter]()
-    for variant in variants_of(device, order.variant):
+def _load(order: _Order, devices: Sequence[str], reason: str) -> OnnxSegmenter:
+    """Open every variant of the devices that is asked for, and keep the best."""
+    name, opened = order.contract.name, dict[Way, OnnxSegmenter]()
+    for way in ways_of(devices, order.variant):
         try:
-            opened[variant] = _open(order, device, reason, variant)
+            opened[way] = _open(order, *way, reason)
         except (NotFound, Unavailable) as error:
             if not opened:  # the plain one, or the one asked for
                 raise
-            log.info("model %s does without the variant %s: %s", name, variant.name, error)
+            log.info("model %s does without %s on %s: %s", name, way[1].name, way[0], error)
     taken = _fastest(opened)
     used = taken.device
     log.info("model %s (%s) runs on %s, %s: %s", name, order.file.name, used.provider, used.variant, used.reason)
     return taken
 
 
-def _fastest(opened: dict[Variant, OnnxSegmenter]) -> OnnxSegmenter:
+def _fastest(opened: dict[Way, OnnxSegmenter]) -> OnnxSegmenter:
     first, *others = opened.values()
     if not others:
         return first
-    tried = measure({variant: segmenter.run for variant, segmenter in opened.items()}, first.contract.size)
-    taken = opened[best(tried).variant]
+    tried = measure({way: segmenter.run for way, segmenter in opened.items()}, first.contract.size)
+    taken = opened[best(tried).way]
     return replace(taken, device=replace(taken.device, reason=f"{taken.device.reason}; tried {told(tried)}"))
 
 
-def _open(order: _Order, device: str, reason: str, variant: Variant) -> OnnxSegmenter:
+def _open(order: _Order, device: str, variant: Variant, reason: str) -> OnnxSegmenter:
     data = _precise(order, variant).data
     used = Device(order.device, PROVIDERS[device][0], reason, variant.name)
 

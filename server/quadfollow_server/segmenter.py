@@ -20,7 +20,7 @@ class Device:
     """Where inference really runs, and why there."""
 
     asked: str
-    """``auto``, ``cpu``, ``cuda`` or ``tensorrt``."""
+    """``auto``, ``cpu``, ``openvino``, ``cuda`` or ``tensorrt``."""
     provider: str
     """The execution provider in use, by onnxruntime's name."""
     reason: str

@@ -14,7 +14,7 @@ from quadfollow_server.access import Access
 from quadfollow_server.variants import AUTO, NAMES
 
 TRACES = ("off", "otlp", "console")
-DEVICES = ("auto", "cpu", "cuda", "tensorrt")
+DEVICES = ("auto", "cpu", "openvino", "cuda", "tensorrt")
 UPLOAD_SECONDS = 10.0
 """Longest time an HTTP client may take over sending one request's head, and again over its body."""
 MAX_HEAD = 64 * 1024

@@ -6,7 +6,7 @@ Which one is taken is measured when a model is loaded: see :mod:`quadfollow_serv
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,6 +49,8 @@ _TENSORRT = {"trt_engine_cache_enable": "1", "trt_engine_cache_path": _tensorrt_
 
 VARIANTS: Mapping[str, tuple[Variant, ...]] = {
     "cpu": (Variant("plain"),),
+    # onnxruntime's own kernels for 8-bit integers are slower than those for floats on these networks.
+    "openvino": (Variant("plain"), Variant("int8", precision="int8")),
     "cuda": (
         Variant("plain", _CUDA),
         Variant("bound", _CUDA, bound=True),
@@ -64,16 +66,19 @@ VARIANTS: Mapping[str, tuple[Variant, ...]] = {
 NAMES = (AUTO, *dict.fromkeys(variant.name for variants in VARIANTS.values() for variant in variants))
 
 
-def variants_of(device: str, asked: str = AUTO) -> tuple[Variant, ...]:
-    """The variants to try on a device, the plain one first; only the one asked for, if one is.
+Way = tuple[str, Variant]
+"""A device, and a variant of it."""
+
+
+def ways_of(devices: Sequence[str], asked: str = AUTO) -> list[Way]:
+    """The ways to try on devices, the first device's plain one first; of variants only those asked for by name, if any.
 
     Raises:
-        BadInput: the device has no such variant.
+        BadInput: none of the devices has such a variant.
     """
-    there = VARIANTS[device]
-    if asked == AUTO:
-        return tuple(variant for variant in there if variant.automatic)
-    found = tuple(variant for variant in there if variant.name == asked)
+    there = [(device, variant) for device in devices for variant in VARIANTS[device]]
+    found = [way for way in there if (way[1].automatic if asked == AUTO else way[1].name == asked)]
     if not found:
-        raise BadInput(f"device {device} has no variant {asked!r}: use {', '.join(variant.name for variant in there)}")
+        names = ", ".join(dict.fromkeys(variant.name for _, variant in there))
+        raise BadInput(f"device {' or '.join(devices)} has no variant {asked!r}: use {names}")
     return found

@@ -14,10 +14,13 @@ from onnx import TensorProto, helper, numpy_helper
 
 from quadfollow_core.contract import METADATA_KEY, Contract
 from quadfollow_core.errors import BadModel, NotFound, Unavailable
-from quadfollow_server import device
+from quadfollow_core.shipped import find_model
+from quadfollow_server import device, openvino
+from quadfollow_server.choice import probe_frame
 from quadfollow_server.engine import load_model, read_contract
 
 CONTRACT = Contract("colours", 64, 48)
+WITH_OPENVINO = device.usable_devices()["openvino"] == "usable"
 WITH_GPU = device.usable_devices()["cuda"] == "usable"
 
 
@@ -69,13 +72,38 @@ def test_a_session_on_another_device_than_asked_for_is_refused(models: tuple[Pat
 
 
 @pytest.mark.skipif(WITH_GPU, reason="this machine has a usable GPU")
-def test_auto_takes_the_cpu_and_says_why(models: tuple[Path, Path], caplog: pytest.LogCaptureFixture) -> None:
-    """Without CUDA `auto` runs on the CPU, with the reason in the device and in the log."""
+def test_auto_takes_the_processor_and_says_why(models: tuple[Path, Path], caplog: pytest.LogCaptureFixture) -> None:
+    """Without CUDA `auto` runs on the CPU or on OpenVINO, with the reason in the device and in the log."""
     with caplog.at_level("INFO"):
         used = load_model(models[0], "auto").device
-    assert (used.asked, used.provider) == ("auto", "CPUExecutionProvider")
+    assert (used.asked, used.provider) in {("auto", "CPUExecutionProvider"), ("auto", "OpenVINOExecutionProvider")}
     assert "CUDA is not usable" in used.reason
     assert used.reason in caplog.text
+
+
+@pytest.mark.skipif(WITH_GPU, reason="this machine has a usable GPU")
+def test_auto_says_what_it_lacks(
+    models: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where OpenVINO is not installed `auto` takes the CPU and names the extra; asked for it, loading fails so."""
+    monkeypatch.setattr(openvino, "PACKAGE", "no-such-package")
+    with caplog.at_level("INFO"):
+        assert load_model(models[0], "auto").device.provider == "CPUExecutionProvider"
+    assert "quadfollow[openvino]" in caplog.text
+    with pytest.raises(Unavailable, match=r"no-such-package is not installed.*quadfollow\[openvino\]"):
+        load_model(models[0], "openvino")
+
+
+@pytest.mark.skipif(not WITH_OPENVINO, reason="OpenVINO's plug-in is not installed")
+def test_openvino_gives_the_answers_of_the_cpu() -> None:
+    """The shipped model answers alike on OpenVINO, which computes in 32-bit floats, and on the CPU."""
+    model = find_model()
+    expected, found = (load_model(model, device, threads=1, variant="plain") for device in ("cpu", "openvino"))
+    assert found.device.provider == "OpenVINOExecutionProvider"
+    frame = probe_frame(found.contract.size, 0)
+    for one, other in zip(expected.segment(frame), found.segment(frame), strict=True):
+        assert np.abs(one.astype(int) - other.astype(int)).max() <= 1
+    assert (expected.segment(frame)[1] != found.segment(probe_frame(found.contract.size, 1))[1]).any(), "control"
 
 
 @pytest.mark.skipif(not WITH_GPU, reason="needs a usable NVIDIA GPU")
@@ -88,7 +116,7 @@ def test_cuda_is_really_in_use_where_it_works(models: tuple[Path, Path], asked: 
 def test_every_device_is_usable_or_says_why_not() -> None:
     """The CPU is always usable; each other device is, or names its remedy."""
     devices = device.usable_devices()
-    assert list(devices) == ["cpu", "cuda", "tensorrt"]
+    assert list(devices) == ["cpu", "openvino", "cuda", "tensorrt"]
     assert devices["cpu"] == "usable"
     assert all(word == "usable" or "install" in word for word in devices.values())
 
