@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import onnx
+
 from quadfollow_core.contract import CLASSES, Contract
+from quadfollow_core.files import write_whole
+from quadfollow_core.shipped import PRECISIONS, lower_precision
 
 Rows = Iterable[Iterable[object]]
 
 
-def write_card(contract: Contract, model: Path) -> str:
-    """Write the card of a model file as Markdown."""
+def write_card(contract: Contract, model: Path, variants: Mapping[Path, Contract] | None = None) -> str:
+    """Write the card of a model file, with its variants of lower precision, as Markdown."""
     parts = [
         _title(contract, model),
         _use(contract, model),
+        _variants(contract, model, variants or {}),
         _training(contract.training),
         _score(contract.score),
         _parity(contract.checks),
@@ -63,6 +69,46 @@ classes, target_probability = session.run(None, {{"image": frames}})
 ```
 
 `target_probability` is floor(255·p), so `target_probability >= 128` is exactly the official decision."""
+
+
+def tell_variants(model: Path) -> None:
+    """Write a model's card anew, with the variants that were made of exactly this version of it."""
+    version = hashlib.sha256(model.read_bytes()).hexdigest()[:12]
+    there = [lower_precision(model, precision) for precision in PRECISIONS]
+    found = {path: _contract(path) for path in there if path.is_file()}
+    current = {path: contract for path, contract in found.items() if contract.variant_of == version}
+    write_whole(model.with_suffix(".md"), write_card(_contract(model), model, current).encode())
+
+
+def _contract(model: Path) -> Contract:
+    return Contract.from_metadata({item.key: item.value for item in onnx.load(model).metadata_props})
+
+
+def _variants(contract: Contract, model: Path, variants: Mapping[Path, Contract]) -> str:
+    if not variants:
+        return ""
+    rows = [(f"`{model.name}`", "32-bit floats", _kilobytes(model), _final(contract), "", "")]
+    for path, lower in variants.items():
+        told = lower.checks["variant"]
+        loss, engine = told["loss"], ENGINES[told["precision"]]
+        shares = (f"{loss['class_share']:.2g}", f"{loss['target_share']:.2g}")
+        rows.append((f"`{path.name}`", engine, _kilobytes(path), _final(lower), *shares))
+    head = ("file", "computes in", "size", "official score", "pixels with another class", "of the target's pixels")
+    return (
+        f"## Variants\n\n{_table(head, rows)}\n\nThe server takes the one that is fastest on its device, see "
+        "`quadfollow bench`. The differences are shares, against the model's own answers to the same frames."
+    )
+
+
+ENGINES = {"fp16": "16-bit floats, for GPUs", "int8": "8-bit integers, for OpenVINO"}
+
+
+def _kilobytes(path: Path) -> str:
+    return f"{path.stat().st_size / 1000:,.0f} kB"
+
+
+def _final(contract: Contract) -> str:
+    return f"{contract.score['final']:.4f}" if contract.score else "not scored"
 
 
 def _training(training: dict[str, Any]) -> str:

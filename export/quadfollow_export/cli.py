@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from quadfollow_core.errors import Unavailable
+
+if TYPE_CHECKING:
+    from quadfollow_export.precision import Made
 
 EXTRA = ("keras", "tensorflow", "tf2onnx", "onnx")
 
@@ -38,6 +43,8 @@ def read_size(context: click.Context, option: click.Parameter, value: str | None
     type=click.Path(path_type=Path),
     help="Where the float variant goes; by default RUN/export/NAME.float.onnx.",
 )
+@click.option("--fp16", is_flag=True, help="Also write a variant in 16-bit floats, for GPUs, beside the model.")
+@click.option("--int8", is_flag=True, help="Also write one in 8-bit integers, for OpenVINO, calibrated on --data.")
 @click.option(
     "--triton", type=click.Path(file_okay=False, path_type=Path), help="Also write a Triton model repository there."
 )
@@ -65,6 +72,8 @@ def export(
     frames: int,
     evaluate: Path | None,
     float_path: Path | None,
+    fp16: bool,
+    int8: bool,
     triton: Path | None,
     triton_backend: Literal["onnxruntime", "python"],
     triton_device: str,
@@ -72,29 +81,30 @@ def export(
 ) -> None:
     """Export a trained network to ONNX, proven equal to its source, with its contract inside and a card beside it.
 
-    SOURCE is a run's folder, whose best network is taken, or a .keras file; for --triton alone, an exported .onnx file.
+    SOURCE is a run's folder, whose best network is taken, or a .keras file; for --fp16, --int8 and --triton alone, an
+    exported .onnx file.
     """
+    precisions = [name for name, is_wanted in (("fp16", fp16), ("int8", int8)) if is_wanted]
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if source.suffix == ".onnx":
-        if out is not None or triton is None:
-            raise click.UsageError(f"{source.name} is exported already: give --triton alone, or a .keras file")
-        _tell_repository(_repository(source, triton, triton_backend, triton_device), as_json)
+        if out is not None or not (triton or precisions):
+            raise click.UsageError(
+                f"{source.name} is exported already: give --fp16, --int8, --triton, or a .keras file"
+            )
+        made = _variants(source, precisions, data, evaluate)
+        repository = _repository(source, triton, triton_backend, triton_device) if triton else None
+        _tell_more(made, repository, as_json)
         return
     if out is None:
         raise click.UsageError("say which .onnx file to write: --out models/NAME.onnx")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    try:
+    with _needing_extra():
         from quadfollow_export.exporting import Options, export_network
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] not in EXTRA:
-            raise
-        raise Unavailable(
-            f'export needs {error.name}, which is not installed: pip install "quadfollow[export]"'
-        ) from error
     options = Options(name=name, size=size, data=data, frames=frames, evaluate=evaluate, float_path=float_path)
     exported = export_network(source, out, options, progress=lambda line: click.echo(line, err=True))
+    made = _variants(exported.model, precisions, data, evaluate)
     repository = _repository(exported.model, triton, triton_backend, triton_device) if triton else None
     if as_json:
-        click.echo(json.dumps(exported.as_dict() | ({"triton": str(repository)} if repository else {})))
+        click.echo(json.dumps(exported.as_dict() | _more(made, repository)))
         return
     checks = exported.contract.checks
     proof = checks["parity"]
@@ -105,8 +115,9 @@ def export(
     if "final" in exported.contract.score:
         click.echo(f"official score {exported.contract.score['final']:.4f}")
     click.echo(f"{checks['parameters']:,} parameters, {checks['macs'] / 1e6:,.0f} million multiply-accumulates a frame")
-    for path in (exported.model, exported.float_model, exported.card, *([repository] if repository else [])):
+    for path in (exported.model, exported.float_model, exported.card):
         click.echo(f"wrote {path}")
+    _tell_more(made, repository, as_json)
 
 
 def _repository(model: Path, out: Path, backend: Literal["onnxruntime", "python"], device: str) -> Path:
@@ -115,5 +126,44 @@ def _repository(model: Path, out: Path, backend: Literal["onnxruntime", "python"
     return write_repository(model, out, backend, gpu=device == "gpu")
 
 
-def _tell_repository(folder: Path, as_json: bool) -> None:
-    click.echo(json.dumps({"triton": str(folder)}) if as_json else f"wrote {folder}")
+def _variants(model: Path, precisions: list[str], data: Path | None, evaluate: Path | None) -> list[Made]:
+    """Make variants of a model, and have its card tell of them."""
+    if not precisions:
+        return []
+    with _needing_extra():
+        from quadfollow_export.card import tell_variants
+        from quadfollow_export.precision import make_variant
+    made = [
+        make_variant(model, name, data, evaluate, progress=lambda line: click.echo(line, err=True))
+        for name in precisions
+    ]
+    tell_variants(model)
+    return made
+
+
+@contextmanager
+def _needing_extra() -> Iterator[None]:
+    """Name the extra that brings a package of ours that is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in EXTRA:
+            raise
+        raise Unavailable(
+            f'export needs {error.name}, which is not installed: pip install "quadfollow[export]"'
+        ) from error
+
+
+def _more(made: list[Made], repository: Path | None) -> dict[str, Any]:
+    told: dict[str, Any] = {"variants": [variant.as_dict() for variant in made]} if made else {}
+    return told | ({"triton": str(repository)} if repository else {})
+
+
+def _tell_more(made: list[Made], repository: Path | None, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(_more(made, repository)))
+        return
+    for variant in made:
+        click.echo(variant.summary)
+    for path in (*(variant.path for variant in made), *([repository] if repository else [])):
+        click.echo(f"wrote {path}")

@@ -42,8 +42,11 @@ def attach_answers(graph: Graph, size: tuple[int, int]) -> None:
 
 
 def attach_probabilities(graph: Graph, size: tuple[int, int]) -> None:
-    """End the graph in ``probabilities``, float32 ``[N, H, W, 3]``; size is (width, height)."""
-    tail = _Tail(graph, find_logits(graph))
+    """End the graph in ``probabilities``, float32 ``[N, H, W, 3]``; size is (width, height).
+
+    A graph that ended in the answers is taken too: it is cut off behind its logits.
+    """
+    tail = _Tail(graph, _cut_answers(graph) or find_logits(graph))
     last = tail.constant(np.array([3], np.int64))
     planes = [tail.add("Unsqueeze", [tail.probability(index), last]) for index in range(len(PLANES))]
     tail.add("Concat", planes, output=FLOAT_OUTPUT, axis=3)
@@ -68,6 +71,15 @@ def find_logits(graph: Graph) -> str:
         if before is not None and before.op_type == "Transpose" and attribute(before, "perm") == [0, 2, 3, 1]:
             return str(before.input[0])
     raise BadModel("the network does not end in one softmax over its classes, so there are no logits to compare")
+
+
+def _cut_answers(graph: Graph) -> str | None:
+    """Take off what :func:`attach_answers` put behind the logits and name them; None where it put nothing."""
+    split = graph.producer(f"logit_{PLANES[0]}")
+    if split is None:
+        return None
+    graph.nodes = graph.nodes[: graph.nodes.index(split)]
+    return str(split.input[0])
 
 
 class _Tail:

@@ -6,27 +6,27 @@ made, so that a server never takes one for another model's.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
 
 from quadfollow_core.contract import METADATA_KEY, Contract
-from quadfollow_core.errors import BadInput, BadModel, ExportRefused, NotFound
+from quadfollow_core.errors import BadInput, ExportRefused, NotFound
 from quadfollow_core.files import write_whole
+from quadfollow_core.scoring import Score
 from quadfollow_core.shipped import lower_precision
-from quadfollow_export.frames import Samples
+from quadfollow_export.frames import Samples, recorded, rendered
 from quadfollow_export.graph import Graph
-from quadfollow_export.session import Frames, Predictor, in_batches, open_session
-
-Lower = Callable[[Any, Frames], Any]
-"""Makes a model of lower precision; the frames are there to calibrate it."""
+from quadfollow_export.head import attach_probabilities
+from quadfollow_export.lower import LOWER
+from quadfollow_export.official import official_scores
+from quadfollow_export.session import Predictor, in_batches, open_session
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,47 +47,120 @@ class Loss:
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """Most that a variant may lose."""
+    """Most that a variant may lose against its model."""
 
-    class_share: float = 2e-3
-    target_share: float = 0.05
+    class_share: float = 5e-3
+    target_share: float = 0.1
     score: float = 0.005
+    """Of the official score, where it is measured; it decides, the others find what is plainly broken."""
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A variant that was written, and what it lost."""
+    """A variant that was written, with its contract inside."""
 
     path: Path
-    precision: str
-    loss: Loss
+    contract: Contract
+
+    @property
+    def summary(self) -> str:
+        """What it lost, in a line."""
+        told = self.contract.checks["variant"]
+        loss, scores = told["loss"], told.get("official_score")
+        scored = f"; official score {scores['variant']:.4f} of {scores['model']:.4f}" if scores else ""
+        return (
+            f"{told['precision']}: {loss['class_share']:.2g} of pixels with another class, "
+            f"{loss['target_share']:.2g} of the target's, on {loss['frames']}{scored}"
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
-        return {"path": str(self.path), "precision": self.precision, "loss": asdict(self.loss)}
+        told: dict[str, Any] = self.contract.checks["variant"]
+        return {"path": str(self.path)} | told
 
 
-def make_variant(path: Path, precision: str, samples: Samples, allowed: Allowed | None = None) -> Made:
-    """Derive a variant of an exported model, prove it on ``samples``, and write it beside the model.
+def make_variant(
+    path: Path,
+    precision: str,
+    data: Path | None,
+    evaluate: Path | None = None,
+    allowed: Allowed | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Made:
+    """Derive a variant of an exported model, prove it, and write it beside the model.
+
+    Args:
+        path: the model.
+        precision: ``fp16`` or ``int8``.
+        data: recorded frames to calibrate and to compare on, never those of the official evaluation; rendered ones
+            if None, which will do for ``fp16``.
+        evaluate: official evaluation sets, to have the loss of score measured.
+        allowed: most that it may lose.
+        progress: told of each step.
 
     Raises:
         NotFound, BadModel: no model there, or none of ours.
-        ExportRefused: its answers differ from the model's by more than is allowed.
+        BadInput: there are no frames to calibrate on.
+        ExportRefused: it loses more than is allowed.
     """
-    if precision not in LOWER:
-        raise BadInput(f"precision is one of {', '.join(LOWER)}, got {precision!r}")
-    data = _read(path)
-    model = onnx.load_model_from_string(data)
+    if precision == "int8" and data is None:
+        raise BadInput("8-bit integers are calibrated on frames of the kind the model is for: give them with --data")
+    allowed, source = allowed or Allowed(), _read(path)
+    model = onnx.load_model_from_string(source)
     contract = Contract.from_metadata({item.key: item.value for item in model.metadata_props})
-    lower = LOWER[precision](model, samples.images)
-    loss = compare(open_session(data), open_session(lower.SerializeToString()), samples)
-    _require(precision, loss, allowed or Allowed())
-    variant = {"precision": precision, "of": hashlib.sha256(data).hexdigest()[:12], "loss": asdict(loss)}
-    named = replace(contract, checks=contract.checks | {"variant": variant})
-    onnx.helper.set_model_props(lower, {METADATA_KEY: named.to_json()})
-    out = lower_precision(path, precision)
-    write_whole(out, lower.SerializeToString())
-    return Made(out, precision, loss)
+    samples = rendered(COMPARED, contract.size) if data is None else recorded(data, COMPARED * PARTS, contract.size)
+    progress(f"{precision}: deriving it with {samples.origin}")
+    lower = LOWER[precision](model, _part(samples, slice(1, None, PARTS)).images)
+    loss = compare(open_session(source), open_session(lower.SerializeToString()), _part(samples, slice(0, None, PARTS)))
+    _require(precision, loss, allowed)
+    told: dict[str, Any] = {"precision": precision, "of": sha256(source).hexdigest()[:12], "loss": asdict(loss)}
+    score: dict[str, Any] = {}
+    if evaluate is not None:
+        scores = _scores(source, lower, evaluate, contract.size, lambda part: progress(f"{precision}: scoring {part}"))
+        told["official_score"] = {name: scored.final for name, scored in scores.items()}
+        _require_score(precision, told["official_score"], allowed)
+        score = scores["variant"].as_dict()
+    made = Made(
+        lower_precision(path, precision), replace(contract, score=score, checks=contract.checks | {"variant": told})
+    )
+    onnx.helper.set_model_props(lower, {METADATA_KEY: made.contract.to_json()})
+    write_whole(made.path, lower.SerializeToString())
+    return made
+
+
+COMPARED = 48
+"""Frames that the answers are compared on."""
+PARTS = 3
+"""Of so many frames one is compared on and one calibrates."""
+
+
+def _part(samples: Samples, part: slice) -> Samples:
+    chosen = samples.images[part]
+    return Samples(chosen, f"{len(chosen)} of {samples.origin}")
+
+
+def _scores(
+    source: bytes, lower: Any, evaluate: Path, size: tuple[int, int], progress: Callable[[str], None]
+) -> dict[str, Score]:
+    models = {"model": onnx.load_model_from_string(source), "variant": lower}
+    predictors = {name: open_session(_probabilities(model, size)) for name, model in models.items()}
+    return official_scores(predictors, evaluate, size, progress)
+
+
+def _probabilities(model: Any, size: tuple[int, int]) -> bytes:
+    """The same network, answering the probabilities of all classes, as the official score needs them."""
+    graph = Graph(model)
+    attach_probabilities(graph, size)
+    return bytes(graph.to_model().SerializeToString())
+
+
+def _require_score(precision: str, finals: Mapping[str, float], allowed: Allowed) -> None:
+    lost = finals["model"] - finals["variant"]
+    if not lost <= allowed.score:
+        raise ExportRefused(
+            f"the {precision} variant's official score is {finals['variant']:.4f}, its model's {finals['model']:.4f}: "
+            f"{lost:.4f} lost, allowed {allowed.score:.4f}"
+        )
 
 
 def compare(full: Predictor, lower: Predictor, samples: Samples) -> Loss:
@@ -131,36 +204,3 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise NotFound(f"no model file at {path}: {error.strerror}") from error
-
-
-def half(model: Any, _: Frames) -> Any:
-    """Compute in 16-bit floats up to the last convolution; what is made of the logits stays in 32 bits."""
-    graph = Graph(model)
-    convolutions = [index for index, node in enumerate(graph.nodes) if node.op_type == "Conv"]
-    if not convolutions:
-        raise BadModel("the model has no convolution to compute in lower precision")
-    body, tail = graph.nodes[: convolutions[-1] + 1], graph.nodes[convolutions[-1] + 1 :]
-    for node in body:
-        _make_half(graph, node)
-    logits = body[-1].output[0]
-    widened = helper.make_node("Cast", [logits], [f"{logits}_32"], to=TensorProto.FLOAT)
-    for node in tail:
-        node.input[:] = [widened.output[0] if name == logits else name for name in node.input]
-    graph.nodes = [*body, widened, *tail]
-    return graph.to_model()
-
-
-def _make_half(graph: Graph, node: Any) -> None:
-    """Turn a node's 32-bit constants to 16 bits, and a conversion to 32 bits into one to 16."""
-    for place, name in enumerate(node.input):
-        value = graph.constants.get(name)
-        # What a Resize is told besides its picture are positions, which it takes in 32 bits alone.
-        if value is not None and value.dtype == np.float32 and not (node.op_type == "Resize" and place):
-            graph.constants[f"{name}_16"] = value.astype(np.float16)
-            node.input[place] = f"{name}_16"
-    for item in node.attribute:
-        if node.op_type == "Cast" and item.name == "to" and item.i == TensorProto.FLOAT:
-            item.i = TensorProto.FLOAT16
-
-
-LOWER: Mapping[str, Lower] = {"fp16": half}

@@ -16,6 +16,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state
 from quadfollow_core.errors import Unavailable
 from quadfollow_server import accelerator, openvino
 from quadfollow_server.accelerator import Finding
+from quadfollow_server.cores import fitting_threads
 from quadfollow_server.variants import VARIANTS, Variant
 
 PROVIDERS = {
@@ -49,7 +50,7 @@ def open_session(
     Raises:
         Unavailable: the device cannot be used here; the message says what is missing and what to do.
     """
-    variant = variant or VARIANTS[device][0]
+    variant, threads = variant or VARIANTS[device][0], fitting_threads(threads)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     if variant.bound:

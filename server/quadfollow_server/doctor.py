@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import socket
 import time
@@ -10,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,13 +16,13 @@ import numpy as np
 from quadfollow_core.errors import QuadfollowError
 from quadfollow_core.shipped import find_model
 from quadfollow_server.accelerator import Finding
+from quadfollow_server.cores import bound_cores, fitting_threads, share
 from quadfollow_server.device import look
 from quadfollow_server.engine import load_model
 from quadfollow_server.settings import Settings
 
 RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
 EXTRAS = {"train": "keras", "export": "tf2onnx", "sim": "mujoco"}
-CGROUP = Path("/sys/fs/cgroup/cpu.max")
 TRIES = 20
 """Runs of the model that its time is the median of."""
 
@@ -91,14 +89,14 @@ def _installed(name: str) -> Distribution | None:
 
 
 def _look_at_cores() -> Finding:
-    """Cores this process may use; a container's share of processor time counts too (cgroup v2)."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = CGROUP.read_text(encoding="ascii").split() if CGROUP.is_file() else ["max"]
-    if quota[0] == "max" or int(quota[0]) >= cores * int(quota[1]):
-        return Finding("processor", f"{cores} cores")
-    share = int(quota[0]) / int(quota[1])
-    remedy = f"serve with --threads {max(1, round(share))}: more threads than that wait for each other"
-    return Finding("processor", f"{cores} cores, of which this container gets the time of {share:g}", remedy)
+    part = share()
+    if part is None:
+        return Finding("processor", f"{bound_cores()} cores")
+    return Finding(
+        "processor",
+        f"{bound_cores()} cores, of which this container gets the time of {part:g}: "
+        f"one inference takes {fitting_threads(0)} threads unless --threads says otherwise",
+    )
 
 
 def _look_at_model(device: str, model: str | None) -> Finding:

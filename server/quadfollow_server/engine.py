@@ -173,7 +173,7 @@ def _fastest(opened: dict[Way, OnnxSegmenter]) -> OnnxSegmenter:
 
 def _open(order: _Order, device: str, variant: Variant, reason: str) -> OnnxSegmenter:
     data = _precise(order, variant).data
-    used = Device(order.device, PROVIDERS[device][0], reason, variant.name)
+    used = Device(order.device, PROVIDERS[device][0], reason, device, variant.name)
 
     def ready(runner: Runner) -> OnnxSegmenter:
         return OnnxSegmenter(order.contract, used, order.file.name, order.file.version, runner)

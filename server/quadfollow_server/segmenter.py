@@ -24,6 +24,8 @@ class Device:
     provider: str
     """The execution provider in use, by onnxruntime's name."""
     reason: str
+    name: str = "cpu"
+    """The device that was taken, as it can be asked for."""
     variant: str = "plain"
     """The way in which it runs there; see :mod:`quadfollow_server.variants`."""
 

@@ -1,0 +1,124 @@
+"""Which device, variant and number of threads are fastest for a model on this machine, found by trying all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quadfollow_core.errors import BadInput, NotFound, Unavailable
+from quadfollow_server.choice import GAIN, probe_frame
+from quadfollow_server.cores import bound_cores, share
+from quadfollow_server.device import PROVIDERS
+from quadfollow_server.engine import OnnxSegmenter, load_model
+from quadfollow_server.variants import VARIANTS
+
+TURN = 10
+"""Frames in a row before the next setting takes its turn."""
+ON_PROCESSOR = ("cpu", "openvino")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One way to serve a model."""
+
+    device: str
+    variant: str
+    threads: int
+    """0 where the device has none to choose."""
+
+    @property
+    def words(self) -> list[str]:
+        """The options of ``quadfollow serve``."""
+        threads = ["--threads", str(self.threads)] if self.threads else []
+        return ["--device", self.device, "--variant", self.variant, *threads]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The same as environment variables."""
+        words = {"DEVICE": self.device, "VARIANT": self.variant} | (
+            {"THREADS": str(self.threads)} if self.threads else {}
+        )
+        return {f"QUADFOLLOW_SERVE_{name}": value for name, value in words.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What one frame takes in a setting, host memory to host memory."""
+
+    setting: Setting
+    frames: int
+    p50_ms: float
+    p99_ms: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self.setting) | {"frames": self.frames, "p50_ms": self.p50_ms, "p99_ms": self.p99_ms}
+
+
+def settings(devices: Sequence[str] = tuple(PROVIDERS)) -> list[Setting]:
+    """All that can be tried on this machine; a variant that has to be asked for by name is not."""
+    return [
+        Setting(device, variant.name, threads)
+        for device in devices
+        for variant in VARIANTS[device]
+        if variant.automatic
+        for threads in (thread_counts() if device in ON_PROCESSOR else (0,))
+    ]
+
+
+def thread_counts() -> Iterator[int]:
+    """1, 2, 4 and so on, up to the cores that this process may use."""
+    cores = max(1, round(share() or bound_cores()))
+    yield from (1 << power for power in range(cores.bit_length()) if 1 << power < cores)
+    yield cores
+
+
+def open_settings(path: Path, tried: Sequence[Setting]) -> tuple[dict[Setting, OnnxSegmenter], dict[Setting, str]]:
+    """Open a model in every setting; return those that run, and why the others do not.
+
+    Raises:
+        BadModel: it cannot be served at all.
+    """
+    opened: dict[Setting, OnnxSegmenter] = {}
+    refused: dict[Setting, str] = {}
+    for one in tried:
+        try:
+            opened[one] = load_model(path, one.device, one.threads, one.variant)
+        except (BadInput, NotFound, Unavailable) as error:
+            refused[one] = str(error)
+    return opened, refused
+
+
+def measure(opened: dict[Setting, OnnxSegmenter], seconds: float) -> list[Measured]:
+    """Time all settings on the same frames, in turns, for so many seconds each; the fastest first."""
+    times: dict[Setting, list[float]] = {one: [] for one in opened}
+    end = time.monotonic() + seconds * len(opened)
+    while time.monotonic() < end or not all(times.values()):
+        for one, segmenter in opened.items():
+            frame = probe_frame(segmenter.contract.size, len(times[one]))
+            segmenter.segment(frame)  # the one before left the caches and the cores to itself
+            times[one] += [_timed(segmenter, frame) for _ in range(TURN)]
+    found = [_measured(one, values) for one, values in times.items()]
+    return sorted(found, key=lambda one: one.p50_ms)
+
+
+def best(found: Sequence[Measured]) -> Measured:
+    """The fastest; one of lower precision must be clearly faster than the model as it is."""
+    exact = {(device, variant.name): variant.is_exact for device, variants in VARIANTS.items() for variant in variants}
+    return min(found, key=lambda one: one.p50_ms / (1.0 if exact[one.setting.device, one.setting.variant] else GAIN))
+
+
+def _timed(segmenter: OnnxSegmenter, frame: Any) -> float:
+    started = time.perf_counter()
+    segmenter.segment(frame)
+    return 1000 * (time.perf_counter() - started)
+
+
+def _measured(setting: Setting, milliseconds: Sequence[float]) -> Measured:
+    p50, p99 = (round(float(value), 3) for value in np.percentile(milliseconds, (50, 99)))
+    return Measured(setting, len(milliseconds), p50, p99)

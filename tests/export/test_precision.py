@@ -1,0 +1,118 @@
+"""Variants of lower precision: what they lose is measured, and what loses too much is not written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner
+
+from quadfollow_core.contract import METADATA_KEY, Contract
+from quadfollow_core.errors import BadInput, ExportRefused
+from quadfollow_export.cli import export
+from quadfollow_export.convert import Converted
+from quadfollow_export.lower import half, integers
+from quadfollow_export.parity import to_levels
+from quadfollow_export.precision import Allowed, compare, make_variant
+from quadfollow_export.scenes import render_scenes
+from quadfollow_export.session import open_session
+from quadfollow_server.engine import load_model
+
+Frames = np.ndarray[Any, np.dtype[np.uint8]]
+LOOSE = Allowed(class_share=0.5, target_share=1.0)
+"""An untrained network stands near its thresholds everywhere."""
+
+
+@pytest.fixture
+def model(tmp_path: Path, conversions: dict[str, Converted]) -> Path:
+    """An exported model's file."""
+    exported = onnx.ModelProto()
+    exported.CopyFrom(conversions["after-relu"].answers)
+    onnx.helper.set_model_props(exported, {METADATA_KEY: Contract("tiny", 48, 32).to_json()})
+    path = tmp_path / "tiny.onnx"
+    onnx.save(exported, path)
+    return path
+
+
+def test_sixteen_bits_answer_nearly_alike(conversions: dict[str, Converted], frames: Frames) -> None:
+    """In 16-bit floats few levels differ, inputs and answers keep their types, and every convolution is changed."""
+    source = conversions["after-relu"].answers
+    before = source.SerializeToString()
+    lower = half(source, frames)
+    assert source.SerializeToString() == before
+    kinds = {item.data_type for item in lower.graph.initializer if len(item.dims) == 4}
+    assert kinds == {onnx.TensorProto.FLOAT16}
+    expected, found = (open_session(one.SerializeToString())(frames) for one in (source, lower))
+    assert [answer.dtype for answer in found] == [np.uint8, np.uint8]
+    assert np.mean(expected[0] != found[0]) < 0.01
+    assert np.abs(expected[1].astype(int) - found[1]).max() <= 8
+
+
+def test_integers_answer_the_same_frames_much_alike(conversions: dict[str, Converted], frames: Frames) -> None:
+    """In 8-bit integers the answers stay near the model's, nearer than another frame's answers are."""
+    source = conversions["after-relu"].answers
+    lower = integers(source, render_scenes(8, (48, 32), seed=9))
+    assert sum(node.op_type == "QuantizeLinear" for node in lower.graph.node) > 10
+    expected, found = (open_session(one.SerializeToString())(frames)[0] for one in (source, lower))
+    assert np.mean(expected != found) < 0.5 * np.mean(expected != found[::-1])
+
+
+def test_a_variant_tells_what_it_is_made_of_and_the_server_takes_it(
+    model: Path, evaluation: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The variant's contract names precision, origin, loss and score; the card lists it beside the model."""
+    monkeypatch.setattr("quadfollow_export.precision.Allowed", lambda: Allowed(0.5, 1.0, 1.0))
+    options = ["--fp16", "--int8", "--data", str(evaluation), "--evaluate", str(evaluation), "--json"]
+    told = CliRunner().invoke(export, [str(model), *options], catch_exceptions=False)
+    (sixteen, eight) = json.loads(told.stdout)["variants"]
+    version = load_model(model, "cpu").version
+    assert [one["precision"] for one in (sixteen, eight)] == ["fp16", "int8"]
+    assert sixteen["of"] == eight["of"] == version
+    assert abs(sixteen["official_score"]["variant"] - sixteen["official_score"]["model"]) < 0.02
+    card = model.with_suffix(".md").read_text(encoding="utf-8")
+    assert "## Variants" in card
+    assert (
+        f"| `tiny.int8.onnx` | 8-bit integers, for OpenVINO | {Path(eight['path']).stat().st_size / 1000:,.0f}" in card
+    )
+
+
+def test_the_probabilities_scored_are_those_of_the_answers(conversions: dict[str, Converted], frames: Frames) -> None:
+    """Cut off behind its logits, the model answers probabilities that its own target_probability is the floor of."""
+    from quadfollow_export.precision import _probabilities
+
+    source = conversions["after-relu"].answers
+    (probabilities,) = open_session(_probabilities(source, (48, 32)))(frames)
+    levels = open_session(source.SerializeToString())(frames)[1]
+    np.testing.assert_array_equal(to_levels(probabilities)[..., 2], levels)
+
+
+def test_what_loses_too_much_is_not_written(model: Path, evaluation: Path) -> None:
+    """Past an allowance nothing is written and the message says by how much; a loose one lets it pass."""
+    tight = Allowed(class_share=-1.0)
+    with pytest.raises(ExportRefused, match=r"fp16 variant answers otherwise.*allowed -1"):
+        make_variant(model, "fp16", None, allowed=tight)
+    with pytest.raises(ExportRefused, match="official score"):
+        make_variant(model, "fp16", None, evaluation, allowed=Allowed(0.5, 1.0, score=-1.0))
+    assert not list(model.parent.glob("*.fp16.onnx"))
+    assert make_variant(model, "fp16", None, allowed=LOOSE).path.is_file()
+
+
+def test_integers_need_frames_to_calibrate_on(model: Path) -> None:
+    """Without frames there is no range to find."""
+    with pytest.raises(BadInput, match="--data"):
+        make_variant(model, "int8", None)
+
+
+def test_a_model_compared_with_itself_loses_nothing(model: Path, frames: Frames) -> None:
+    """The comparison is zero for equal answers and not for others."""
+    from quadfollow_export.frames import Samples
+
+    predict = open_session(model.read_bytes())
+    same = compare(predict, predict, Samples(frames, "some"))
+    assert (same.class_share, same.target_share, same.levels) == (0.0, 0.0, 0)
+    mirrored = compare(predict, lambda batch: predict(batch[:, :, ::-1].copy()), Samples(frames, "some"))
+    assert mirrored.class_share > 0.01
