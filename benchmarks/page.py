@@ -231,16 +231,21 @@ def section(part: Part, result: Result, images: str) -> str:
 
 
 def of_bound(clients: list[dict[str, Any]], names: list[str]) -> str:
-    """Lay out the share of the bound that ours reaches."""
-    head = [
-        "share of cores / (session + decode + load client)",
-        *(f"{found['clients']} client(s)" for found in clients),
+    """Lay out how near ours comes to its bound."""
+    head = ["ours against the bound", *(f"{found['clients']} client(s)" for found in clients)]
+    kinds = {"reached": "answers/s", "cost": "processor time"}
+    rows = [
+        [f"{name}: {told}", *(results.ranged(found["of_bound"][name][kind]) for found in clients)]
+        for name in names
+        for kind, told in kinds.items()
     ]
-    rows = [[name, *(results.ranged(found["of_bound"][name]) for found in clients)] for name in names]
     floors = clients[-1]["floor"]
     told = (
-        f"Processor time of the session on one thread {floors['session_ms']['median']:.2f} ms, "
-        f"of decoding {floors['decode_ms']['median']:.2f} ms.\n"
+        "The bound is cores that do nothing but inference on one thread "
+        f"({floors['session_ms']['median']:.2f} ms of processor time), decoding "
+        f"({floors['decode_ms']['median']:.2f} ms) and the load client's work. *Answers/s* is the share of it that was "
+        "reached, *processor time* what share of the time spent was any of the three; only the latter is independent "
+        "of who else uses the machine.\n"
     )
     return results.table(head, rows) + "\n" + told
 

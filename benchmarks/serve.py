@@ -110,7 +110,7 @@ class Arena:
         ways = {name: partial(self._turn, name, clients, seconds) for name in self.plans}
         if self.graph != "null":
             ways[FLOOR] = partial(floor, self._own_session(), self.jpeg, seconds)
-        return compare(in_turns(ways, rounds), clients)
+        return compare(in_turns(ways, rounds, warm_up=0), clients)
 
     def _turn(self, name: str, clients: int, seconds: float) -> Load:
         server = self.servers[name]
@@ -153,11 +153,8 @@ def compare(taken: dict[str, list[Load]], clients: int) -> dict[str, Any]:
     }
     if floors is not None:
         found["floor"] = {key: spread([one[key] for one in floors]) for key in ("session_ms", "decode_ms")}
-        found["of_bound"] = {
-            name: spread([per_second(load) / bound(one, load) for one, load in zip(floors, rounds, strict=True)])
-            for name, rounds in taken.items()
-            if name.startswith(OURS)
-        }
+        ours = {name: rounds for name, rounds in taken.items() if name.startswith(OURS)}
+        found["of_bound"] = {name: of_bound(floors, rounds) for name, rounds in ours.items()}
     return found
 
 
@@ -174,9 +171,10 @@ def summary(rounds: list[Load]) -> dict[str, Any]:
 
 
 def against(ours: list[Load], theirs: list[Load]) -> dict[str, Any]:
-    """How many times as much ours answers, and how their latencies stand to ours; above 1 ours is better."""
+    """How many times as much ours answers, and how their costs and latencies stand to ours; above 1 ours is better."""
     return {
         "per_second": ratio([per_second(load) for load in ours], [per_second(load) for load in theirs]),
+        "cpu": ratio([cost(load) for load in theirs], [cost(load) for load in ours]),
         **{
             f"p{share}": ratio([at(share, load) for load in theirs], [at(share, load) for load in ours])
             for share in (50, 99)
@@ -194,9 +192,19 @@ def at(share: int, load: Load) -> float:
     return float(np.percentile(load["latencies"] or [1000 * load["seconds"]], share))
 
 
-def bound(floors: Load, load: Load) -> float:
-    """Answers per second if the cores did nothing but inference, decoding and the load client's own work."""
-    return 1000 * usable_cores() / float(floors["session_ms"] + floors["decode_ms"] + load["cpu_ms"])
+def cost(load: Load) -> float:
+    """Processor time of one answer, the server's and the client's, ms; it does not depend on who else is busy."""
+    return float(load["server_cpu_ms"] + load["cpu_ms"]) or float("nan")
+
+
+def of_bound(floors: list[Load], rounds: list[Load]) -> dict[str, Any]:
+    """How near ours comes to cores that do nothing but inference, decoding and the load client's own work.
+
+    ``reached`` compares answers per second, and falls where others use the machine; ``cost`` compares processor time.
+    """
+    least = [one["session_ms"] + one["decode_ms"] + load["cpu_ms"] for one, load in zip(floors, rounds, strict=True)]
+    reached = [per_second(load) * one / (1000 * usable_cores()) for one, load in zip(least, rounds, strict=True)]
+    return {"reached": spread(reached), "cost": ratio(least, [cost(load) for load in rounds])}
 
 
 def table(result: dict[str, Any]) -> str:
@@ -207,7 +215,7 @@ def table(result: dict[str, Any]) -> str:
 def one_table(found: dict[str, Any]) -> str:
     """Lay out what one number of clients saw."""
     head = [f"{found['clients']} client(s)", "answers/s", "p50, ms", "p99, ms", "server CPU, ms each", "memory, MB"]
-    head += ["ours: × answers/s", "their p99 / ours"]
+    head += ["ours: × answers/s", "their p99 / ours", "their CPU / ours"]
     rows = []
     for name, way in found["ways"].items():
         ratios = found["ratios"].get(name, {})
@@ -216,7 +224,7 @@ def one_table(found: dict[str, Any]) -> str:
             *(results.number(way["ms"][key], 2) for key in ("p50", "p99")),
         ]
         cells += [results.number(way["server_cpu_ms"]["median"], 2), str(way["memory_mb"])]
-        rows.append([name, *cells, *(results.ranged(ratios.get(key)) for key in ("per_second", "p99"))])
+        rows.append([name, *cells, *(results.ranged(ratios.get(key)) for key in ("per_second", "p99", "cpu"))])
     return results.table(head, rows)
 
 

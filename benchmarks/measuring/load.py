@@ -31,7 +31,7 @@ class Plan:
     """The whole HTTP request, or the parts of the ZeroMQ message."""
     clients: int = 1
     seconds: float = 2.0
-    warm_up: float = 0.3
+    warm_up: float = 0.5
 
     def to_json(self) -> str:
         """Write it for the load process."""

@@ -25,7 +25,7 @@ from quadfollow_core.errors import Unavailable
 from quadfollow_sim.server_process import free_ports
 
 HOST = "127.0.0.1"
-READY_SECONDS = 90.0
+READY_SECONDS = 240.0
 STOP_SECONDS = 10.0
 LOAD = Path(__file__).with_name("load.py")
 NULL_SERVER = Path(__file__).with_name("null_server.py")
