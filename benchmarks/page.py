@@ -193,9 +193,24 @@ as ours (libjpeg-turbo, OpenCV); before anything is timed, each one's mask is co
 """
 
 
+BUSY = 0.2
+"""Share of the machine that others may use without a word about it at the top of the pages."""
+SHARED = """!!! warning "The machine was not quiet"
+    While these results were measured, other programs used up to {most:.0f} % of it. Times, answers per second and
+    their percentiles are then those of a crowded machine, far from what it can do, and say little; what holds are
+    ratios in processor time (*their CPU / ours*, *processor time*). `make bench` on a quiet machine tells the rest.
+"""
+
+
+def quietness(found: Mapping[str, Result]) -> list[str]:
+    """A warning, if others used the machine."""
+    most = max((load for result in found.values() for load in result["others_load"]), default=0.0)
+    return [SHARED.format(most=100 * most)] if most > BUSY else []
+
+
 def page(found: Mapping[str, Result], images: str) -> str:
     """Lay out the whole page; ``images`` is where its charts lie, as the page names it."""
-    parts = [START]
+    parts = [START, *quietness(found)]
     for part in PARTS:
         if (result := found.get(part.result)) is not None:
             parts.append(section(part, result, images))
@@ -204,7 +219,7 @@ def page(found: Mapping[str, Result], images: str) -> str:
 
 def profile_page(found: Mapping[str, Result]) -> str:
     """Lay out the page of the profile."""
-    parts = [PROFILE]
+    parts = [PROFILE, *quietness(found)]
     if BREAKDOWN.result in found:
         parts += [section(BREAKDOWN, found[BREAKDOWN.result], "img"), FLAMES]
     parts += [section(part, found[part.result], "img") for part in (REWRITES, TRIED) if part.result in found]
