@@ -233,7 +233,7 @@ def section(part: Part, result: Result, images: str) -> str:
         f"## {part.title}",
         "",
         part.told,
-        *([f"Model: `{model}`."] if model and "null" not in part.result else []),
+        *([f"Model: `{model}`{version_of(result)}."] if model and "null" not in part.result else []),
     ]
     lines += ["", f"`python {part.command}`. {circumstances(result)}", ""]
     if part.draw is not None:
@@ -243,6 +243,12 @@ def section(part: Part, result: Result, images: str) -> str:
     if reached := result["figures"].get("clients", [{}])[-1].get("of_bound"):
         lines.append(of_bound(result["figures"]["clients"], list(reached)))
     return "\n".join(lines)
+
+
+def version_of(result: Result) -> str:
+    """Say which version of the model it was, as `quadfollow info` gives it."""
+    version = result["figures"].get("served", {}).get("version")
+    return f", version `{version}`" if version else ""
 
 
 def of_bound(clients: list[dict[str, Any]], names: list[str]) -> str:
