@@ -41,6 +41,8 @@ OURS = "quadfollow"
 HTTP_TARGET, ZMQ_TARGET, ZMQ_RAW = (
     f"{OURS}, {how}" for how in ("target by HTTP", "target by ZeroMQ", "target by ZeroMQ, raw pixels")
 )
+FEWEST = 5
+"""Answers that every round must have before two servers are compared."""
 FLOOR = "floor"
 PLAIN = ("--device", "cpu", "--variant", "plain")
 """The file as it is, by onnxruntime on the CPU, as the others run it."""
@@ -170,8 +172,13 @@ def summary(rounds: list[Load]) -> dict[str, Any]:
     }
 
 
-def against(ours: list[Load], theirs: list[Load]) -> dict[str, Any]:
-    """How many times as much ours answers, and how their costs and latencies stand to ours; above 1 ours is better."""
+def against(ours: list[Load], theirs: list[Load]) -> dict[str, Any] | None:
+    """How many times as much ours answers, and how their costs and latencies stand to ours; above 1 ours is better.
+
+    None where a round had too few answers for any comparison.
+    """
+    if min(len(load["latencies"]) for load in (*ours, *theirs)) < FEWEST:
+        return None
     return {
         "per_second": ratio([per_second(load) for load in ours], [per_second(load) for load in theirs]),
         "cpu": ratio([cost(load) for load in theirs], [cost(load) for load in ours]),
@@ -184,12 +191,12 @@ def against(ours: list[Load], theirs: list[Load]) -> dict[str, Any]:
 
 def per_second(load: Load) -> float:
     """Answers per second."""
-    return max(1, len(load["latencies"])) / float(load["seconds"])
+    return len(load["latencies"]) / float(load["seconds"])
 
 
 def at(share: int, load: Load) -> float:
     """A percentile of one round's latencies, ms."""
-    return float(np.percentile(load["latencies"] or [1000 * load["seconds"]], share))
+    return float(np.percentile(load["latencies"], share))
 
 
 def cost(load: Load) -> float:
@@ -218,7 +225,7 @@ def one_table(found: dict[str, Any]) -> str:
     head += ["ours: × answers/s", "their p99 / ours", "their CPU / ours"]
     rows = []
     for name, way in found["ways"].items():
-        ratios = found["ratios"].get(name, {})
+        ratios = found["ratios"].get(name) or {}
         cells = [
             results.number(way["per_second"]["median"]),
             *(results.number(way["ms"][key], 2) for key in ("p50", "p99")),
