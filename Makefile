@@ -19,7 +19,7 @@ endif
 # Tests that load TensorFlow run in a process of their own: beside it OpenGL cannot draw the city.
 TENSORFLOW := tests/training tests/export
 
-.PHONY: help setup demo test test-slow browser lint bench docs fuzz soak audit sbom image-test triton-test kubernetes-test scale-test clean
+.PHONY: help setup demo test test-slow browser lint bench bench-pages docs fuzz soak audit sbom image-test triton-test kubernetes-test scale-test clean
 
 help: ## say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,9 +54,15 @@ lint: setup ## ruff, mypy and the import rules
 	$(BIN)/lint-imports
 
 bench: setup ## measure on this machine, about half an hour, into out/bench: also other servers, installed into out/peers
-	for one in floor stages latency rewrites stream scale flight; do $(BIN)/python benchmarks/$$one.py; done
+	for one in floor stages latency rewrites tried breakdown stream scale flight; do $(BIN)/python benchmarks/$$one.py; done
 	for graph in exported same null; do $(BIN)/python benchmarks/serve.py --graph $$graph; done
 	$(BIN)/python benchmarks/page.py --results out/bench --docs out/bench/docs
+
+bench-pages: setup ## keep what `make bench` measured, and make the documentation's pages of it
+	mkdir -p benchmarks/results
+	cp out/bench/*.json benchmarks/results/
+	$(BIN)/python benchmarks/page.py
+	cp out/bench/breakdown-*.svg docs/img/
 
 fuzz: setup ## new nonsense, EXAMPLES=10000 of each kind: at each door, a good frame after each piece; at what reads files
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[fuzz]'
