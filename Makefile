@@ -19,7 +19,7 @@ endif
 # Tests that load TensorFlow run in a process of their own: beside it OpenGL cannot draw the city.
 TENSORFLOW := tests/training tests/export
 
-.PHONY: help setup demo test test-slow browser lint bench bench-pages docs fuzz soak audit sbom image-test triton-test kubernetes-test scale-test clean
+.PHONY: help setup demo train test test-slow browser lint bench bench-pages docs fuzz soak audit sbom image-test triton-test kubernetes-test scale-test clean
 
 help: ## say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,17 @@ $(READY): pyproject.toml constraints.txt deploy/setup.sh
 
 demo: setup ## serve the shipped model, follow a person, print the table (FRAMES=dir: over your frames; VIEW=1: live view)
 	$(BIN)/quadfollow demo $(if $(FRAMES),--frames "$(FRAMES)") $(if $(VIEW),--view)
+
+MODEL ?= 256
+CITY := runs/data/city
+train: setup ## train a shipped network anew, from data to card (DATA=dir of QuadSim's sets; KERAS_BACKEND=jax with a GPU)
+	$(if $(DATA),,$(error say where QuadSim's sets lie: make train DATA=dir))
+	$(BIN)/quadfollow data render $(addprefix --preset ,street plaza crowd dusk wind) --count 12800 --seed 101 -o $(CITY)
+	$(BIN)/quadfollow train --recipe crops-$(MODEL) --data $(DATA) --data $(CITY) --out runs/crops-$(MODEL) --resume
+	KERAS_BACKEND=tensorflow $(BIN)/quadfollow train --recipe follow-$(MODEL) --init runs/crops-$(MODEL)/last.keras \
+		--data $(DATA) --data $(CITY) --out runs/follow-$(MODEL) --resume
+	KERAS_BACKEND=tensorflow $(BIN)/quadfollow export runs/follow-$(MODEL) -o runs/follow-$(MODEL).onnx \
+		--data $(DATA)/validation --evaluate $(DATA)/sample_evaluation_data
 
 test: lint browser ## lint, then every test but the slow ones
 	$(BIN)/pytest -m "not slow" $(TENSORFLOW)

@@ -148,13 +148,24 @@ the target's true place while it is followed or predicted, the median of each fl
 @click.option("--model", help="Model file or name of a shipped model. Default: the shipped default.")
 @click.option("--flights", "most", default=20, show_default=True, help="At most so many for each way and preset.")
 @click.option("--preset", "presets", multiple=True, type=click.Choice(list(FLIGHTS)), help="Default: all.")
+@click.option("--way", "names", multiple=True, type=click.Choice([way.name for way in WAYS]), help="Default: all.")
 @click.option("--out", default=Path("out/flights"), type=click.Path(path_type=Path), help="Where reports are kept.")
 @click.option("--page", "to", type=click.Path(path_type=Path), help="Write the page there, besides printing it.")
-def main(seconds: float, model: str | None, most: int, presets: tuple[str, ...], out: Path, to: Path | None) -> None:
+def main(
+    seconds: float,
+    model: str | None,
+    most: int,
+    presets: tuple[str, ...],
+    names: tuple[str, ...],
+    out: Path,
+    to: Path | None,
+) -> None:
     """Fly all ways and lay out what came of it."""
     rows: dict[str, list[list[str]]] = {}
     ceilings: dict[str, dict[str, Any]] = {}
     for way in WAYS:
+        if names and way.name not in names:
+            continue
         with server_of(way, out, model) as address:
             for preset in presets or FLIGHTS:
                 if way.flights is not None and preset != "street":
