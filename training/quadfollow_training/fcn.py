@@ -34,13 +34,13 @@ class Spec:
     input_size: tuple[int, int] = (160, 160)
     stem: int | None = None
     encoders: tuple[int, ...] = (16, 32, 64, 128, 256)
-    repeats: int = 1
     bottleneck: int = 256
     decoders: tuple[int, ...] = (128, 64, 32, 16, 16)
     separable: bool = True
     skips: bool = True
     norm: Norm = "after-relu"
     upsampling: Upsampling = "bilinear"
+    repeats: int = 1
 
     def __post_init__(self) -> None:
         if not self.encoders or len(self.encoders) != len(self.decoders):
