@@ -37,6 +37,7 @@ ELSEWHERE = {
     r"data fetch|(--data|--evaluate) data(/sample_evaluation_data)?($| )|^quadfollow serve --model models/mine.onnx": (
         "Udacity's archives and hours of training; training/ and export/ test the same with less"
     ),
+    r"^quadfollow study --page": "training/test_study.py",
     r"data/blue|runs/blue|models/blue": "long training; sim_bridge/city, training/, export/ test each step with less",
 }
 ENDLESS = {

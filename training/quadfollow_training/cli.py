@@ -40,7 +40,9 @@ def _size(text: str) -> tuple[int, int]:
 
 
 @click.command()
-@click.option("--recipe", "recipe_name", default="seed", show_default=True, help="What to train and how.")
+@click.option(
+    "--recipe", "recipe_name", default="seed", show_default=True, help="What to train and how: a name, or a JSON file."
+)
 @_MANY_DATA
 @click.option("--out", type=_FOLDER, required=True, help="The run's folder.")
 @click.option("--init", help="Begin with these weights: a .keras file, or a shipped network's name such as follow-256.")
@@ -78,11 +80,13 @@ def train(
     killed goes on with --resume from its last finished epoch and ends with the same weights, on the CPU bit for bit.
     """
     try:
-        from quadfollow_training.recipes import find_recipe
+        from quadfollow_training.recipe_files import choose_recipe
         from quadfollow_training.train import train as run
     except ImportError as error:
-        raise _unavailable(error) from error
-    recipe = replace(find_recipe(recipe_name), **{key: value for key, value in overrides.items() if value is not None})
+        raise unavailable(error) from error
+    recipe = replace(
+        choose_recipe(recipe_name), **{key: value for key, value in overrides.items() if value is not None}
+    )
     if filters:
         recipe = replace(recipe, spec=recipe.spec.with_filters(filters))
     result = run(
@@ -120,7 +124,7 @@ def average(
     try:
         from quadfollow_training.averaging import average as mix
     except ImportError as error:
-        raise _unavailable(error) from error
+        raise unavailable(error) from error
     result = mix(run, begin, shares, data, out)
     _print(result, as_json, _lines)
 
@@ -165,7 +169,7 @@ def fetch(out: Path, base_url: str | None, as_json: bool) -> None:
     try:
         from quadfollow_training.fetch_progress import progress_bars
     except ImportError as error:
-        raise _unavailable(error) from error
+        raise unavailable(error) from error
     from quadfollow_training.fetch import BASE_URL
     from quadfollow_training.fetch import fetch as run
 
@@ -190,7 +194,8 @@ def prepare(data: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
     _print(report, as_json, table)
 
 
-def _unavailable(error: ImportError) -> Unavailable:
+def unavailable(error: ImportError) -> Unavailable:
+    """Name the training library that is missing, and how to install it."""
     return Unavailable(f"training needs {error.name}, which is not installed: {_INSTALL}")
 
 

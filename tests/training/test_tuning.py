@@ -1,0 +1,150 @@
+"""Tuning with Optuna itself: pruning, one storage for several processes, going on, and what is made of the outcome."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import optuna
+import pytest
+from click.testing import CliRunner
+from optuna.trial import TrialState
+
+from quadfollow_core.errors import BadInput, NotFound, Unavailable
+from quadfollow_training.recipe_files import choose_recipe, read_recipe
+from quadfollow_training.recipes import RECIPES
+from quadfollow_training.tuning import searching
+from quadfollow_training.tuning.cli import tune
+from quadfollow_training.tuning.report import report
+from quadfollow_training.tuning.space import first_try, with_numbers
+from quadfollow_training.tuning.storage import open_search, open_storage
+
+PIXELS = 16 * 32 * 32 * 2
+
+
+@pytest.fixture
+def recipe(tiny_recipe):
+    """A tiny recipe scored twice per trial."""
+    return replace(tiny_recipe, epochs=2)
+
+
+@pytest.fixture
+def search(recipe, data, tmp_path):
+    """A function that searches in a SQLite file until so many trials are finished."""
+
+    def run(trials, storage=f"sqlite:///{tmp_path / 'trials.db'}", **how):
+        how = {"name": "test", "pixels": PIXELS, "hold_out": ["3_run1"], "seed": 1} | how
+        return searching.search(recipe, [data], storage, trials=trials, **how)
+
+    return run
+
+
+def finished(study: optuna.Study) -> int:
+    """How many trials ran to their end or were given up."""
+    return sum(trial.state in searching.FINISHED for trial in study.trials)
+
+
+def test_a_search_goes_on_where_it_stopped(search, recipe):
+    """The recipe's own numbers are tried first; a second call adds what is missing, a third nothing."""
+    first = search(1)
+    assert first.trials[0].params == pytest.approx(first_try(recipe))
+    assert len(first.trials[0].intermediate_values) == recipe.epochs
+    assert finished(search(2)) == 2
+    assert finished(search(2)) == 2
+    with pytest.raises(BadInput, match="differs in pixels"):
+        search(3, pixels=2 * PIXELS)
+
+
+@pytest.mark.parametrize(("others", "state"), [(0.9, TrialState.PRUNED), (-0.9, TrialState.COMPLETE)])
+def test_a_trial_that_falls_behind_is_given_up(search, recipe, tmp_path, others, state):
+    """A trial whose first score lies below the median of the others' is not trained on; above it, it is."""
+    journal = str(tmp_path / "trials.log")
+    study = search(0, storage=journal)
+    for _ in range(4):
+        study.add_trial(optuna.create_trial(value=others, intermediate_values={0: others, 1: others}))
+    tried = search(5, storage=journal).trials[0]
+    assert tried.state == state
+    assert len(tried.intermediate_values) == (1 if state == TrialState.PRUNED else recipe.epochs)
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_storage(recipe, data, tmp_path):
+    """Both finish trials of one search, no number is given twice, and together they stop at the number asked for."""
+    start = tmp_path / "start.json"
+    start.write_text(json.dumps({"recipe": recipe.as_dict()}))
+    words = [
+        *("--recipe", start, "--data", data, "--out", tmp_path / "out", "--trials", 4, "--epochs", 2),
+        *("--pixels", PIXELS, "--hold-out", "3_run1", "--json"),
+    ]
+    program = "from quadfollow_training.tuning.cli import tune; tune()"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, *map(str, words)], env=environment, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    try:
+        outputs = [process.communicate(timeout=280)[0] for process in running]
+    finally:
+        for process in running:
+            process.kill()
+    assert [process.returncode for process in running] == [0, 0]
+    study = optuna.load_study(study_name="quadfollow", storage=f"sqlite:///{tmp_path / 'out' / 'trials.db'}")
+    assert 4 <= finished(study) <= 5
+    assert sorted(trial.number for trial in study.trials) == list(range(len(study.trials)))
+    assert json.loads(outputs[0])["search"] == "quadfollow"
+
+
+def test_the_outcome_can_be_trained_by(recipe, tmp_path):
+    """The best numbers, what mattered, plots, and a recipe that reads back as it was; unfinished trials are no best."""
+    storage = open_storage(str(tmp_path / "trials.log"))
+    study = open_search(storage, "made up", {"recipe": "tiny", "pixels": 1, "epochs": 2}, 1)
+    assert report(study, recipe, tmp_path)["best"] is None
+    for rate in (0.001, 0.003, 0.005, 0.01, 0.02):
+        study.enqueue_trial(first_try(recipe) | {"learning_rate": rate})
+        trial = study.ask()
+        searching.suggest(trial, recipe)
+        trial.report(rate, 0)
+        study.tell(trial, 1 - abs(rate - 0.005) * 10)
+    outcome = report(study, recipe, tmp_path)
+    assert outcome == json.loads((tmp_path / "tuning.json").read_text()) | {"recipe": outcome["recipe"]}
+    assert outcome["best"]["numbers"]["learning_rate"] == 0.005
+    assert sum(outcome["importance"].values()) == pytest.approx(1, abs=0.01)
+    assert all(0 < (tmp_path / f"{name}.png").stat().st_size < 100_000 for name in ("history", "importance", "pruning"))
+    tuned = choose_recipe(str(tmp_path / "tuning.json"))
+    assert tuned == with_numbers(replace(recipe, name="tiny-tuned"), first_try(recipe) | {"learning_rate": 0.005})
+
+
+def test_recipes_go_through_json(tmp_path):
+    """Every recipe that ships reads back equal; what tells of none is refused by name."""
+    path = tmp_path / "recipe.json"
+    for recipe in RECIPES.values():
+        path.write_text(json.dumps({"recipe": recipe.as_dict()}))
+        assert read_recipe(path) == recipe
+    path.write_text(json.dumps({"recipe": {"batch": 3}}))
+    with pytest.raises(BadInput, match=r"config\.json"):
+        read_recipe(path)
+    with pytest.raises(NotFound, match="no recipe at"):
+        read_recipe(tmp_path / "none.json")
+    with pytest.raises(NotFound, match="no recipe named"):
+        choose_recipe("none")
+
+
+def test_storages_that_cannot_be_opened_name_the_remedy(tmp_path):
+    """Not a database's URL, and one whose driver is missing."""
+    with pytest.raises(BadInput, match="sqlite:///"):
+        open_storage("somewhere")
+    with pytest.raises(Unavailable, match="driver"):
+        open_storage("postgresql+pg8000://localhost/search")
+
+
+def test_the_command_explains_itself():
+    """Help names how searches are shared, and every option has a word of help."""
+    shown = CliRunner().invoke(tune, ["--help"])
+    assert shown.exit_code == 0
+    assert "postgresql://" in shown.output
+    assert all(option.help for option in tune.params)

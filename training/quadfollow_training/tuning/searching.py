@@ -1,0 +1,104 @@
+"""The search: trial by trial, each trained epoch by epoch and given up where it falls behind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import optuna
+from optuna.study import MaxTrialsCallback
+from optuna.trial import Trial, TrialState
+from rich.console import Console
+
+from quadfollow_training.compiling import compile_network
+from quadfollow_training.frames import Frames, open_frames
+from quadfollow_training.holdout import held_out_score
+from quadfollow_training.recipes import Recipe
+from quadfollow_training.train import sampler
+from quadfollow_training.trial import fit_epoch, quicken, split, steps_for
+from quadfollow_training.tuning.space import first_try, suggest
+from quadfollow_training.tuning.storage import open_search, open_storage
+
+FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+def search(
+    recipe: Recipe,
+    data: Sequence[Path],
+    storage: str,
+    *,
+    name: str,
+    trials: int,
+    pixels: int,
+    hold_out: Sequence[str] | None = None,
+    minutes: float | None = None,
+    seed: int | None = None,
+) -> optuna.Study:
+    """Search until so many trials are finished, by this process and all others at the same storage.
+
+    Args:
+        recipe: what is trained, but for the numbers searched; its ``epochs`` are when a trial is scored.
+        data: data sets, or folders of data sets.
+        storage: a database's URL, or the path of a journal.
+        name: the search's.
+        trials: how many in all.
+        pixels: how many a trial that is not given up trains on.
+        hold_out: runs to score on and never to train on; by default those of the recipe that are in the data.
+        minutes: begin no further trial after so long.
+        seed: of the sampler, for a search that can be repeated by one process.
+
+    Raises:
+        BadDataset: files that cannot be used.
+        BadInput: no runs to score on, or the search there is another.
+    """
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    frames = open_frames(data, recipe.folders)
+    learn, held_out = split(frames, recipe, hold_out)
+    study = open_search(open_storage(storage), name, _facts(recipe, frames, held_out, pixels), seed)
+    study.enqueue_trial(first_try(recipe), skip_if_exists=True)
+
+    def objective(trial: Trial) -> float:
+        tried = suggest(trial, recipe)
+        return _train(trial, replace(tried, steps=steps_for(tried, pixels // tried.epochs)), learn, held_out)
+
+    def tell(_: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        scores = " ".join(f"{score:.3f}" for score in trial.intermediate_values.values())
+        console.print(f"trial {trial.number} {trial.state.name.lower()}: held-out {scores}")
+
+    if sum(trial.state in FINISHED for trial in study.trials) < trials:
+        stop = MaxTrialsCallback(trials, states=FINISHED)
+        study.optimize(objective, timeout=minutes and 60 * minutes, callbacks=[tell, stop])
+    return study
+
+
+def _train(trial: Trial, recipe: Recipe, learn: Frames, held_out: Frames) -> float:
+    """Train one trial and return its last held-out score.
+
+    Raises:
+        TrialPruned: after an epoch whose score is below the median of the others at that epoch.
+    """
+    keras.utils.set_random_seed(recipe.seed)
+    network = quicken(compile_network(recipe))
+    source = sampler(recipe, learn, augment=True)
+    score = 0.0
+    for epoch in range(recipe.epochs):
+        fit_epoch(network, recipe, source, epoch)
+        score = held_out_score(network.predict_on_batch, held_out, recipe.spec.input_size).final
+        trial.report(score, epoch)
+        if epoch + 1 < recipe.epochs and trial.should_prune():
+            raise optuna.TrialPruned
+    return score
+
+
+def _facts(recipe: Recipe, frames: Frames, held_out: Frames, pixels: int) -> dict[str, Any]:
+    """What decides a trial's outcome beside its numbers; whoever joins a search must agree."""
+    return {
+        "recipe": recipe.name,
+        "epochs": recipe.epochs,
+        "pixels": pixels,
+        "data": frames.fingerprint,
+        "held_out_runs": held_out.runs,
+    }
