@@ -69,7 +69,7 @@ class KalmanTracker:
             # Who is out of sight for longer may be hidden, which says nothing about who it is.
             doubting = self._pursued.trusted(self._patience)
             self._pursued = None if expired else self._pursued.at(time, doubting=doubting)
-        rivals = [rival.at(time) for rival in self._rivals]
+        rivals = [rival.at(time) for rival in self._rivals if time - rival.seen <= self._patience.expire_after]
         self._rivals = [rival for rival in rivals if not rival.forgotten(self._patience)]
 
     def _see(self, look: Look, gain: float) -> None:
