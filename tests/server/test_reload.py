@@ -170,7 +170,8 @@ def test_the_same_file_again_keeps_its_date(file: Path, until: Any) -> None:
         before = described(server.url)
         server.reload()
         until(lambda: reloads(server.url, "done") == 1)
-        assert described(server.url) == before
+        # The device's fastest way is measured anew, so its reason is another.
+        assert described(server.url) | {"device": None} == before | {"device": None}
 
 
 def test_a_watched_file_is_loaded_when_it_has_come_to_rest(file: Path, green: bytes, until: Any) -> None:
