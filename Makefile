@@ -44,7 +44,7 @@ train: setup ## train a shipped network anew, from data to card (DATA=dir of Qua
 	KERAS_BACKEND=tensorflow $(BIN)/quadfollow export runs/follow-$(MODEL) -o runs/follow-$(MODEL).onnx \
 		--data $(DATA)/validation --evaluate $(DATA)/sample_evaluation_data
 
-test: lint browser ## lint, then every test but the slow ones
+test: lint ## lint, then every test but the slow ones
 	$(BIN)/pytest -m "not slow" $(TENSORFLOW)
 	$(BIN)/pytest -m "not slow" $(addprefix --ignore=,$(TENSORFLOW))
 

@@ -56,6 +56,7 @@ class Killing(NetworkEyes):
         self._server.wait_ready()
 
 
+@pytest.mark.slow
 def test_a_drone_whose_server_was_killed_brakes_and_follows_again(tmp_path: Path) -> None:
     """It brakes within half a second of the last answer, and is after her within 3 s of the server's return."""
     if missing := city_is_missing():

@@ -26,6 +26,8 @@ from quadfollow_core.shipped import find_model
 from quadfollow_server.running import RunningServer
 from quadfollow_sim.world import Observation
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 30_000
 CONTROLS = ("stream", "pause", "theme", "stage", "opacity", "full", "file", "curl")
 VISIONS = ("none", "deuteranopia", "protanopia", "tritanopia", "achromatopsia")
