@@ -62,9 +62,10 @@ def average(run: Path, begin: Path, shares: Sequence[float], data: Sequence[Path
     scores: dict[float, float] = {}
     for share in shares:
         network = _mix(recipe, first, last, share, learn)
-        scores[share] = held_out_score(network.predict_on_batch, held_out, recipe.spec.input_size).final
-        if scores[share] == max(scores.values()):
+        score = held_out_score(network.predict_on_batch, held_out, recipe.spec.input_size).final
+        if not scores or score > scores[chosen]:
             best, chosen = network, share
+        scores[share] = score
     out.mkdir(parents=True, exist_ok=True)
     save_whole(RunFolder(out).best, best.save)
     told = {"with": f"{begin.name} {file_hash(begin)}", "share": chosen, "held_out_final": scores}
