@@ -135,8 +135,10 @@ class KalmanTracker:
     def _may_follow(self, rival: Pursuit) -> bool:
         """Whether a rival may take the place of the pursued person, if confirmed."""
         known = self._pursued
-        if known is None or rival.misses > 0:
-            return rival.misses == 0
+        if rival.misses > 0:
+            return False
+        if known is None:
+            return True
         if known.trusted(self._patience):
             return rival.evidence > known.evidence + self._patience.margin
         if known.age <= self._patience.coast_for:
