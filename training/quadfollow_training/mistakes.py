@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from quadfollow_core.resize import TARGET, fit_frame, without_bars
 from quadfollow_core.scoring import MIN_TARGET_PIXELS, threshold_channels
-from quadfollow_training.frames import Frames, read_frame
+from quadfollow_training.frames import Frames
 
 Mistakes = dict[int, NDArray[np.float32]]
 """By the frame's index: places ``(v, u)`` in it, each 0 to 1 of its height and width."""
@@ -36,8 +36,8 @@ def find_mistakes(
     """
     rng = np.random.default_rng(0)
     mistakes: Mistakes = {}
-    for index, frame in enumerate(frames.items):
-        image, mask = read_frame(frame)
+    for index in range(len(frames)):
+        image, mask = frames.read(index)
         answer = threshold_channels(predict(fit_frame(image, size)[0][None])[0])
         found = without_bars(answer, image.shape, size)[..., TARGET].astype(np.uint8)
         if found.shape != mask.shape:
