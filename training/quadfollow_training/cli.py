@@ -18,14 +18,18 @@ _INSTALL = 'pip install "quadfollow[train]"'
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _MODEL = click.Path(exists=True, dir_okay=False, path_type=Path)
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout.")
-_MANY_DATA = click.option(
-    "--data",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    envvar="QUADFOLLOW_DATA",
-    multiple=True,
-    required=True,
-    help="A data set, or a folder of data sets; may be given several times.  [env: QUADFOLLOW_DATA]",
-)
+
+
+def data_option(*, required: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Make the option ``--data`` of the commands that take several data sets."""
+    return click.option(
+        "--data",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        envvar="QUADFOLLOW_DATA",
+        multiple=True,
+        required=required,
+        help="A data set, or a folder of data sets; may be given several times.  [env: QUADFOLLOW_DATA]",
+    )
 
 
 def _filters(text: str) -> tuple[int, ...]:
@@ -43,7 +47,7 @@ def _size(text: str) -> tuple[int, int]:
 @click.option(
     "--recipe", "recipe_name", default="seed", show_default=True, help="What to train and how: a name, or a JSON file."
 )
-@_MANY_DATA
+@data_option()
 @click.option("--out", type=_FOLDER, required=True, help="The run's folder.")
 @click.option("--init", help="Begin with these weights: a .keras file, or a shipped network's name such as follow-256.")
 @click.option("--mistakes-of", type=_MODEL, help="Draw more of what this model gets wrong (the recipe says how much).")
@@ -114,7 +118,7 @@ def train(
     show_default=True,
     help="How much of the run's network to take; the best on the held-out runs is kept.",
 )
-@_MANY_DATA
+@data_option()
 @click.option("--out", type=_FOLDER, required=True, help="The folder for the average, as of a run.")
 @_JSON
 def average(
@@ -179,7 +183,7 @@ def fetch(out: Path, base_url: str | None, as_json: bool) -> None:
 
 
 @data.command()
-@_MANY_DATA
+@data_option()
 @click.option("-o", "--out", type=_FOLDER, help="Also write the frames in QuadSim's processed layout here.")
 @_JSON
 def prepare(data: tuple[Path, ...], out: Path | None, as_json: bool) -> None:

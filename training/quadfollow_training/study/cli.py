@@ -8,19 +8,13 @@ from pathlib import Path
 import click
 
 from quadfollow_core.errors import BadInput
-from quadfollow_training.cli import unavailable
+from quadfollow_training.cli import data_option, unavailable
 
 PIXELS = 30_000_000
 
 
 @click.command()
-@click.option(
-    "--data",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    envvar="QUADFOLLOW_DATA",
-    multiple=True,
-    help="A data set, or a folder of data sets; may be given several times.  [env: QUADFOLLOW_DATA]",
-)
+@data_option(required=False)
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),

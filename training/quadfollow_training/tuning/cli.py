@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from quadfollow_core.errors import Unavailable
+from quadfollow_training.cli import data_option
 
 PIXELS = 30_000_000
 INSTALL = 'pip install "quadfollow[tune]"'
@@ -19,14 +20,7 @@ INSTALL = 'pip install "quadfollow[tune]"'
 @click.option(
     "--recipe", "recipe_name", default="seed", show_default=True, help="What to tune: a recipe's name or JSON file."
 )
-@click.option(
-    "--data",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    envvar="QUADFOLLOW_DATA",
-    multiple=True,
-    required=True,
-    help="A data set, or a folder of data sets; may be given several times.  [env: QUADFOLLOW_DATA]",
-)
+@data_option()
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Where the outcome goes.")
 @click.option(
     "--storage",
