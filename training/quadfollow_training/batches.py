@@ -88,13 +88,13 @@ class Sampler:
     def draw(self, rng: Generator) -> Sample:
         """Draw one ``(H, W, 3)`` image with its ``(H, W)`` class mask."""
         number = _pick(self.chances, rng)
-        aim, pool = self.pools[number]
+        wanted, pool = self.pools[number]
         index = int(pool[_pick(self.odds[number], rng)])
-        place: Aim = aim
+        aim: Aim = wanted
         if number == len(self.pools) - 1:
             v, u = rng.choice(self.mistakes[index])
-            place = (float(v), float(u))
-        return self.augment(*self.cut(*self.frames.read(index), place, rng), rng)
+            aim = (float(v), float(u))
+        return self.augment(*self.cut(*self.frames.read(index), aim, rng), rng)
 
     def cut(self, image: NDArray[np.uint8], mask: NDArray[np.uint8], aim: Aim, rng: Generator) -> Sample:
         """Bring a frame to the sample's size, with what it was drawn for in the picture."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -74,25 +72,13 @@ def _checked(saved: keras.Model, path: Path, network: keras.Model, recipe: Recip
 def compile_network(recipe: Recipe) -> keras.Model:
     """Build the recipe's network for pictures of any size, with its loss and optimiser."""
     on_jax = keras.backend.backend() == "jax"
-    with precision(recipe.precision):
-        network = build(recipe.spec, any_size=True, shifted=on_jax)
+    network = build(recipe.spec, any_size=True, shifted=on_jax)
     network.compile(
         optimizer=make_optimizer(recipe),
         loss=SegmentationLoss(recipe.class_weights, recipe.dice),
         jit_compile=on_jax,  # TensorFlow's XLA is ten times slower in depthwise gradients on CPUs
     )
     return network
-
-
-@contextmanager
-def precision(policy: str) -> Iterator[None]:
-    """Build layers that compute in ``float32``, or in ``mixed_bfloat16`` with float32 weights."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 def make_optimizer(recipe: Recipe) -> Any:

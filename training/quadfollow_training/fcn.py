@@ -100,7 +100,7 @@ def build(spec: Spec, *, any_size: bool = False, shifted: bool = False) -> keras
     tensor = _block(tensor, parts, spec.bottleneck, "bottleneck", pointwise=True)
     for number, filters in enumerate(spec.decoders, 1):
         tensor = _decode(tensor, levels[-1 - number], parts, filters, f"decoder{number}")
-    outputs = layers.Conv2D(len(CLASSES), 1, activation="softmax", dtype="float32", name="probabilities")(tensor)
+    outputs = layers.Conv2D(len(CLASSES), 1, activation="softmax", name="probabilities")(tensor)
     return keras.Model(image, outputs, name="fcn")
 
 

@@ -48,7 +48,6 @@ class Recipe:
     workers: int = 4
     score_every: int = 2
     seed: int = 1
-    precision: Literal["float32", "mixed_bfloat16"] = "float32"
 
     def __post_init__(self) -> None:
         for name in ("batch", "epochs", "steps", "workers", "score_every"):
