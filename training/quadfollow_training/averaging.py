@@ -59,15 +59,14 @@ def average(run: Path, begin: Path, shares: Sequence[float], data: Sequence[Path
     if not len(held_out):
         raise BadInput("an average is chosen by its held-out score: give the run's data with its held-out runs")
     first, last = _weights(recipe, begin), load(source.last).get_weights()
-    scores: dict[float, float] = {}
-    for share in shares:
-        network = _mix(recipe, first, last, share, learn)
-        score = held_out_score(network.predict_on_batch, held_out, recipe.spec.input_size).final
-        if not scores or score > scores[chosen]:
-            best, chosen = network, share
-        scores[share] = score
+    networks = {share: _mix(recipe, first, last, share, learn) for share in shares}
+    scores = {
+        share: held_out_score(network.predict_on_batch, held_out, recipe.spec.input_size).final
+        for share, network in networks.items()
+    }
+    chosen = max(scores, key=lambda share: scores[share])
     out.mkdir(parents=True, exist_ok=True)
-    save_whole(RunFolder(out).best, best.save)
+    save_whole(RunFolder(out).best, networks[chosen].save)
     told = {"with": f"{begin.name} {file_hash(begin)}", "share": chosen, "held_out_final": scores}
     write_whole(RunFolder(out).config, json.dumps(config | {"averaged": told}, indent=2) + "\n")
     return {"model": str(RunFolder(out).best)} | told
