@@ -120,15 +120,15 @@ FOLLOW_256 = replace(
     augmentations=("flip", "brightness", "contrast", "jpeg"),
     class_weights=(1.0, 2.0, 5.0),
     weight_decay=1e-4,
-    learning_rate=5e-4,
+    learning_rate=8e-4,
     schedule_epochs=None,
     warmup=40,
     batch=20,
-    epochs=10,
-    steps=90,
+    epochs=20,
+    steps=140,
     workers=2,
 )
-"""Goes on with ``crops-256`` (``--init``) at a rate that falls to nothing: a CPU's half hour."""
+"""Goes on with ``crops-256`` (``--init``) at a rate that falls to nothing: a CPU's hour or two."""
 
 CROPS_160 = replace(
     CROPS_256,
@@ -147,7 +147,9 @@ CROPS_160 = replace(
 )
 """The same for 160x160, which is 0.625 of the frames' own size, with fewer filters."""
 
-FOLLOW_160 = replace(FOLLOW_256, name="follow-160", spec=CROPS_160.spec, crop=128, zoom=(0.45, 0.85), batch=32)
+FOLLOW_160 = replace(
+    FOLLOW_256, name="follow-160", spec=CROPS_160.spec, crop=128, zoom=(0.45, 0.85), batch=32, epochs=15, steps=160
+)
 """The same, begun with ``crops-160``."""
 
 OWN_256 = replace(
