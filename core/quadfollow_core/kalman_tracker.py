@@ -1,8 +1,9 @@
 """The default tracker: one pursued person, and rivals that must earn the place.
 
-Each sighting moves whoever it surprises least, within the gate: so somebody dressed nearly like the target who passes
-by has a place of his own and does not carry the pursuit away. Rivals gather evidence (how surely, how wholly and how
-often they were seen of late), and take the place of the pursued person
+Each sighting moves whoever it surprises least, within the gate, the pursued person before those not seen beside her:
+so somebody dressed nearly like the target who passes by has a place of his own and does not carry the pursuit away.
+Rivals gather evidence (how surely, how wholly and how often they were seen of late), and take the place of the pursued
+person
 
 - while she was seen lately: by clearly more evidence, as when the wrong one was picked;
 - out of sight for longer, while she coasts: by being confirmed within her gate, since that is she, unless the two were
@@ -78,7 +79,7 @@ class KalmanTracker:
         people = [self._pursued] if trusted and self._pursued is not None else []
         people += self._rivals
         sightings = _Seen(look, self._noise)
-        hits = self._hits(sightings, people)
+        hits = self._hits(sightings, people, first=trusted)
         frames = self._patience.confirm[1]
         seen = trusted and 0 in hits
         moved = [
@@ -92,17 +93,21 @@ class KalmanTracker:
         newcomers = [begin(one, look.time, gain) for one in self._unexplained(sightings, list(hits.values()))]
         self._rivals = sorted(moved + newcomers, key=lambda who: -who.evidence)[:MOST_RIVALS]
 
-    def _hits(self, seen: _Seen, people: Sequence[Pursuit]) -> dict[int, Measurement]:
-        """Which sighting moves whom, each at most one: the least surprising pairs within the gate first."""
+    def _hits(self, seen: _Seen, people: Sequence[Pursuit], *, first: bool) -> dict[int, Measurement]:
+        """Which sighting moves whom, each at most one: the least surprising pairs within the gate first.
+
+        Where the ``first`` of the people is the one pursued, those never surely seen beside that one come after:
+        an odd sighting of her begins a rival, which would otherwise share all her later sightings.
+        """
         pairs = [
-            (surprise, index, number, measurement)
+            (first and index > 0 and who.beside < self._patience.beside, surprise, index, number, measurement)
             for index, who in enumerate(people)
             for number, measurement in seen.by(who)
             if (surprise := who.surprise(measurement)) <= who.gate
         ]
         hits: dict[int, Measurement] = {}
         used: set[int] = set()
-        for _, index, number, measurement in sorted(pairs, key=lambda pair: pair[:3]):
+        for *_, index, number, measurement in sorted(pairs, key=lambda pair: pair[:4]):
             if index not in hits and number not in used:
                 hits[index] = measurement
                 used.add(number)

@@ -347,6 +347,19 @@ def test_somebody_who_passes_does_not_carry_the_pursuit_away() -> None:
     assert error_of(track, walk(time)) < 0.1
 
 
+def test_one_odd_sighting_makes_no_second_person() -> None:
+    """A sighting of her outside the gate begins a rival who gets none of her later ones, and is forgotten."""
+    eye = Eye(dice=np.random.default_rng(3))
+    tracker = KalmanTracker()
+    run(tracker, (eye.look(k * STEP, walk(k * STEP)) for k in range(20)))
+    odd = walk(20 * STEP)[0] + 1.0, walk(20 * STEP)[1], 0.8
+    assert tracker.update(eye.look(20 * STEP, odd)).state == "coasting"
+    assert len(tracker.rivals) == 1
+    tracks = run(tracker, (eye.look(k * STEP, walk(k * STEP)) for k in range(21, 50)))
+    assert {track.state for track in tracks} == {"following"}
+    assert not tracker.rivals
+
+
 def test_a_hidden_target_is_not_given_up_for_somebody_less_sure() -> None:
     """For two seconds out of sight she is waited for, though somebody seen beside her is taken for her now and then."""
     tracker, start = following(Eye(), 1.0)
