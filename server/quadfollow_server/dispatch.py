@@ -14,7 +14,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, suppress
 
-from quadfollow_core.errors import Overloaded, QuadfollowError
+from quadfollow_core.errors import Overloaded
 from quadfollow_core.request import Result
 from quadfollow_server.frame_log import tell_frame, tell_outcome
 from quadfollow_server.jobs import Dropped, Job, Outcome, Reason, as_known
@@ -223,15 +223,11 @@ class Dispatcher:
         match outcome:
             case Result():
                 outcome.body.update(held_ms=job.held_ms, dropped=self._drops.get(job.lane, 0))
-                self._metrics.time(job.door, outcome)
-                self._metrics.count(job.door, "result")
             case Dropped():
                 self._remember_drop(job.lane)
-                self._metrics.count(job.door, "dropped", outcome.reason)
-            case QuadfollowError():
-                self._metrics.count(job.door, "error", outcome.code)
-        tell_outcome(job, outcome)
         job.deliver(outcome)
+        self._metrics.tell(job.door, outcome)
+        tell_outcome(job, outcome)
         if self._trace is not None:
             self._trace(job, outcome)
         if isinstance(outcome, Result) and job.lane is not None:

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
+from quadfollow_core.errors import QuadfollowError
 from quadfollow_core.request import Result
+from quadfollow_server.jobs import Dropped, Outcome
 from quadfollow_server.segmenter import Segmenter
 
 SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 10.0, 30.0)
@@ -66,11 +68,18 @@ class Metrics:
         """Count one frame's fate."""
         self._frames.labels(door, outcome, detail).inc()
 
-    def time(self, door: str, result: Result) -> None:
-        """Record how long a result and its stages took."""
-        self._held.labels(door).observe(result.body["held_ms"] / 1000)
-        for stage, milliseconds in result.body["timings"].items():
-            self._stages.labels(stage.removesuffix("_ms")).observe(milliseconds / 1000)
+    def tell(self, door: str, outcome: Outcome) -> None:
+        """Count one frame's fate; of a result, record how long it and its stages took."""
+        match outcome:
+            case Result(body=body):
+                self.count(door, "result")
+                self._held.labels(door).observe(body["held_ms"] / 1000)
+                for stage, milliseconds in body["timings"].items():
+                    self._stages.labels(stage.removesuffix("_ms")).observe(milliseconds / 1000)
+            case Dropped(reason=reason):
+                self.count(door, "dropped", reason)
+            case QuadfollowError(code=code):
+                self.count(door, "error", code)
 
     def worked(self) -> float:
         """Seconds that all answered frames took together, without those in which they waited."""

@@ -26,6 +26,8 @@ DOOR = "zmq"
 FAREWELL = 4096
 """Unread message parts that are still answered when the server stops."""
 READABLE = int(zmq.POLLIN)
+MOST_TOPICS = 256
+"""Subscribed topics up to which each result's is looked up among them."""
 
 
 class ZmqDoor:
@@ -91,35 +93,47 @@ class ZmqDoor:
 class Publisher:
     """Publishes results, each under the topic of its stream, on a bound XPUB socket.
 
-    A stream's pictures are published too while somebody subscribes to them; nothing is done for them otherwise.
+    Results, and pictures with results, are encoded only while somebody subscribes to the stream's topic.
     """
 
     def __init__(self, pub: zmq.Socket[bytes]) -> None:
         self._pub = pub
-        self._asked: set[bytes] = set()
+        self._results: set[bytes] = set()
+        self._pictures: set[bytes] = set()
 
     def publish(self, job: Job, result: Result) -> None:
         """Send one result, without its mask, to whom it concerns; a subscriber that does not read misses it."""
         request = job.request
+        self._hear()
+        plain = _is_asked(wire.topic(request.stream), self._results)
+        pictured = _is_asked(wire.picture_topic(request.stream), self._pictures)
+        if not (plain or pictured):
+            return
         body = {key: value for key, value in result.body.items() if key != "mask"}
         if request.truth is not None:
             body["truth"] = {"target": list(request.truth)}
-        self._pub.send_multipart(wire.encode_publication(request.stream, body), zmq.NOBLOCK)
-        self._hear()
-        if self._asked and wire.picture_topic(request.stream).startswith(tuple(self._asked)):
+        if plain:
+            self._pub.send_multipart(wire.encode_publication(request.stream, body), zmq.NOBLOCK)
+        if pictured:
             shown = request.image if len(request.image) <= MAX_PICTURE else b""
             self._pub.send_multipart(wire.encode_picture(request.stream, body | _as_sent(request), shown), zmq.NOBLOCK)
 
     def _hear(self) -> None:
-        """Note who began (1) or ceased (0) to ask for pictures: the number's byte, then the topic."""
+        """Note who began (1) or ceased (0) to subscribe: the number's byte, then the topic."""
         for _ in range(BATCH):
             if not int(self._pub.getsockopt(zmq.EVENTS)) & READABLE:
                 return
             change, asked = _split(self._pub.recv(zmq.NOBLOCK))
-            if change == 1 and asked.startswith(wire.PICTURES):
-                self._asked.add(asked)
+            topics = self._pictures if asked.startswith(wire.PICTURES) else self._results
+            if change == 1:
+                topics.add(asked)
             elif change == 0:
-                self._asked.discard(asked)
+                topics.discard(asked)
+
+
+def _is_asked(topic: bytes, asked: set[bytes]) -> bool:
+    """Whether somebody may have subscribed; of too many topics each is taken to be, and the socket sorts it out."""
+    return len(asked) > MOST_TOPICS or topic.startswith(tuple(asked))
 
 
 def _split(message: bytes) -> tuple[int | None, bytes]:

@@ -118,6 +118,17 @@ def test_nobody_who_did_not_ask_pays_for_pictures(server: RunningServer, dealer:
         number += 1
 
 
+def test_who_subscribes_to_very_many_streams_gets_them_alone(
+    server: RunningServer, dealer: Dealers, subscribe: Subscribe
+) -> None:
+    """Of hundreds of topics each stream's results come, and no other's."""
+    sub, client = subscribe(*(wire.topic(str(number)) for number in range(400))), dealer(server.address)
+    wait_for(sub, client, "399")
+    client.ask(1, stream="other")
+    client.ask(2, stream="7")
+    assert wire.decode_publication(sub.recv_multipart())[0] == "7"
+
+
 @pytest.mark.parametrize(
     "parts",
     [
