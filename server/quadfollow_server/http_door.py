@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from collections import Counter
+from collections.abc import Hashable
 from functools import partial
 from http import HTTPStatus
 from typing import Any, cast
@@ -60,7 +62,7 @@ class HttpDoor:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._receiving = 0
+        self._receiving: Counter[Hashable] = Counter()
 
     async def segment(self, request: Request) -> Response:
         """Post a JPEG, PNG or WebP as the raw body, or as part `file` of a multipart body."""
@@ -102,25 +104,25 @@ class HttpDoor:
         return Response(self._service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
     async def _receive(self, request: Request) -> Asked:
-        settings = self._service.settings
-        if self._receiving >= settings.max_waiting:
-            raise Overloaded(
-                f"{self._receiving} requests are being received: try again",
-                limit="max_waiting",
-                allowed=settings.max_waiting,
-            )
-        self._receiving += 1
+        settings, client = self._service.settings, _client(request)
+        limits = {"max_waiting": self._receiving.total(), "max_waiting_per_client": self._receiving[client]}
+        for limit, count in limits.items():
+            if count >= (allowed := getattr(settings, limit)):
+                raise Overloaded(f"{count} requests are being received: try again", limit=limit, allowed=allowed)
+        self._receiving[client] += 1
         try:
             with self._service.dispatcher.room.share() as take:
                 return await read_request(request, settings.max_body_bytes, take)
         finally:
-            self._receiving -= 1
+            self._receiving[client] -= 1
+            if not self._receiving[client]:
+                del self._receiving[client]
 
     async def _ask(self, asked: Asked, request: Request) -> Outcome:
         """Have the frame answered; if its client leaves before its turn, nobody looks at it."""
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         lane = (DOOR, asked.frame.stream) if asked.frame.stream else None
-        job = Job(asked.frame, DOOR, partial(_settle, answer), lane, overlay=asked.overlay)
+        job = Job(asked.frame, DOOR, partial(_settle, answer), lane, client=_client(request), overlay=asked.overlay)
         self._service.dispatcher.submit(job)
         gone = asyncio.create_task(_gone(request))
         gone.add_done_callback(lambda _: self._service.dispatcher.withdraw(job))
@@ -128,6 +130,11 @@ class HttpDoor:
             return await answer
         finally:
             gone.cancel()
+
+
+def _client(request: Request) -> Hashable:
+    """Who asks: by the key that was shown, or by address where none is asked for."""
+    return DOOR, request.scope.get("client_name") or (request.client.host if request.client else "")
 
 
 async def _gone(request: Request) -> None:

@@ -32,6 +32,11 @@ STATUS: tuple[tuple[type[QuadfollowError], HTTPStatus], ...] = (
     (Unavailable, HTTPStatus.SERVICE_UNAVAILABLE),
     (QuadfollowError, HTTPStatus.INTERNAL_SERVER_ERROR),
 )
+STATUS_OF_LIMIT = {
+    "max_waiting_per_client": HTTPStatus.TOO_MANY_REQUESTS,
+    "upload_seconds": HTTPStatus.REQUEST_TIMEOUT,
+}
+TRY_AGAIN = (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS)
 TITLES = {
     "bad-image": "The image cannot be read",
     "unsupported-encoding": "This encoding is not taken",
@@ -57,8 +62,7 @@ def problem(error: QuadfollowError) -> Response:
     extra: dict[str, Any] = {}
     if isinstance(error, LimitExceeded | Overloaded):
         extra = {"limit": error.limit, "allowed": error.allowed}
-        if error.limit == "upload_seconds":
-            status = HTTPStatus.REQUEST_TIMEOUT
+        status = STATUS_OF_LIMIT.get(error.limit, status)
     return document(status, error.code, str(error), **extra)
 
 
@@ -75,6 +79,6 @@ def document(
     title = TITLES.get(code) or HTTPStatus(status).phrase
     body = {"type": f"urn:quadfollow:problem:{code}", "title": title, "status": int(status), "detail": detail}
     headers = dict(headers or {})
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+    if status in TRY_AGAIN:
         headers["retry-after"] = str(RETRY_SECONDS)
     return Response(json.dumps(body | {"code": code} | extra), status, headers, MEDIA_TYPE)

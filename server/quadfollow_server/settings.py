@@ -85,7 +85,11 @@ class Settings:
 
     @property
     def max_waiting_per_client(self) -> int:
-        """Frames of one ZeroMQ client, each of another stream, that wait at most: some others' fit in beside them."""
+        """Frames of one client that wait at most, and bodies of one that are received: some others' fit in beside them.
+
+        A client is a ZeroMQ connection (whose frames that wait are each of another stream), or all HTTP connections
+        that show one key, or that come from one address where no keys are asked for.
+        """
         return max(1, self.max_waiting // 8)
 
     @property

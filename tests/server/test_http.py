@@ -217,7 +217,7 @@ def test_http_results_of_a_stream_count_on_their_own(png: bytes, constant: Calla
 def test_frames_of_clients_that_have_gone_are_not_looked_at(
     png: bytes, constant: Callable[..., Any], gate: Any
 ) -> None:
-    """Forty posts whose clients hang up cost no inference; the one after them is the next to be answered."""
+    """Thirty posts whose clients hang up cost no inference; the one after them is the next to be answered."""
     looks: list[None] = []
 
     def look() -> None:
@@ -233,10 +233,10 @@ def test_frames_of_clients_that_have_gone_are_not_looked_at(
         first = pool.submit(httpx.post, f"{server.url}/segment", content=png, timeout=60)
         gate.wait_reached()
         with ExitStack() as leaving:
-            for _ in range(40):
+            for _ in range(30):
                 raw = leaving.enter_context(socket.create_connection(("127.0.0.1", server.service.ports.http)))
                 raw.sendall(post)
-            while "quadfollow_waiting 40.0" not in http.get("/metrics").text:
+            while "quadfollow_waiting 30.0" not in http.get("/metrics").text:
                 pass
         for _ in range(1000):
             if "quadfollow_waiting 0.0" in (metrics := http.get("/metrics").text):
@@ -244,7 +244,7 @@ def test_frames_of_clients_that_have_gone_are_not_looked_at(
         gate.open()
         assert http.post("/segment", content=png).status_code == first.result().status_code == 200
     assert len(looks) == 2
-    assert 'quadfollow_frames_total{detail="gone",door="http",outcome="dropped"} 40.0' in metrics
+    assert 'quadfollow_frames_total{detail="gone",door="http",outcome="dropped"} 30.0' in metrics
 
 
 def test_a_refusal_is_documented_too(http: httpx.Client) -> None:

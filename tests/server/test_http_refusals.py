@@ -341,6 +341,34 @@ def test_overload_and_a_missed_deadline_say_when_to_come_back(
         assert first.result().status_code == 200
 
 
+def test_one_client_leaves_room_for_others(png: bytes, constant: Callable[..., Any], gate: Any) -> None:
+    """An eighth of the places is one address's share; beyond it the answer is 429, while another address is served."""
+    import concurrent.futures
+
+    settings = Settings(port=0, zmq_port=0, pub_port=0, max_waiting=16)
+    elsewhere = httpx.HTTPTransport(local_address="127.0.0.2")
+    with (
+        RunningServer(settings, [constant(gate)]) as server,
+        httpx.Client(base_url=server.url, timeout=60) as http,
+        httpx.Client(base_url=server.url, timeout=60, transport=elsewhere) as other,
+        concurrent.futures.ThreadPoolExecutor() as pool,
+    ):
+        answers = [pool.submit(http.post, "/segment", content=png)]
+        gate.wait_reached()
+        for count in (b"1.0", b"2.0"):
+            answers.append(pool.submit(http.post, "/segment", content=png))
+            while b"quadfollow_waiting " + count not in http.get("/metrics").content:
+                pass
+        problem = refusal(refused := http.post("/segment", content=png), 429, "overloaded")
+        assert (problem["limit"], problem["allowed"]) == ("max_waiting_per_client", 2)
+        assert refused.headers["retry-after"] == "1"
+        answers.append(pool.submit(other.post, "/segment", content=png))
+        while b"quadfollow_waiting 3.0" not in http.get("/metrics").content:
+            pass
+        gate.open()
+        assert {answer.result().status_code for answer in answers} == {200}
+
+
 def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
     """What the HTTP door has logged."""
     return [record.getMessage() for record in caplog.records if record.name.startswith("uvicorn")]
