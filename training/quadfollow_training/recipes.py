@@ -161,8 +161,8 @@ OWN_256 = replace(
     zoom=(0.6, 1.4),
     shares=Shares(target=0.45, person=0.25, anywhere=0.3),
     batch=32,
-    epochs=6,
-    steps=200,
+    epochs=4,
+    steps=150,
     score_every=2,
 )
 """Teaches a network that is there (``--init``) another target, from whatever sets it is given."""
