@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs the tests that need a Ray cluster: several nodes on this machine, one of which is killed under load.
+# Runs the tests that need a Ray cluster: several nodes on this machine, one of which is killed under load; data
+# rendered and a search made on it.
 # Ray goes into an environment of its own (SCALE_VENV), at the versions of constraints.txt where those name them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -7,7 +8,7 @@ cd "$(dirname "$0")/.."
 venv="${SCALE_VENV:-build/scale}"
 [[ -x $venv/bin/python ]] || "${PYTHON:-python3}" -m venv "$venv"
 echo "scale-test: installing Ray into $venv"
-"$venv/bin/python" -m pip install --quiet --progress-bar off --constraint constraints.txt --editable '.[scale]' \
+"$venv/bin/python" -m pip install --quiet --progress-bar off --constraint constraints.txt --editable '.[scale,sim,tune]' \
     hypothesis onnx psutil pytest pytest-timeout pyyaml
 # Ray would otherwise report usage to its makers.
-RAY_USAGE_STATS_ENABLED=0 "$venv/bin/python" -m pytest -m slow tests/server/scale "$@"
+RAY_USAGE_STATS_ENABLED=0 "$venv/bin/python" -m pytest -m slow tests/server/scale tests/scale "$@"

@@ -11,7 +11,7 @@ import math
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ import numpy as np
 from numpy.random import SeedSequence
 from numpy.typing import NDArray
 
+from quadfollow_core.cluster import ClusterPool
 from quadfollow_core.codec import encode_jpeg, encode_png
 from quadfollow_core.errors import BadInput, Unavailable
 from quadfollow_core.files import write_whole
@@ -37,6 +38,8 @@ RUN_FRAMES = 128
 """Frames of one city."""
 _HOUR = 3600.0
 _RECIPE = "render.json"
+ONE_THREAD = {"LP_NUM_THREADS": "0"}
+"""What keeps Mesa's software renderer to one thread: the processes are what is parallel."""
 
 Progress = Callable[[int, int], None]
 """Called with the frames done so far and their whole number."""
@@ -81,8 +84,14 @@ class Recipe:
         return range(min(RUN_FRAMES, self.count - run * RUN_FRAMES))
 
 
-def render_dataset(recipe: Recipe, folder: Path, workers: int, progress: Progress | None = None) -> int:
-    """Render what is missing of a set with ``workers`` processes; return how many frames that was.
+def render_dataset(recipe: Recipe, folder: Path, pool: Executor, progress: Progress | None = None) -> int:
+    """Render what is missing of a set; return how many frames that was.
+
+    Args:
+        recipe: what is in the set.
+        folder: where it lies, for all processes of the pool.
+        pool: see :func:`local_pool` and :func:`cluster_pool`; what it has not begun when this ends is cancelled.
+        progress: told how many frames are done, of how many.
 
     Raises:
         BadInput: the folder holds a set of another recipe.
@@ -92,17 +101,26 @@ def render_dataset(recipe: Recipe, folder: Path, workers: int, progress: Progres
     todo = {run: missing for run in range(recipe.runs) if (missing := _missing(recipe, folder, run))}
     total = sum(len(frames) for frames in todo.values())
     done = recipe.count - total
-    for count in _render_runs(recipe, folder, todo, workers):
+    for count in _render_runs(recipe, folder.resolve(), todo, pool):
         done += count
         if progress is not None:
             progress(done, recipe.count)
     return total
 
 
-def _render_runs(recipe: Recipe, folder: Path, todo: dict[int, list[int]], workers: int) -> Iterator[int]:
-    """Yield the number of frames of each run as it is finished."""
+def local_pool(workers: int | None = None) -> Executor:
+    """As many processes of this machine; by default one per core."""
     context = multiprocessing.get_context("spawn")  # a forked process cannot share OpenGL
-    pool = ProcessPoolExecutor(max(1, min(workers, len(todo))), context, initializer=_start_worker)
+    return ProcessPoolExecutor(workers or os.cpu_count() or 1, context, initializer=_start_worker)
+
+
+def cluster_pool(address: str) -> Executor:
+    """The cores of a Ray cluster; see :class:`quadfollow_core.cluster.ClusterPool`."""
+    return ClusterPool(address, environment=ONE_THREAD)
+
+
+def _render_runs(recipe: Recipe, folder: Path, todo: dict[int, list[int]], pool: Executor) -> Iterator[int]:
+    """Yield the number of frames of each run as it is finished."""
     try:
         jobs = [pool.submit(render_run, recipe, folder, run, frames) for run, frames in todo.items()]
         for job in as_completed(jobs):
@@ -114,8 +132,9 @@ def _render_runs(recipe: Recipe, folder: Path, todo: dict[int, list[int]], worke
 
 
 def _start_worker() -> None:
-    """Keep a worker to one thread: the workers are what is parallel."""
-    os.environ.setdefault("LP_NUM_THREADS", "0")
+    """Keep a process to one thread."""
+    for name, value in ONE_THREAD.items():
+        os.environ.setdefault(name, value)
     cv2.setNumThreads(1)
 
 

@@ -15,7 +15,7 @@ from quadfollow_core.errors import BadInput
 from quadfollow_core.geometry import Intrinsics
 from quadfollow_sim.city import dataset
 from quadfollow_sim.city.cli import render
-from quadfollow_sim.city.dataset import RUN_FRAMES, Recipe, paths, render_dataset
+from quadfollow_sim.city.dataset import RUN_FRAMES, Recipe, local_pool, paths, render_dataset
 from quadfollow_sim.city.looks import Setting
 from quadfollow_sim.city.views import draw_view
 
@@ -26,7 +26,7 @@ RECIPE = Recipe(("plaza", "street"), count=6, seed=4)
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A set of six frames."""
     where = tmp_path_factory.mktemp("city")
-    render_dataset(RECIPE, where, workers=1)
+    render_dataset(RECIPE, where, local_pool(1))
     return where
 
 
@@ -68,17 +68,17 @@ def test_resumes(folder: Path, tmp_path: Path) -> None:
     paths(RECIPE, folder, 0, 5)[1].unlink()
     kept = paths(RECIPE, folder, 0, 1)[0].stat().st_mtime_ns
     seen: list[tuple[int, int]] = []
-    assert render_dataset(RECIPE, folder, 1, lambda done, total: seen.append((done, total))) == 2
+    assert render_dataset(RECIPE, folder, local_pool(1), lambda done, total: seen.append((done, total))) == 2
     assert contents(folder) == before
     assert paths(RECIPE, folder, 0, 1)[0].stat().st_mtime_ns == kept
     assert seen == [(6, 6)]
-    assert render_dataset(RECIPE, folder, 1) == 0
+    assert render_dataset(RECIPE, folder, local_pool(1)) == 0
 
 
 def test_another_recipe_is_refused(folder: Path) -> None:
     """A folder is only gone on with by the recipe it was begun with."""
     with pytest.raises(BadInput, match="another"):
-        render_dataset(Recipe(("plaza", "street"), count=6, seed=5), folder, 1)
+        render_dataset(Recipe(("plaza", "street"), count=6, seed=5), folder, local_pool(1))
 
 
 def test_a_failed_write_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +127,7 @@ def test_workers_change_nothing(tmp_path: Path) -> None:
     """Two processes render the same bytes as one."""
     recipe = Recipe(("plaza",), count=RUN_FRAMES + 8, seed=2)
     for workers in (1, 2):
-        render_dataset(recipe, tmp_path / str(workers), workers)
+        render_dataset(recipe, tmp_path / str(workers), local_pool(workers))
     assert contents(tmp_path / "1") == contents(tmp_path / "2")
 
 

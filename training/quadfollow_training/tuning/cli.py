@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from quadfollow_core.cluster import ClusterPool
 from quadfollow_core.errors import Unavailable
 from quadfollow_training.cli import data_option
 
@@ -24,7 +25,8 @@ INSTALL = 'pip install "quadfollow[tune]"'
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Where the outcome goes.")
 @click.option(
     "--storage",
-    help="Where trials are kept: sqlite:///FILE, postgresql://..., or a journal FILE.log; default: trials.db in --out.",
+    help="Where trials are kept: sqlite:///FILE, postgresql://..., or a journal FILE.log; default: trials.db in --out, "
+    "with --ray trials.log.",
 )
 @click.option("--name", default="quadfollow", show_default=True, help="The search's name in the storage.")
 @click.option("--trials", type=click.IntRange(1), default=30, show_default=True, help="Finished trials in all.")
@@ -33,6 +35,9 @@ INSTALL = 'pip install "quadfollow[tune]"'
 @click.option("--minutes", type=click.FloatRange(0), help="Begin no further trial after so long.")
 @click.option("--hold-out", multiple=True, help="A run to score on, instead of the recipe's; repeatable.")
 @click.option("--seed", type=int, help="Seed of the sampler.")
+@click.option("--ray", metavar="ADDRESS", help="Search on this Ray cluster, HOST:6379 or auto; it shares the paths.")
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="With --ray: trials at a time.")
+@click.option("--gpus", type=click.FloatRange(0), default=0, show_default=True, help="With --ray: GPUs of a trial.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout.")
 def tune(
     recipe_name: str,
@@ -41,24 +46,33 @@ def tune(
     storage: str | None,
     epochs: int,
     hold_out: tuple[str, ...],
+    ray: str | None,
+    workers: int,
+    gpus: float,
     as_json: bool,
     **how: Any,
 ) -> None:
     """Search a recipe's learning rate, batch, loss weights and share of targets with Optuna.
 
     Every trial trains on a small budget of pixels and is scored on the runs held out; one below the median of the
-    others is given up. Any number of processes, and with PostgreSQL or a journal machines too, may work on one storage,
-    and a search that was stopped goes on. The outcome, tuning.json, can be trained by: quadfollow train --recipe.
+    others is given up. Any number of processes, and with PostgreSQL or a journal machines too, may work on one storage
+    (--ray starts them on a cluster), and a search that was stopped goes on. The outcome, tuning.json, can be trained
+    by: quadfollow train --recipe.
     """
     try:
         from quadfollow_training.recipe_files import choose_recipe
         from quadfollow_training.tuning.report import report
-        from quadfollow_training.tuning.searching import search
+        from quadfollow_training.tuning.searching import search, search_on_cluster
     except ImportError as error:
         raise Unavailable(f"tuning needs {error.name}, which is not installed: {INSTALL}") from error
-    recipe = choose_recipe(recipe_name)
-    place = storage or f"sqlite:///{out / 'trials.db'}"
-    study = search(replace(recipe, epochs=epochs), data, place, hold_out=hold_out or None, **how)
+    recipe, out = choose_recipe(recipe_name), out.resolve()
+    how |= {"hold_out": hold_out or None}
+    searched = replace(recipe, epochs=epochs), [path.resolve() for path in data]
+    if ray is None:
+        study = search(*searched, storage or f"sqlite:///{out / 'trials.db'}", **how)
+    else:
+        with ClusterPool(ray, gpus=gpus) as pool:
+            study = search_on_cluster(*searched, storage or str(out / "trials.log"), pool, workers, **how)
     outcome = report(study, recipe, out)
     click.echo(json.dumps(outcome) if as_json else _lines(outcome, out))
 

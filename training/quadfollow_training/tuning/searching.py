@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Executor, as_completed
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,26 @@ def search(
         stop = MaxTrialsCallback(trials, states=FINISHED)
         study.optimize(objective, timeout=minutes and 60 * minutes, callbacks=[tell, stop])
     return study
+
+
+def search_on_cluster(
+    recipe: Recipe, data: Sequence[Path], storage: str, pool: Executor, workers: int, **how: Any
+) -> optuna.Study:
+    """Search in so many processes of a cluster at the same time, all at one storage that its machines reach.
+
+    Takes what :func:`search` takes; with a ``seed`` each process has one of its own.
+    """
+    seed = how.pop("seed", None)
+    seeds = [None if seed is None else seed + number for number in range(workers)]
+    parts = [pool.submit(_take_part, recipe, data, storage, how | {"seed": one}) for one in seeds]
+    for part in as_completed(parts):
+        part.result()
+    return search(recipe, data, storage, seed=seed, **how)  # finds nothing left to do
+
+
+def _take_part(recipe: Recipe, data: Sequence[Path], storage: str, how: dict[str, Any]) -> None:
+    """Search, and leave what was found in the storage."""
+    search(recipe, data, storage, **how)
 
 
 def _train(trial: Trial, recipe: Recipe, learn: Frames, held_out: Frames) -> float:
