@@ -7,6 +7,7 @@ changed per request. The largest blob above it is the target.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -72,13 +73,21 @@ class Segmentation:
     frame_size: tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Component:
-    """One connected component: its blob in frame pixels and its mask pixels ``(rows, columns)``."""
+    """One connected component: its blob in frame pixels, and where its pixels are marked."""
 
     blob: Blob
-    rows: NDArray[np.intp]
-    columns: NDArray[np.intp]
+    marked: NDArray[np.bool_]
+    """The pixels within its box."""
+    corner: tuple[int, int]
+    """The mask's row and column of the box's upper left pixel."""
+
+    @cached_property
+    def pixels(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Its pixels in the mask, as rows and columns."""
+        rows, columns = np.nonzero(self.marked)
+        return rows + self.corner[0], columns + self.corner[1]
 
 
 def locate(
@@ -112,30 +121,37 @@ def _within_frame(mask: NDArray[np.bool_], segmentation: Segmentation) -> NDArra
 
 def _components(mask: NDArray[np.bool_], min_area: int, segmentation: Segmentation, most: int) -> list[_Component]:
     """Return the largest ``most`` 8-connected components of at least ``min_area`` pixels, largest first."""
-    if not mask.any():
+    pixels = mask.view(np.uint8)
+    left, top, width, height = cv2.boundingRect(pixels)
+    if not width:
         return []
-    _, labels, stats, centroids = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
+    inner = pixels[top : top + height, left : left + width]  # most of a mask is empty: only this much is searched
+    _, labels, stats, centroids = cv2.connectedComponentsWithStats(inner, connectivity=8)
     areas = stats[1:, cv2.CC_STAT_AREA]
     order = [index + 1 for index in np.argsort(-areas, kind="stable")[:most] if areas[index] >= min_area]
-    return [_component(labels, stats[index], centroids[index], index, segmentation.letterbox) for index in order]
+    return [_component(labels, stats, centroids, index, (left, top), segmentation.letterbox) for index in order]
 
 
 def _component(
     labels: NDArray[np.int32],
     stats: NDArray[np.int32],
-    centroid: NDArray[np.float64],
+    centroids: NDArray[np.float64],
     index: int,
+    corner: tuple[int, int],
     box: Letterbox,
 ) -> _Component:
-    left, top, width, height, area = (int(value) for value in stats)
-    rows, columns = np.nonzero(labels[top : top + height, left : left + width] == index)
+    """Read one component of a part of the mask whose upper left pixel is ``corner``."""
+    left, top, width, height, area = stats[index].tolist()
+    marked = labels[top : top + height, left : left + width] == index
+    left, top = left + corner[0], top + corner[1]
     # connectedComponents puts pixel centres at integers; ours are at half integers.
+    u, v = (value + 0.5 for value in centroids[index].tolist())
     blob = Blob(
-        centroid=box.to_frame(centroid[0] + 0.5, centroid[1] + 0.5),
+        centroid=box.to_frame(u + corner[0], v + corner[1]),
         box=(*box.to_frame(left, top), *box.to_frame(left + width, top + height)),
         area=area / (box.scale_u * box.scale_v),
     )
-    return _Component(blob, rows + top, columns + left)
+    return _Component(blob, marked, (top, left))
 
 
 def _target(component: _Component, segmentation: Segmentation, camera: Camera | None, depth: Depth | None) -> Target:
@@ -144,7 +160,7 @@ def _target(component: _Component, segmentation: Segmentation, camera: Camera | 
 
 
 def _with_confidence(component: _Component, segmentation: Segmentation) -> Target:
-    probability = segmentation.target_probability[component.rows, component.columns]
+    probability = segmentation.target_probability[component.pixels]
     blob = component.blob
     centroid = (float(blob.centroid[0]), float(blob.centroid[1]))
     return Target(centroid, blob.box, blob.area, confidence=float(probability.mean()) / 255)
@@ -171,7 +187,8 @@ def _measured_depth(component: _Component, segmentation: Segmentation, depth: De
     """Median planar depth in metres over the blob's pixels, or None where nothing was measured."""
     height, width = depth.values.shape
     frame_width, frame_height = segmentation.frame_size
-    u, v = segmentation.letterbox.to_frame(component.columns + 0.5, component.rows + 0.5)  # type: ignore[arg-type]
+    rows, columns = component.pixels
+    u, v = segmentation.letterbox.to_frame(columns + 0.5, rows + 0.5)  # type: ignore[arg-type]
     columns = np.clip(np.asarray(u) * width / frame_width, 0, width - 1).astype(np.intp)
     rows = np.clip(np.asarray(v) * height / frame_height, 0, height - 1).astype(np.intp)
     values = depth.values[rows, columns].astype(np.float64)
