@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
 from typing import Any, ParamSpec, TypeVar
@@ -11,6 +12,8 @@ from quadfollow_core.errors import Unavailable
 Given = ParamSpec("Given")
 Value = TypeVar("Value")
 INSTALL = 'pip install "quadfollow[scale]"'
+PATIENCE = 5.0
+"""Seconds for the cluster's head to take a connection; Ray itself would try for minutes."""
 
 
 class ClusterPool(Executor):
@@ -40,8 +43,9 @@ class ClusterPool(Executor):
         self._cost = {"num_cpus": cpus, "num_gpus": gpus}
         self._begun: list[Any] = []
         try:
+            _require_listener(address)
             ray.init(address=address, runtime_env={"env_vars": dict(environment or {})}, log_to_driver=False)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise Unavailable(f"no Ray cluster answers at {address!r}: {error}") from error
 
     def submit(
@@ -62,3 +66,14 @@ class ClusterPool(Executor):
             self._ray.wait(self._begun, num_returns=len(self._begun))
         self._begun.clear()
         self._ray.shutdown()
+
+
+def _require_listener(address: str) -> None:
+    """Connect once to the cluster's head, where the address names one.
+
+    Raises:
+        OSError: nobody listens there.
+    """
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host.removeprefix("ray://"), int(port)), PATIENCE).close()
