@@ -59,6 +59,14 @@ SECURITY_HEADERS = {
 """On every answer that does not set them itself."""
 
 
+def _encoded(headers: dict[str, str]) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple((name.encode(), value.encode()) for name, value in headers.items())
+
+
+ON_ALL = _encoded(SECURITY_HEADERS)
+ON_DOCS = _encoded(SECURITY_HEADERS | {"content-security-policy": DOCS_POLICY})
+
+
 def guarded(app: ASGIApp, access: Access, clients: Clients | None, address: str, metrics: Metrics) -> ASGIApp:
     """Put an application behind the gate, and let pages of allowed origins ask first (CORS)."""
     gate = HttpGate(app, access, clients, address, metrics)
@@ -151,14 +159,12 @@ def _is_own_name(host: str, origins: Sequence[str]) -> bool:
 
 def _guarded(scope: Scope, send: Send) -> Send:
     """Add the security headers that an answer does not set itself."""
-    policy = {"content-security-policy": DOCS_POLICY} if scope["path"] == "/docs" else {}
+    wanted = ON_DOCS if scope["path"] == "/docs" else ON_ALL
 
     async def guarded(message: Message) -> None:
         if message["type"] == "http.response.start":
             present = {name.lower() for name, _ in message["headers"]}
-            wanted = SECURITY_HEADERS | policy
-            more = [(name.encode(), value.encode()) for name, value in wanted.items() if name.encode() not in present]
-            message["headers"] = [*message["headers"], *more]
+            message["headers"] = [*message["headers"], *(one for one in wanted if one[0] not in present)]
         await send(message)
 
     return guarded
