@@ -20,6 +20,8 @@ from quadfollow_server.settings import MAX_HEAD, UPLOAD_SECONDS
 
 GRACE_SECONDS = 1
 """Time that requests under way get to end once the server stops."""
+KEEP_ALIVE_SECONDS = 30
+"""Time for which a connection is kept without a request: uvicorn's 5 would often end just as a slow camera posts."""
 MAX_MESSAGE = 4096
 """Bytes of the longest message that is taken from a WebSocket."""
 CLIENTS_DOING = frozenset({"Invalid HTTP request received.", "Unsupported upgrade request."})
@@ -148,6 +150,7 @@ class HttpServer(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 timeout_graceful_shutdown=GRACE_SECONDS,
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 **options,
             )
         )

@@ -6,8 +6,10 @@ import base64
 import concurrent.futures
 import json
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from http.client import HTTPConnection
 from typing import Any
 
 import httpx
@@ -245,6 +247,19 @@ def test_frames_of_clients_that_have_gone_are_not_looked_at(
         assert http.post("/segment", content=png).status_code == first.result().status_code == 200
     assert len(looks) == 2
     assert 'quadfollow_frames_total{detail="gone",door="http",outcome="dropped"} 30.0' in metrics
+
+
+def test_a_slow_camera_keeps_its_connection(server: RunningServer, png: bytes) -> None:
+    """A post after a pause of six seconds goes over the connection of the one before, which is not made anew."""
+    connection = HTTPConnection("127.0.0.1", server.service.ports.http, timeout=30)
+    connection.connect()
+    used = connection.sock
+    for pause in (6.0, 0.0):
+        connection.request("POST", "/segment", png)
+        assert connection.getresponse().read().startswith(b"{")
+        time.sleep(pause)
+    assert connection.sock is used
+    connection.close()
 
 
 def test_a_refusal_is_documented_too(http: httpx.Client) -> None:
