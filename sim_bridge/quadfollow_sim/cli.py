@@ -167,7 +167,7 @@ def demo(
     from quadfollow_sim.server_process import ServerProcess
     from quadfollow_sim.signals import terminable
 
-    find_model(model)
+    served = find_model(model)
     world = world or ("replay" if options["frames"] else _demo_world())
     _refuse_foreign(world)
     if world == CITY and options["seconds"] is None:
@@ -177,7 +177,8 @@ def demo(
         click.echo(f"server ready at {server.url} and {server.address}; its log: {log}", err=True)
         if view:
             click.echo(f"live view: {server.url}/ (Ctrl-C ends it)", err=True)
-        report = _carry_out(world, options | {"server": server.address, "out": out, "stream": "demo"}, again=view)
+        shown = {"server": server.address, "out": out, "stream": "demo", "model": served.stem}
+        report = _carry_out(world, options | shown, again=view)
         died = server.died()
     code = _show(report, as_json)
     if died is not None:

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from quadfollow_sim.limits import clamp
 from quadfollow_sim.report import percentiles
+from quadfollow_sim.safety import SafetyRule
 from quadfollow_sim.sortie import Sortie, Step
 
 VISIBLE = 20
@@ -42,6 +44,8 @@ def measure_sortie(sortie: Sortie) -> dict[str, Any]:
     since = steps[first:]
     losses = losses_of(sortie)
     errors = [error for step in steps if (error := _error(step)) is not None]
+    answered = [step.state for step in steps if step.state is not None]
+    nearest = [distance for step in steps if (distance := _clearance(step)) is not None]
     return {
         "seconds": round(sortie.seconds, 3),
         "frames": len(steps),
@@ -54,7 +58,8 @@ def measure_sortie(sortie: Sortie) -> dict[str, Any]:
         "lost": [loss.as_dict() for loss in losses],
         "longest_loss_s": _rounded(max((loss.seconds for loss in losses), default=0.0)),
         "recovered": not losses or _is_in_view(since[-1]),
-        "followed": _rounded(mean(step.state == "following" for step in steps)) if steps else None,
+        "followed": _rounded(mean(state == "following" for state in answered)) if answered else None,
+        "nearest_m": _rounded(min(nearest)) if nearest else None,
         "collisions": len(sortie.collisions),
         "collided_with": dict(Counter(sortie.collisions)),
         "states": _counts(step.state or "none" for step in steps),
@@ -80,6 +85,8 @@ def measure_all(flights: Sequence[dict[str, Any]], steps: Sequence[Step]) -> dic
         "latency_ms": percentiles(step.latency_ms for step in steps),
         "lag_ms": percentiles(step.lag_ms for step in steps),
         "skipped": sum(flight["skipped"] for flight in flights),
+        "unsent": sum(flight["outcomes"].get("unsent", 0) for flight in flights),
+        "nearest_m": min((flight["nearest_m"] for flight in flights if flight["nearest_m"] is not None), default=None),
     }
 
 
@@ -101,6 +108,15 @@ def bootstrap(values: Sequence[float], seed: int = 0) -> tuple[float, float] | N
 def distance_between(step: Step) -> float | None:
     """Horizontal metres from the vehicle to the target, in truth."""
     return None if step.target is None else math.dist(step.position[:2], step.target[:2])
+
+
+def _clearance(step: Step) -> float | None:
+    """Metres from the vehicle to the vertical axis of the target's body, in truth: what the safety rule limits."""
+    if step.target is None:
+        return None
+    x, y, middle = step.target
+    half = SafetyRule().person_height / 2
+    return math.dist(step.position, (x, y, clamp(step.position[2], middle - half, middle + half)))
 
 
 def _is_in_view(step: Step) -> bool:
@@ -160,12 +176,15 @@ def flights_table(report: dict[str, Any]) -> str:
     names = {"in_view": "in view", "position_error_m": "position error, m", "losses": "losses", "collisions": "touches"}
     lines += [f"  {what:20}{_interval_text(overall[name])}" for name, what in names.items()]
     lines += [f"  {'followed':20}{_text(flight['followed'], '.1%')} of the pictures" for flight in _untold(report)]
+    if overall["nearest_m"] is not None:
+        lines.append(f"  {'nearest to target':20}{overall['nearest_m']:.2f} m")
     latency = overall["latency_ms"]
     if latency:
         lines.append(f"  {'capture to command':20}p50 {latency['p50']:.1f} ms, p99 {latency['p99']:.1f} ms")
     if report["plan"]["clock"] == "real" and overall["lag_ms"]:
         lag = overall["lag_ms"]
         lines.append(f"  {'lag':20}p50 {lag['p50']:.1f} ms, p99 {lag['p99']:.1f} ms; {overall['skipped']} skipped")
+        lines.append(f"  {'not sent':20}{overall['unsent']}, since a newer picture came before the last answer")
     return "\n".join(lines)
 
 

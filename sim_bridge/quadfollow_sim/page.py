@@ -14,7 +14,7 @@ from quadfollow_sim.sortie import Sortie, Step
 from quadfollow_sim.world import Point
 
 STATES = ("following", "coasting", "lost", "searching", "none")
-"""From best to worst; ``none`` where no answer came."""
+"""From best to worst; ``none`` where no answer came to a picture that was sent."""
 DRONE, TARGET, BELIEVED = "tab:blue", "tab:red", "tab:orange"
 LOST, GONE = "gold", "dimgrey"
 """A loss that was recovered, and one that was not."""
@@ -102,8 +102,8 @@ def _draw_view(axes: Any, times: Sequence[float], steps: Sequence[Step], losses:
 
 
 def _draw_states(axes: Any, times: Sequence[float], steps: Sequence[Step]) -> None:
-    levels = [-STATES.index(step.state or "none") for step in steps]
-    axes.step(times, levels, where="post", color=BELIEVED)
+    told = [(time, step.state or "none") for time, step in zip(times, steps, strict=True) if step.outcome != "unsent"]
+    axes.step([time for time, _ in told], [-STATES.index(state) for _, state in told], where="post", color=BELIEVED)
     braking = [time for time, step in zip(times, steps, strict=True) if step.braking is not None]
     axes.plot(braking, [0.5] * len(braking), "|", color="black", label="braking")
     axes.set_yticks([-level for level in range(len(STATES))], STATES, fontsize=8)

@@ -25,7 +25,7 @@ from quadfollow_sim.recording.tape import Tape
 
 ELSEWHERE = {
     r"^(docker|kubectl) |^python3 -c .*prometheus\.json": "make image-test and make kubernetes-test",
-    r"^(ray start|serve run) ": "make scale-test",
+    r"^(ray start|serve run) |--ray ": "make scale-test",
     r"^make |^\. \.venv/bin/activate$": "continuous integration begins with them; the view in closed_loop/live_view",
     r"^(cd examples/node|node) ": "closed_loop/test_examples.py",
     r"qf_…|tcp://server:5555": "closed_loop/test_keys.py",
@@ -38,7 +38,7 @@ ELSEWHERE = {
         "Udacity's archives and hours of training; training/ and export/ test the same with less"
     ),
     r"^quadfollow study --page": "training/test_study.py",
-    r"data/blue|runs/blue|models/blue": "long training; sim_bridge/city, training/, export/ test each step with less",
+    r"data/blue|runs/blue": "long training; sim_bridge/city, training/, export/ test each step with less",
 }
 ENDLESS = {
     r"^quadfollow serve": r"\bready\b",

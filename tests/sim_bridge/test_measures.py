@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,23 @@ def test_nothing_seen_is_not_measured() -> None:
     """Without a first sight there is no share, and without a track no error."""
     measures = measure_sortie(sortie([0] * 5, state="searching", place=None))
     assert (measures["in_view"], measures["position_error_m"], measures["losses"]) == (None, None, 0)
+
+
+def test_how_near_the_vehicle_came_is_told_to_the_targets_axis() -> None:
+    """Level with the body only the horizontal counts, above it the way down to the top of the head too."""
+    flown = sortie([100] * 2)
+    assert measure_sortie(flown)["nearest_m"] == pytest.approx(np.hypot(3.0, 2.0 - 1.8), abs=1e-3)
+    flown.steps.append(replace(step(2), position=(2.0, 0.0, 1.0)))
+    assert measure_sortie(flown)["nearest_m"] == 1.0
+
+
+def test_pictures_that_were_never_sent_say_nothing_about_the_track() -> None:
+    """Followed is a share of the answered ones."""
+    flown = sortie([100] * 2)
+    flown.steps += [step(2, state=None, place=None, outcome="unsent"), step(3, state="lost")]
+    measures = measure_sortie(flown)
+    assert measures["followed"] == pytest.approx(2 / 3, abs=1e-3)
+    assert measure_all([measures], flown.steps)["unsent"] == 1
 
 
 def test_the_error_is_horizontal_and_of_believed_places() -> None:

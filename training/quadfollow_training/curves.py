@@ -28,10 +28,13 @@ def draw_curves(rows: Sequence[Row], path: Path) -> None:
     below.set(xlabel="epoch", ylabel="score", ylim=(0, 1))
     for axes in (above, below):
         axes.grid(alpha=0.3)
-        axes.legend()
+        if axes.lines:
+            axes.legend()
     save_whole(path, lambda part: figure.savefig(part, format="png", dpi=110))
 
 
 def _line(axes: Any, rows: Sequence[Row], name: str, label: str) -> None:
     points = [(row["epoch"], row[name]) for row in rows if name in row]
+    if not points:
+        return
     axes.plot([x for x, _ in points], [y for _, y in points], marker=".", label=label)
