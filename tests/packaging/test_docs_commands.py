@@ -38,6 +38,7 @@ ELSEWHERE = {
         "Udacity's archives and hours of training; training/ and export/ test the same with less"
     ),
     r"^quadfollow study --page": "training/test_study.py",
+    r"out/street( |$)": "minutes; sim_bridge/city/test_dataset.py and training/test_evaluate.py with less",
     r"data/blue|runs/blue": "long training; sim_bridge/city, training/, export/ test each step with less",
 }
 ENDLESS = {
