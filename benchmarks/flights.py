@@ -19,6 +19,7 @@ from typing import Any
 import click
 
 from quadfollow_core.files import write_whole
+from quadfollow_core.shipped import DEFAULT_MODEL
 from quadfollow_sim.eyes import Arm
 from quadfollow_sim.mission import REPORT, MissionPlan, carry_out_mission
 from quadfollow_sim.server_process import ServerProcess
@@ -174,7 +175,7 @@ def main(
                 report = fly(way, preset, flights, seconds, out, address)
                 ceilings.setdefault(preset, report)
                 rows.setdefault(preset, []).append(row(way.name, report, ceilings[preset]))
-    text = page(seconds, model or "the shipped default", [table(preset, lines) for preset, lines in rows.items()])
+    text = page(seconds, model or DEFAULT_MODEL, [table(preset, lines) for preset, lines in rows.items()])
     click.echo(text)
     if to is not None:
         write_whole(to, text)
