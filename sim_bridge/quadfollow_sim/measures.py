@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from quadfollow_sim.limits import clamp
 from quadfollow_sim.report import percentiles
 from quadfollow_sim.safety import SafetyRule
 from quadfollow_sim.sortie import Sortie, Step
@@ -114,9 +113,8 @@ def _clearance(step: Step) -> float | None:
     """Metres from the vehicle to the vertical axis of the target's body, in truth: what the safety rule limits."""
     if step.target is None:
         return None
-    x, y, middle = step.target
-    half = SafetyRule().person_height / 2
-    return math.dist(step.position, (x, y, clamp(step.position[2], middle - half, middle + half)))
+    rule = SafetyRule()
+    return rule.person_wall(step.target, step.position).gap + rule.person_margin
 
 
 def _is_in_view(step: Step) -> bool:

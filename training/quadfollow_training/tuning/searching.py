@@ -87,7 +87,7 @@ def search_on_cluster(
     parts = [pool.submit(_take_part, recipe, data, storage, how | {"seed": one}) for one in seeds]
     for part in as_completed(parts):
         part.result()
-    return search(recipe, data, storage, seed=seed, **how)  # finds nothing left to do
+    return optuna.load_study(study_name=how["name"], storage=open_storage(storage))
 
 
 def _take_part(recipe: Recipe, data: Sequence[Path], storage: str, how: dict[str, Any]) -> None:
