@@ -7,7 +7,6 @@ changed per request. The largest blob above it is the target.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import cv2
 import numpy as np
@@ -73,39 +72,54 @@ class Segmentation:
     frame_size: tuple[int, int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Component:
-    """One connected component: its blob in frame pixels, and where its pixels are marked."""
+    """One connected component: its blob in frame pixels, and where its pixels are."""
 
     blob: Blob
-    marked: NDArray[np.bool_]
-    """The pixels within its box."""
+    labels: NDArray[np.int32]
+    """The labels within its box."""
+    label: int
+    """Which of them are its own."""
     corner: tuple[int, int]
     """The mask's row and column of the box's upper left pixel."""
 
-    @cached_property
+    def mean(self, plane: NDArray[np.uint8]) -> float:
+        """Mean of a plane of the mask's size over its pixels."""
+        top, left = self.corner
+        height, width = self.labels.shape
+        marked = (self.labels == self.label).view(np.uint8)
+        return float(cv2.mean(plane[top : top + height, left : left + width], marked)[0])
+
     def pixels(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Its pixels in the mask, as rows and columns."""
-        rows, columns = np.nonzero(self.marked)
+        rows, columns = np.nonzero(self.labels == self.label)
         return rows + self.corner[0], columns + self.corner[1]
 
 
 def locate(
-    segmentation: Segmentation, rule: Rule, camera: Camera | None = None, depth: Depth | None = None
+    segmentation: Segmentation,
+    rule: Rule,
+    camera: Camera | None = None,
+    depth: Depth | None = None,
+    *,
+    people: bool = True,
 ) -> Sighting:
-    """Find the target and the other people in a segmented frame.
+    """Find the target and, with ``people``, the other people in a segmented frame.
 
     Bearing needs ``camera``; distance needs ``depth``, or is estimated from the apparent height; the world position
     needs the camera's pose as well.
     """
     chosen = _within_frame(segmentation.target_probability >= rule.threshold, segmentation)
     components = _components(chosen, rule.min_area, segmentation, most=MAX_CANDIDATES)
-    others = _within_frame(segmentation.classes == PERSON, segmentation) & ~chosen
-    people = tuple(part.blob for part in _components(others, rule.min_area, segmentation, most=MAX_PEOPLE))
+    others: tuple[Blob, ...] = ()
+    if people:
+        persons = _within_frame(segmentation.classes == PERSON, segmentation) & ~chosen
+        others = tuple(part.blob for part in _components(persons, rule.min_area, segmentation, most=MAX_PEOPLE))
     if not components:
-        return Sighting(None, people)
+        return Sighting(None, others)
     target, *candidates = (_target(component, segmentation, camera, depth) for component in components)
-    return Sighting(target, people, tuple(candidates))
+    return Sighting(target, others, tuple(candidates))
 
 
 def _within_frame(mask: NDArray[np.bool_], segmentation: Segmentation) -> NDArray[np.bool_]:
@@ -127,31 +141,32 @@ def _components(mask: NDArray[np.bool_], min_area: int, segmentation: Segmentati
         return []
     inner = pixels[top : top + height, left : left + width]  # most of a mask is empty: only this much is searched
     _, labels, stats, centroids = cv2.connectedComponentsWithStats(inner, connectivity=8)
-    areas = stats[1:, cv2.CC_STAT_AREA]
-    order = [index + 1 for index in np.argsort(-areas, kind="stable")[:most] if areas[index] >= min_area]
-    return [_component(labels, stats, centroids, index, (left, top), segmentation.letterbox) for index in order]
+    found = list(zip(range(len(stats)), stats.tolist(), centroids.tolist(), strict=True))[1:]  # 0 is the background
+    found = [one for one in found if one[1][cv2.CC_STAT_AREA] >= min_area]
+    found.sort(key=lambda one: -one[1][cv2.CC_STAT_AREA])
+    return [_component(labels, *one, (left, top), segmentation.letterbox) for one in found[:most]]
 
 
 def _component(
     labels: NDArray[np.int32],
-    stats: NDArray[np.int32],
-    centroids: NDArray[np.float64],
-    index: int,
+    label: int,
+    stats: list[int],
+    centroid: list[float],
     corner: tuple[int, int],
     box: Letterbox,
 ) -> _Component:
     """Read one component of a part of the mask whose upper left pixel is ``corner``."""
-    left, top, width, height, area = stats[index].tolist()
-    marked = labels[top : top + height, left : left + width] == index
+    left, top, width, height, area = stats
+    own = labels[top : top + height, left : left + width]
     left, top = left + corner[0], top + corner[1]
     # connectedComponents puts pixel centres at integers; ours are at half integers.
-    u, v = (value + 0.5 for value in centroids[index].tolist())
+    u, v = centroid[0] + 0.5, centroid[1] + 0.5
     blob = Blob(
         centroid=box.to_frame(u + corner[0], v + corner[1]),
         box=(*box.to_frame(left, top), *box.to_frame(left + width, top + height)),
         area=area / (box.scale_u * box.scale_v),
     )
-    return _Component(blob, marked, (top, left))
+    return _Component(blob, own, label, (top, left))
 
 
 def _target(component: _Component, segmentation: Segmentation, camera: Camera | None, depth: Depth | None) -> Target:
@@ -160,10 +175,9 @@ def _target(component: _Component, segmentation: Segmentation, camera: Camera | 
 
 
 def _with_confidence(component: _Component, segmentation: Segmentation) -> Target:
-    probability = segmentation.target_probability[component.pixels]
+    confidence = component.mean(segmentation.target_probability) / 255
     blob = component.blob
-    centroid = (float(blob.centroid[0]), float(blob.centroid[1]))
-    return Target(centroid, blob.box, blob.area, confidence=float(probability.mean()) / 255)
+    return Target(blob.centroid, blob.box, blob.area, confidence)
 
 
 def _with_place(
@@ -187,7 +201,7 @@ def _measured_depth(component: _Component, segmentation: Segmentation, depth: De
     """Median planar depth in metres over the blob's pixels, or None where nothing was measured."""
     height, width = depth.values.shape
     frame_width, frame_height = segmentation.frame_size
-    rows, columns = component.pixels
+    rows, columns = component.pixels()
     u, v = segmentation.letterbox.to_frame(columns + 0.5, rows + 0.5)  # type: ignore[arg-type]
     columns = np.clip(np.asarray(u) * width / frame_width, 0, width - 1).astype(np.intp)
     rows = np.clip(np.asarray(v) * height / frame_height, 0, height - 1).astype(np.intp)

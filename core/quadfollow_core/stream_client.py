@@ -164,10 +164,9 @@ class StreamClient:
     def poll(self, timeout: float = 0.0) -> list[Fate]:
         """Return the fates that are known, waiting at most ``timeout`` seconds for the first one."""
         end = time.monotonic() + timeout
-        self._receive()
+        self._receive(0)
         while not self._fates and (left := end - time.monotonic()) > 0:
-            self._socket.poll(max(1, int(1000 * min(left, 0.05))))
-            self._receive()
+            self._receive(max(1, int(1000 * min(left, 0.05))))
         fates, self._fates = self._fates, []
         return fates
 
@@ -188,9 +187,13 @@ class StreamClient:
         socket.connect(self.address)
         return socket
 
-    def _receive(self) -> None:
-        while self._socket.poll(0):
-            self._accept(wire.decode_reply(self._socket.recv_multipart()))
+    def _receive(self, milliseconds: int) -> None:
+        """Take all replies that are there, waiting so long for the first one."""
+        self._socket.rcvtimeo = milliseconds
+        with suppress(zmq.Again):
+            while True:
+                self._accept(wire.decode_reply(self._socket.recv_multipart()))
+                self._socket.rcvtimeo = 0
         self._expire()
         self._pump()
 

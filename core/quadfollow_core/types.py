@@ -7,7 +7,7 @@ Positions are in pixels of the frame as sent, ``(u, v)`` = (column, row), centre
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from quadfollow_core.errors import BadInput
@@ -79,7 +79,7 @@ class Sighting:
 
 
 def _plain(blob: Blob) -> dict[str, Any]:
-    return {key: _rounded(value) for key, value in asdict(blob).items()}
+    return {name: _rounded(getattr(blob, name)) for name in blob.__dataclass_fields__}
 
 
 def _rounded(value: Any) -> Any:

@@ -21,6 +21,7 @@ PICTURES = b"\xff"
 """What topics of publications with pictures begin with; no stream's name does, because UTF-8 has no such byte."""
 MAX_HEADER = 64 * 1024
 """Largest JSON header in bytes."""
+_JSON = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +151,6 @@ def _stream(name: Bytes) -> str:
 
 def _dump(value: dict[str, Any]) -> bytes:
     try:
-        return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+        return _JSON.encode(value).encode()
     except ValueError as error:
         raise BadMessage(f"a header holds finite numbers only: {error}") from error

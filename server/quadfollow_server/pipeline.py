@@ -45,7 +45,8 @@ def process(
     classes, probability = segmenter.segment(image)
     watch.lap("infer_ms")
     seen = Segmentation(classes, probability, letterbox, (frame.shape[1], frame.shape[0]))
-    sighting = locate(seen, request.rule(segmenter.contract.rule), request.camera, depth)
+    rule = request.rule(segmenter.contract.rule)
+    sighting = locate(seen, rule, request.camera, depth, people="people" in request.want)
     watch.lap("locate_ms")
     place = {}
     if follow is not None:

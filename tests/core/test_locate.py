@@ -52,6 +52,18 @@ def test_the_largest_blob_is_the_target() -> None:
     assert target.confidence == pytest.approx(250 / 255)
 
 
+def test_people_are_looked_for_only_when_asked_for() -> None:
+    """Without them the target is the same; its confidence is the mean over its own pixels, not over its box."""
+    target, classes = np.zeros((64, 64), bool), np.zeros((64, 64), np.uint8)
+    target[20:40, 30] = target[39, 30:40] = True  # an L, which fills a part of its box
+    classes[target], classes[5:20, 5:10] = TARGET, PERSON
+    seen = Segmentation(classes, np.where(target, 200, 50).astype(np.uint8), plan_fit((64, 64), (64, 64))[0], (64, 64))
+    with_people, alone = locate(seen, Rule()), locate(seen, Rule(), people=False)
+    assert (len(with_people.people), alone.people) == (1, ())
+    assert found(with_people) == found(alone)
+    assert found(alone).confidence == pytest.approx(200 / 255)
+
+
 def test_smaller_blobs_are_candidates() -> None:
     """The other blobs that pass the rule are kept for the tracker, largest first, and stay out of the reply."""
     boxes = [(TARGET, 5, 5, 8, 8), (TARGET, 100, 50, 110, 90), (TARGET, 50, 50, 54, 55), (TARGET, 0, 0, 1, 1)]
