@@ -175,7 +175,7 @@ def _score(score: dict[str, Any]) -> str:
     sizes = [
         (name, size, row["frames"], f"{row['detected'] / row['frames']:.0%}", f"{row['iou']:.3f}")
         for name, part in score.get("sets", {}).items()
-        for size, row in part.get("by_size", {}).items()
+        for size, row in sorted(part.get("by_size", {}).items(), key=_smallest)
     ]
     heading = f"## Official score\n\nFinal score **{score['final']:.4f}**"
     if "weight" in score:
@@ -189,6 +189,11 @@ def _score(score: dict[str, Any]) -> str:
 
 
 _IOUS = ("iou_hero", "iou_people", "iou_bg")
+
+
+def _smallest(size: tuple[str, Any]) -> int:
+    """The lower end of a range of sizes such as ``10-19`` or ``320+``; a file's metadata keeps them in no order."""
+    return int(size[0].rstrip("+").partition("-")[0])
 
 
 def _parity(checks: dict[str, Any]) -> str:

@@ -159,6 +159,15 @@ def test_a_changed_checkout_shows_in_the_card(tmp_path: Path) -> None:
     assert f"`{'c' * 12}-dirty`" in write_card(contract, tmp_path / "x.onnx")
 
 
+def test_the_card_lists_targets_from_small_to_large(tmp_path: Path) -> None:
+    """In whatever order a file's metadata keeps the sizes."""
+    part = {"n": 3, "tp": 3, "fp": 0, "fn": 0, "iou_hero": 1.0, "iou_people": 1.0, "iou_bg": 1.0}
+    sizes = {size: {"frames": 1, "detected": 1, "iou": 1.0} for size in ("10-19", "320+", "4-9", "80-159")}
+    score = {"final": 1.0, "sets": {"patrol_with_targ": part | {"by_size": sizes}}}
+    card = write_card(Contract(name="x", width=8, height=8, score=score), tmp_path / "x.onnx")
+    assert re.findall(r"\| patrol_with_targ \| ([\d+-]{3,}) \|", card) == ["4-9", "10-19", "80-159", "320+"]
+
+
 def test_a_refused_export_writes_nothing_and_keeps_what_was_there(run_folder: Path, tmp_path: Path) -> None:
     """Out of tolerance, the target path is as it was."""
     out = tmp_path / "models" / "x.onnx"

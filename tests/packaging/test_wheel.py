@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.packaging.conftest import ROOT, run
 
-from quadfollow_core.shipped import DEFAULT_MODEL
+from quadfollow_core.shipped import DEFAULT_MODEL, shipped_models
 
 PACKAGES = ("core", "server", "training", "export", "sim")
 
@@ -32,10 +32,12 @@ def test_every_shipped_model_is_in_the_wheel_with_its_card(wheel: Path) -> None:
         for entry in zipfile.ZipFile(wheel).infolist()
         if entry.filename.startswith("quadfollow_core/models/")
     }
-    models = {path.stem for path in (ROOT / "models").glob("*.onnx")}
-    assert DEFAULT_MODEL in models
-    assert {f"{model}.{kind}" for model in models for kind in ("onnx", "md")} <= inside.keys()
+    models = {path.name for path in shipped_models()}
+    assert f"{DEFAULT_MODEL}.onnx" in models
+    assert models | {Path(model).with_suffix(".md").name for model in models} <= inside.keys()
+    assert {path.name for path in (ROOT / "models").glob("*.onnx")} <= inside.keys(), "variants come too"
     assert max(inside.values()) < 4_000_000
+    assert sum(inside.values()) < 12_000_000
 
 
 def test_the_live_views_page_is_in_the_wheel(wheel: Path) -> None:
