@@ -16,14 +16,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import click
 from measuring import results
 from measuring.frames import frame
-from measuring.servers import HOST, Ours
+from measuring.http_client import HttpClient
+from measuring.servers import Ours, http_request
 from measuring.summaries import percentiles
 
 from quadfollow_core.errors import ServerGone, Unavailable
@@ -53,10 +53,9 @@ GROUPS = (
 Answer = dict[str, Any]
 
 
-def ask_http(connection: HTTPConnection, jpeg: bytes) -> Answer:
+def ask_http(client: HttpClient, request: bytes) -> Answer:
     """Ask over HTTP and return the answer's body."""
-    connection.request("POST", "/segment", jpeg, {"content-type": "image/jpeg"})
-    body: Answer = json.loads(connection.getresponse().read())
+    body: Answer = json.loads(client.ask(request))
     return body
 
 
@@ -168,10 +167,12 @@ def main(model: str, device: str, seconds: int, out: Path) -> None:
         with (
             Ours(out.resolve() / "logs" / "breakdown.log", options) as server,
             StreamClient(server.address, timeout=30) as stream,
+            HttpClient(server.port) as http,
         ):
+            request = http_request("/segment", jpeg, {"Content-Type": "image/jpeg"})
             asks = {
                 "ZeroMQ": partial(ask_stream, stream, jpeg),
-                "HTTP": partial(ask_http, HTTPConnection(HOST, server.port), jpeg),
+                "HTTP": partial(ask_http, http, request),
             }
             doors = {door: look(server, door, ask, seconds, out.resolve()) for door, ask in asks.items()}
             return {"served": server.model(), "doors": doors}

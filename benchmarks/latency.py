@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import click
 from measuring import results
 from measuring.frames import frame
+from measuring.http_client import HttpClient
 from measuring.models import chosen, model_option
-from measuring.servers import HOST, Ours
+from measuring.servers import Ours, http_request
 from measuring.summaries import percentiles, spread
 from measuring.turns import in_turns, timed
 
@@ -29,7 +29,6 @@ from quadfollow_server.engine import load_model
 
 NAME = "latency"
 SESSION = "session alone"
-JPEG = {"content-type": "image/jpeg"}
 
 
 def ask_stream(client: StreamClient, jpeg: bytes) -> None:
@@ -40,15 +39,6 @@ def ask_stream(client: StreamClient, jpeg: bytes) -> None:
         raise ServerGone(f"a frame was not answered: {fate}")
 
 
-def ask_http(connection: HTTPConnection, jpeg: bytes) -> None:
-    """Post one frame as a raw body and wait for its answer."""
-    connection.request("POST", "/segment", jpeg, JPEG)
-    response = connection.getresponse()
-    body = response.read()
-    if response.status != 200:
-        raise ServerGone(f"a frame was not answered: {body[:200]!r}")
-
-
 def measure_model(path: Path, device: str, rounds: int, calls: int, logs: Path) -> dict[str, Any]:
     """Time all ways of one model."""
     jpeg = frame()
@@ -57,15 +47,15 @@ def measure_model(path: Path, device: str, rounds: int, calls: int, logs: Path) 
     with (
         Ours(logs / f"latency-{path.stem}.log", ("--model", path.resolve(), "--device", device)) as server,
         StreamClient(server.address, timeout=30) as stream,
+        HttpClient(server.port) as http,
     ):
-        connection = HTTPConnection(HOST, server.port, timeout=30)
+        request = http_request("/segment", jpeg, {"Content-Type": "image/jpeg"})
         ways: dict[str, Callable[[], object]] = {
             SESSION: partial(segmenter.segment, image),
             "ZeroMQ": partial(ask_stream, stream, jpeg),
-            "HTTP": partial(ask_http, connection, jpeg),
+            "HTTP": partial(http.ask, request),
         }
         taken = in_turns({name: timed(way, calls) for name, way in ways.items()}, rounds)
-        connection.close()
     return {"model": path.stem, "device": segmenter.device.provider, **summary(taken)}
 
 

@@ -156,17 +156,22 @@ def _load(order: _Order, devices: Sequence[str], reason: str) -> OnnxSegmenter:
             if not opened:  # the plain one, or the one asked for
                 raise
             log.info("model %s does without %s on %s: %s", name, way[1].name, way[0], error)
-    taken = _fastest(opened)
+    taken = _fastest(opened, order)
     used = taken.device
     log.info("model %s (%s) runs on %s, %s: %s", name, order.file.name, used.provider, used.variant, used.reason)
     return taken
 
 
-def _fastest(opened: dict[Way, OnnxSegmenter]) -> OnnxSegmenter:
+def _fastest(opened: dict[Way, OnnxSegmenter], order: _Order) -> OnnxSegmenter:
     first, *others = opened.values()
     if not others:
         return first
-    tried = measure({way: segmenter.run for way, segmenter in opened.items()}, first.contract.size)
+    models: dict[Way, Runner] = {
+        way: PlainRunner(open_session(_precise(order, way[1]).data, "cpu", order.threads))
+        for way in opened
+        if way[1].precision
+    }
+    tried = measure({way: segmenter.run for way, segmenter in opened.items()}, first.contract.size, models)
     taken = opened[best(tried).way]
     return replace(taken, device=replace(taken.device, reason=f"{taken.device.reason}; tried {told(tried)}"))
 

@@ -109,6 +109,22 @@ def test_the_fastest_right_way_is_taken() -> None:
     assert best([times[0], replace(times[1], milliseconds=0.5)]).way is coarse
 
 
+def test_a_lower_precision_is_held_to_its_own_file() -> None:
+    """What its file says is right, however far from the model's answers; what is not as its file says is wrong."""
+    plain, coarse = ("cpu", Variant("plain")), ("openvino", Variant("coarse", precision="int8"))
+
+    def rounded(image: NDArray[np.uint8]) -> Answer:
+        return _answer(image & 0xC0)
+
+    def blind(image: NDArray[np.uint8]) -> Answer:
+        return _answer(np.zeros_like(image))
+
+    right = measure({plain: _slow, coarse: rounded}, SIZE, {coarse: rounded})
+    assert (right[1].different, best(right).way) == (0, coarse)
+    wrong = measure({plain: _slow, coarse: blind}, SIZE, {coarse: rounded})
+    assert best(wrong).way is plain
+
+
 def _write_lower(model: Path, of: str) -> None:
     lower = onnx.load(model)
     contract = Contract("colours", *SIZE, checks={"variant": {"precision": "int8", "of": of}})
