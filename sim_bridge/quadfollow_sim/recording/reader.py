@@ -61,7 +61,7 @@ def read_messages(path: Path) -> Iterator[Heard]:
                         yield Heard(channel, schemas.get(channel.schema_id), record)
     except OSError as error:
         raise BadDataset(f"{path} cannot be read: {error.strerror}") from error
-    except (McapError, KeyError, ValueError, struct.error) as error:
+    except (McapError, KeyError, OverflowError, ValueError, struct.error) as error:
         raise BadDataset(f"{path} is no MCAP file, or damaged: {error!r}") from error
 
 
