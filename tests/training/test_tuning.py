@@ -142,6 +142,14 @@ def test_storages_that_cannot_be_opened_name_the_remedy(tmp_path):
         open_storage("postgresql+pg8000://localhost/search")
 
 
+def test_what_is_for_a_cluster_is_refused_without_one(tmp_path):
+    """Workers and GPUs are not ignored in silence."""
+    for words in (["--workers", "2"], ["--gpus", "0.5"]):
+        refused = CliRunner().invoke(tune, ["--data", str(tmp_path), "--out", str(tmp_path / "out"), *words])
+        assert refused.exit_code == 2
+        assert "--ray" in refused.output
+
+
 def test_the_command_explains_itself():
     """Help names how searches are shared, and every option has a word of help."""
     shown = CliRunner().invoke(tune, ["--help"])

@@ -66,6 +66,8 @@ def tune(
     except ImportError as error:
         raise Unavailable(f"tuning needs {error.name}, which is not installed: {INSTALL}") from error
     recipe, out = choose_recipe(recipe_name), out.resolve()
+    if ray is None and (workers > 1 or gpus):
+        raise click.UsageError("--workers and --gpus are for --ray; here, start the command several times")
     how |= {"hold_out": hold_out or None}
     searched = replace(recipe, epochs=epochs), [path.resolve() for path in data]
     if ray is None:
