@@ -39,14 +39,14 @@ def table(result: dict[str, Any]) -> str:
         "pictures/s",
         "flights",
         "capture to command p50, ms",
-        "p95",
+        "p90",
         "p99",
         "pictures left out",
         "in view",
     ]
     rows = []
     for flown in result["figures"]["flights"]:
-        ages = [results.number((flown["latency_ms"] or {}).get(share)) for share in ("p50", "p99")]
+        ages = [results.number((flown["latency_ms"] or {}).get(share)) for share in ("p50", "p90", "p99")]
         seen = results.number(100 * (flown["in_view"]["mean"] or 0)) + " %"
         rows.append([flown["model"], f"{flown['rate']:g}", str(flown["flights"]), *ages, str(flown["skipped"]), seen])
     return results.table(head, rows)

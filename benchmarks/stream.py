@@ -1,8 +1,8 @@
 """Live video over ZeroMQ: N cameras at a fixed rate, how old each answer is, who is served how often.
 
-``python benchmarks/stream.py``: cameras do not wait for the server, so what it cannot answer must be dropped, and the
-question is whether what is answered is fresh and whether every stream gets its share. Beside ours: imagezmq's hub and
-vidgear's NetGear in its two-way mode, with the same ONNX file, written as their documentation shows.
+``python benchmarks/stream.py [--model NAME]``: cameras do not wait for the server, so what it cannot answer must be
+dropped, and the question is whether what is answered is fresh and whether every stream gets its share. Beside ours:
+imagezmq's hub and vidgear's NetGear in its two-way mode, with the same ONNX file, written as their documentation shows.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ def main(model: str, device: str, rounds: int, seconds: float, peers: tuple[str,
         }
 
     options = {"model": model, "device": device, "rounds": rounds, "seconds": seconds}
-    click.echo(table(results.run(NAME, out, options, measure)))
+    click.echo(table(results.run(f"{NAME}-{find_model(model).stem}", out, options, measure)))
 
 
 if __name__ == "__main__":
