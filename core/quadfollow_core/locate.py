@@ -85,11 +85,12 @@ class _Component:
     """The mask's row and column of the box's upper left pixel."""
 
     def mean(self, plane: NDArray[np.uint8]) -> float:
-        """Mean of a plane of the mask's size over its pixels."""
+        """Mean of a plane of the mask's size over its pixels, 0 to 255."""
         top, left = self.corner
         height, width = self.labels.shape
         marked = (self.labels == self.label).view(np.uint8)
-        return float(cv2.mean(plane[top : top + height, left : left + width], marked)[0])
+        # OpenCV multiplies by one over the number of pixels, which may round to a bit above the largest value.
+        return min(255.0, cv2.mean(plane[top : top + height, left : left + width], marked)[0])
 
     def pixels(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Its pixels in the mask, as rows and columns."""

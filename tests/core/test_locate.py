@@ -64,6 +64,15 @@ def test_people_are_looked_for_only_when_asked_for() -> None:
     assert found(alone).confidence == pytest.approx(200 / 255)
 
 
+@pytest.mark.parametrize("area", range(4, 200, 3))
+def test_a_sure_target_is_no_more_than_sure(area: int) -> None:
+    """Whatever the number of its pixels, the mean of the highest probability is 1."""
+    target = np.zeros((64, 64), np.uint8)
+    target.reshape(-1)[:area] = TARGET
+    seen = Segmentation(target, np.where(target, 255, 0).astype(np.uint8), plan_fit((64, 64), (64, 64))[0], (64, 64))
+    assert found(locate(seen, RULE)).confidence == pytest.approx(1)
+
+
 def test_smaller_blobs_are_candidates() -> None:
     """The other blobs that pass the rule are kept for the tracker, largest first, and stay out of the reply."""
     boxes = [(TARGET, 5, 5, 8, 8), (TARGET, 100, 50, 110, 90), (TARGET, 50, 50, 54, 55), (TARGET, 0, 0, 1, 1)]
