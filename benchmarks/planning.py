@@ -30,7 +30,7 @@ from quadfollow_server.settings import Settings
 
 FIGURES = results.ROOT / "server" / "quadfollow_server" / "plan.json"
 SIZES = ((256, 256), (640, 480), (1280, 720))
-MODELS = ("follow-256", "seed")
+MODELS = ("follow-256", "follow-160", "seed")
 ANY_PORTS = {"port": 0, "zmq_port": 0, "pub_port": 0}
 WARM_UP = 5
 
