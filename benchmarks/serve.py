@@ -239,7 +239,7 @@ def one_table(found: dict[str, Any]) -> str:
 @click.option("--graph", type=click.Choice(["same", "exported", "null"]), default="same", show_default=True)
 @click.option("--model", default=DEFAULT_MODEL, show_default=True, help="Shipped model that is served.")
 @click.option("--clients", multiple=True, type=int, default=(1, 4, 16), show_default=True)
-@click.option("--rounds", default=5, show_default=True)
+@click.option("--rounds", default=3, show_default=True)
 @click.option("--seconds", default=2.0, show_default=True, help="Length of one turn.")
 @click.option("--peer", "peers", multiple=True, help="Only others whose name has this in it. Default: all.")
 @results.out_option

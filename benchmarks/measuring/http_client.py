@@ -12,15 +12,15 @@ from quadfollow_core.errors import ServerGone
 
 
 class HttpClient:
-    """One connection, kept open; a request's bytes are made beforehand and sent at once, answers parsed by httptools.
+    """One connection, made at the first request and kept open: its bytes are sent at once, answers parsed by httptools.
 
     Args:
         port: the server's, on this machine.
     """
 
     def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection((HOST, port), timeout=30)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._port = port
+        self._connection: socket.socket | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._body: list[bytes] = []
         self._complete = False
@@ -31,7 +31,8 @@ class HttpClient:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._socket.close()
+        if self._connection is not None:
+            self._connection.close()
 
     def ask(self, request: bytes) -> bytes:
         """Send a whole request and return its answer's body.
@@ -40,9 +41,12 @@ class HttpClient:
             ServerGone: the server hangs up, or answers anything but 200.
         """
         self._body, self._complete = [], False
-        self._socket.sendall(request)
+        if self._connection is None:
+            self._connection = socket.create_connection((HOST, self._port), timeout=30)
+            self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._connection.sendall(request)
         while not self._complete:
-            data = self._socket.recv(65536)
+            data = self._connection.recv(65536)
             if not data:
                 raise ServerGone("the server closed the connection")
             self._parser.feed_data(data)

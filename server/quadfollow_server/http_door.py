@@ -30,6 +30,8 @@ from quadfollow_server.schema import HANGS, NOT_READY, SEGMENT_REQUEST, SEGMENT_
 from quadfollow_server.service import VERSION, Service
 
 DOOR = "http"
+REFUSAL_SECONDS = 0.2
+"""How long who finds no room waits to be told so: asking again at once would cost those who are served."""
 
 
 def build_app(service: Service) -> FastAPI:
@@ -86,14 +88,14 @@ class HttpDoor:
         except QuadfollowError as error:
             self._service.metrics.count(DOOR, "error", error.code)
             tell_refusal(DOOR, error, id=request.query_params.get("id", "")[:MAX_NAME] or None)
-            return problem(error)
+            return await _refusal(error)
         match await self._ask(asked, request):
             case Result() as result:
                 return _picture(result) if asked.picture else _json(result)
             case Dropped() as dropped:
                 return dropped_problem(dropped)
             case QuadfollowError() as failure:
-                return problem(failure)
+                return await _refusal(failure)
 
     async def livez(self) -> Response:
         """Answer 200 as long as event loop and inference go on, 503 where the process should be replaced."""
@@ -148,6 +150,13 @@ class HttpDoor:
 def _client(request: Request) -> Hashable:
     """Who asks: by the key that was shown, or by address where none is asked for."""
     return DOOR, request.scope.get("client_name") or (request.client.host if request.client else "")
+
+
+async def _refusal(error: QuadfollowError) -> Response:
+    """Answer a frame that cannot be answered."""
+    if isinstance(error, Overloaded):
+        await asyncio.sleep(REFUSAL_SECONDS)
+    return problem(error)
 
 
 async def _gone(request: Request) -> None:

@@ -85,7 +85,7 @@ def plan(wanted: Wanted) -> dict[str, Any]:
         "megabits_out": _megabits(wanted.frames, figures()["bytes"]["answer"]),
         "processor": asdict(_machines(wanted, _core_ms(wanted, wanted.model), None)),
         "gpu": None if gpu is None else asdict(_machines(wanted, _core_ms(wanted, NO_NETWORK), gpu)),
-        "measured_on": _measured_on(),
+        "measured_on": _measured_on(gpu),
     }
 
 
@@ -136,8 +136,10 @@ def _core_ms(wanted: Wanted, model: str) -> float:
 
 
 def _gpu_ms(wanted: Wanted) -> float | None:
-    gpu = figures().get("gpu")
-    return None if gpu is None else float(_of(gpu["network_ms"], wanted.model, "model"))
+    """The network's time on a GPU; None where it was not measured."""
+    gpu = figures().get("gpu") or {"network_ms": {}}
+    found: float | None = gpu["network_ms"].get(wanted.model)
+    return found
 
 
 def _of(table: dict[str, Any], key: str, what: str) -> Any:
@@ -151,10 +153,10 @@ def _megabits(per_second: float, size: int) -> float:
     return round(per_second * size * 8 / 1e6, 2)
 
 
-def _measured_on() -> list[str]:
+def _measured_on(gpu_ms: float | None) -> list[str]:
     processor, gpu = figures()["processor"], figures().get("gpu")
     told = [f"{processor['machine']['cpu']}, {processor['machine']['cores']} cores: {processor['command']}"]
-    return told if gpu is None else [*told, f"{gpu['card']}, the network alone: {gpu['command']}"]
+    return told if gpu_ms is None else [*told, f"{gpu['card']}, the network alone: {gpu['command']}"]
 
 
 def _shown(machines: dict[str, Any]) -> str:

@@ -362,6 +362,10 @@ def test_one_client_leaves_room_for_others(png: bytes, constant: Callable[..., A
         problem = refusal(refused := http.post("/segment", content=png), 429, "overloaded")
         assert (problem["limit"], problem["allowed"]) == ("max_waiting_per_client", 2)
         assert refused.headers["retry-after"] == "1"
+        refusals, end = 0, time.monotonic() + 1
+        while time.monotonic() < end:
+            refusals += http.post("/segment", content=png).status_code == 429
+        assert 1 <= refusals <= 5, "who asks again at once is answered at leisure"
         answers.append(pool.submit(other.post, "/segment", content=png))
         while b"quadfollow_waiting 3.0" not in http.get("/metrics").content:
             pass

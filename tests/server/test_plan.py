@@ -33,14 +33,14 @@ def test_twice_as_much_needs_twice_as_many() -> None:
 
 
 def test_a_gpu_leaves_the_processor_all_but_the_network() -> None:
-    """A plan with GPUs names both; without figures of a GPU it says that none were measured."""
-    told = plan(Wanted(streams=1000))
-    if figures().get("gpu") is None:
-        assert told["gpu"] is None
-        assert "not measured" in CliRunner().invoke(command).output
-        return
+    """A plan with GPUs names both; for a model without figures of a GPU it says that none were measured."""
+    told = plan(Wanted(streams=1000, model="seed"))
     assert told["gpu"]["core_ms"] < told["processor"]["core_ms"]
     assert told["gpu"]["gpus"] == math.ceil(20_000 * told["gpu"]["gpu_ms"] / 1000 / 0.6)
+    assert len(told["measured_on"]) == 2
+    other = next(model for model in figures()["processor"]["core_ms"] if model not in {"seed", "no network"})
+    assert plan(Wanted(streams=1000, model=other))["gpu"] is None
+    assert "not measured" in CliRunner().invoke(command, ["--model", other]).output
 
 
 def test_costs_need_prices() -> None:
