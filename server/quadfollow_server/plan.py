@@ -154,7 +154,7 @@ def _megabits(per_second: float, size: int) -> float:
 
 
 def _measured_on(gpu_ms: float | None) -> list[str]:
-    processor, gpu = figures()["processor"], figures().get("gpu")
+    processor, gpu = figures()["processor"], figures()["gpu"]
     told = [f"{processor['machine']['cpu']}, {processor['machine']['cores']} cores: {processor['command']}"]
     return told if gpu_ms is None else [*told, f"{gpu['card']}, the network alone: {gpu['command']}"]
 
