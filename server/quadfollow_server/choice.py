@@ -20,7 +20,7 @@ RUNS = 8
 """Runs in a row before the next way takes its turn."""
 GAIN = 0.9
 """Share of the fastest exact variant's time that one of lower precision must stay below to be taken."""
-DIFFERENT = 0.01
+DIFFERENT = 0.005
 """Most pixels, as a share, that may be answered otherwise than they should.
 
 It tells a run that is wrong from one that rounds otherwise; what a lower precision costs is proven at export.

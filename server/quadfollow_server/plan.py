@@ -137,8 +137,8 @@ def _core_ms(wanted: Wanted, model: str) -> float:
 
 def _gpu_ms(wanted: Wanted) -> float | None:
     """The network's time on a GPU; None where it was not measured."""
-    gpu = figures().get("gpu") or {"network_ms": {}}
-    found: float | None = gpu["network_ms"].get(wanted.model)
+    gpu = figures()["gpu"]
+    found: float | None = None if gpu is None else gpu["network_ms"].get(wanted.model)
     return found
 
 
