@@ -23,7 +23,7 @@ import click
 from measuring import results
 from measuring.frames import frame
 from measuring.http_client import HttpClient
-from measuring.servers import Ours, http_request
+from measuring.servers import Ours, jpeg_request
 from measuring.summaries import percentiles
 
 from quadfollow_core.errors import ServerGone, Unavailable
@@ -169,10 +169,9 @@ def main(model: str, device: str, seconds: int, out: Path) -> None:
             StreamClient(server.address, timeout=30) as stream,
             HttpClient(server.port) as http,
         ):
-            request = http_request("/segment", jpeg, {"Content-Type": "image/jpeg"})
             asks = {
                 "ZeroMQ": partial(ask_stream, stream, jpeg),
-                "HTTP": partial(ask_http, http, request),
+                "HTTP": partial(ask_http, http, jpeg_request(jpeg)),
             }
             doors = {door: look(server, door, ask, seconds, out.resolve()) for door, ask in asks.items()}
             return {"served": server.model(), "doors": doors}

@@ -17,7 +17,7 @@ from measuring import results
 from measuring.frames import frame
 from measuring.http_client import HttpClient
 from measuring.models import chosen, model_option
-from measuring.servers import Ours, http_request
+from measuring.servers import Ours, jpeg_request
 from measuring.summaries import percentiles, spread
 from measuring.turns import in_turns, timed
 
@@ -49,11 +49,10 @@ def measure_model(path: Path, device: str, rounds: int, calls: int, logs: Path) 
         StreamClient(server.address, timeout=30) as stream,
         HttpClient(server.port) as http,
     ):
-        request = http_request("/segment", jpeg, {"Content-Type": "image/jpeg"})
         ways: dict[str, Callable[[], object]] = {
             SESSION: partial(segmenter.segment, image),
             "ZeroMQ": partial(ask_stream, stream, jpeg),
-            "HTTP": partial(http.ask, request),
+            "HTTP": partial(http.ask, jpeg_request(jpeg)),
         }
         taken = in_turns({name: timed(way, calls) for name, way in ways.items()}, rounds)
     return {"model": path.stem, "device": segmenter.device.provider, **summary(taken)}

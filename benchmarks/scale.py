@@ -16,7 +16,7 @@ import click
 from measuring import results
 from measuring.frames import frame
 from measuring.load import Plan
-from measuring.servers import Ours, http_plan, http_request, put_load, zmq_plan, zmq_request
+from measuring.servers import Ours, http_plan, jpeg_request, put_load, zmq_plan, zmq_request
 from measuring.summaries import percentiles, spread
 from measuring.turns import in_turns
 
@@ -31,7 +31,7 @@ Load = dict[str, Any]
 def plans(server: Ours) -> dict[str, Plan]:
     """What is asked, by name: what grows, and to how much."""
     zmq = {size: zmq_request(frame(size), encoding="jpeg", want=["target"]) for size in SIZES}
-    http = http_request("/segment", frame(), {"Content-Type": "image/jpeg"})
+    http = jpeg_request(frame())
     sizes = {f"frame | {size[0]}x{size[1]}": zmq_plan(server.zmq_port, parts) for size, parts in zmq.items()}
     streams = {f"ZeroMQ streams | {n}": zmq_plan(server.zmq_port, zmq[256, 256], clients=n) for n in COUNTS}
     clients = {f"HTTP clients | {n}": http_plan(server.port, http, clients=n) for n in COUNTS}

@@ -24,7 +24,7 @@ from measuring.graphs import as_exported
 from measuring.load import Plan
 from measuring.machine import usable_cores
 from measuring.peers import PEERS, Mask, Peer, png_mask
-from measuring.servers import Ours, Process, ask, http_plan, http_request, put_load, zmq_plan, zmq_request
+from measuring.servers import Ours, Process, ask, http_plan, jpeg_request, put_load, zmq_plan, zmq_request
 from measuring.summaries import percentiles, ratio, spread
 from measuring.turns import in_turns
 from peers.work import Work
@@ -46,7 +46,6 @@ FEWEST = 5
 FLOOR = "floor"
 PLAIN = ("--device", "cpu", "--variant", "plain")
 """The file as it is, by onnxruntime on the CPU, as the others run it."""
-JPEG = {"Content-Type": "image/jpeg"}
 MASK_SHARE = 0.01
 """Share of pixels in which a mask may differ: another engine or an INT8 variant rounds otherwise."""
 Load = dict[str, Any]
@@ -72,13 +71,13 @@ class Arena:
         options = None if self.graph == "null" else ("--model", self.model.resolve(), *way)
         server = stack.enter_context(Ours(self.logs / "ours.log", options))
         self.served = server.model()
-        picture = http_request("/segment", self.jpeg, JPEG | {"Accept": "image/png"})
+        picture = jpeg_request(self.jpeg, Accept="image/png")
         self._require_mask(OURS, png_mask(ask(server.port, picture)[1]), None if options is None else self.model)
         pixels = decode_image(self.jpeg)
         raw = {"encoding": "raw-rgb8", "width": pixels.shape[1], "height": pixels.shape[0], "want": ["target"]}
         self.plans |= {
             OURS: partial(http_plan, server.port, picture),
-            HTTP_TARGET: partial(http_plan, server.port, http_request("/segment", self.jpeg, JPEG)),
+            HTTP_TARGET: partial(http_plan, server.port, jpeg_request(self.jpeg)),
             ZMQ_TARGET: partial(zmq_plan, server.zmq_port, zmq_request(self.jpeg, encoding="jpeg", want=["target"])),
             ZMQ_RAW: partial(zmq_plan, server.zmq_port, zmq_request(pixels.tobytes(), **raw)),
         }

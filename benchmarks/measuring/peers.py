@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from measuring.servers import Process, ask, ended_on_error, http_request
+from measuring.servers import Process, ask, ended_on_error, http_request, jpeg_request
 from quadfollow_core.codec import decode_image
 from quadfollow_core.errors import Unavailable
 from quadfollow_sim.server_process import free_ports
@@ -87,11 +87,6 @@ def upload(path: str, field: str) -> Callable[[bytes], bytes]:
         return http_request(path, body, {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"})
 
     return request
-
-
-def raw_body(path: str) -> Callable[[bytes], bytes]:
-    """Make requests whose body is the JPEG itself."""
-    return lambda jpeg: http_request(path, jpeg, {"Content-Type": "image/jpeg"})
 
 
 def v2_json(jpeg: bytes) -> bytes:
@@ -177,7 +172,7 @@ PEERS = (
     Peer("BentoML", "bentoml", BENTOML, FILE, png_mask),
     Peer("BentoML, 2 workers", "bentoml", BENTOML, FILE, png_mask, TWO),
     Peer("MLServer", "mlserver", ("mlserver", "start", str(SOURCES)), v2_json, v2_json_mask, MLSERVER),
-    Peer("Ray Serve", "ray", ("python", str(SOURCES / "ray_server.py"), "{port}"), raw_body("/segment"), png_mask),
+    Peer("Ray Serve", "ray", ("python", str(SOURCES / "ray_server.py"), "{port}"), jpeg_request, png_mask),
     Peer(
         "Triton (pytriton)",
         "triton",

@@ -172,6 +172,11 @@ def http_request(path: str, body: bytes, headers: dict[str, str]) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
+def jpeg_request(jpeg: bytes, **headers: str) -> bytes:
+    """Write a POST of a JPEG as the raw body."""
+    return http_request("/segment", jpeg, {"Content-Type": "image/jpeg"} | headers)
+
+
 def zmq_request(image: bytes, **header: Any) -> list[bytes]:
     """Write a request to the ZeroMQ door."""
     return [bytes(part) for part in wire.encode_request({"id": 1} | header, image)]
