@@ -58,6 +58,15 @@ def test_shares_decide_what_crops_are_cut_around(frames):
     assert Counter(bool((anywhere.draw(rng)[1] == 2).any()) for _ in range(60))[False] > 20
 
 
+def test_a_crop_of_the_whole_frame_is_the_fitted_frame(frames):
+    """Crops change size as whole frames and the scorer's masks do, where targets are small above all."""
+    rng = np.random.default_rng(0)
+    image, mask = rng.integers(0, 255, (64, 64, 3), dtype=np.uint8), np.zeros((64, 64), dtype=np.uint8)
+    mask[10:13, 20:24], mask[30:32, 40:47] = 2, 1
+    crop = Crops(frames, 40, Draw(), zoom=(0.625, 0.625)).cut(image, mask, None, rng)
+    assert all(np.array_equal(a, b) for a, b in zip(crop, fit_sample(image, mask, (40, 40)), strict=True))
+
+
 def test_crops_are_cut_around_mistakes(frames):
     """A place where a network was wrong lies in the crop, also where the whole frame was scaled before."""
     index = int(np.flatnonzero(frames.target)[0])

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import cv2
 import keras
 import numpy as np
 from numpy.random import Generator
@@ -173,14 +172,17 @@ def _window(picture: NDArray[np.uint8], left: int, top: int, side: int) -> NDArr
 
 
 def _resize(image: NDArray[np.uint8], mask: NDArray[np.uint8], side: int) -> Sample:
-    """Resize a square sample, and with it each class of its mask (a half covered pixel counts)."""
-    if image.shape[0] == side:
-        return image, mask
-    method = cv2.INTER_AREA if image.shape[0] > side else cv2.INTER_LINEAR
-    classes = np.zeros((side, side), dtype=np.uint8)
-    for value in (PERSON, TARGET):
-        classes[cv2.resize((mask == value).astype(np.float32), (side, side), interpolation=method) > 0.5] = value
-    return np.asarray(cv2.resize(image, (side, side), interpolation=method), dtype=np.uint8), classes
+    """Resize a square sample as a whole frame would be."""
+    return fit_frame(image, (side, side))[0], _fit_classes(mask, (side, side))
+
+
+def _fit_classes(mask: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Bring a class mask to ``(width, height)`` by the scorer's rule, which makes small targets a pixel wider.
+
+    At 0.625 of the size, masks of half covered pixels agree with the scorer's in only 0.77 (IoU) of a target of 20 to
+    40 pixels: a network taught them cannot score higher.
+    """
+    return classes_from_channels(fit_channels(channels_from_classes(mask), size))
 
 
 def _pixel(mask: NDArray[np.uint8], aim: Aim, rng: Generator) -> NDArray[np.intp] | None:
@@ -212,7 +214,6 @@ def fit_sample(image: NDArray[np.uint8], mask: NDArray[np.uint8], size: tuple[in
     """Bring an image and its class mask to ``(width, height)``: as a frame is fitted, as the scorer resizes masks."""
     fitted, _ = fit_frame(image, size)
     _, (left, top, width, height) = plan_fit((image.shape[1], image.shape[0]), size)
-    inner = classes_from_channels(fit_channels(channels_from_classes(mask), (width, height)))
     classes = np.zeros((size[1], size[0]), dtype=np.uint8)
-    classes[top : top + height, left : left + width] = inner
+    classes[top : top + height, left : left + width] = _fit_classes(mask, (width, height))
     return fitted, classes

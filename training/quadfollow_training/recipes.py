@@ -152,6 +152,13 @@ FOLLOW_160 = replace(
 )
 """The same, begun with ``crops-160``."""
 
+_HARD = Shares(target=0.4, person=0.15, anywhere=0.3, mistake=0.15)
+HARD_256 = replace(FOLLOW_256, name="hard-256", shares=_HARD, learning_rate=4e-4, epochs=10, steps=120, score_every=5)
+"""Goes on with ``follow-256`` (``--init``) and sees more of what that gets wrong (``--mistakes-of``)."""
+
+HARD_160 = replace(FOLLOW_160, name="hard-160", shares=_HARD, learning_rate=6e-4, epochs=12, score_every=4)
+"""The same, begun with ``follow-160``."""
+
 OWN_256 = replace(
     FOLLOW_256,
     name="own-256",
@@ -167,7 +174,8 @@ OWN_256 = replace(
 )
 """Teaches a network that is there (``--init``) another target, from whatever sets it is given."""
 
-RECIPES = {recipe.name: recipe for recipe in (SEED, CROPS_256, FOLLOW_256, CROPS_160, FOLLOW_160, OWN_256)}
+_ALL = (SEED, CROPS_256, FOLLOW_256, HARD_256, CROPS_160, FOLLOW_160, HARD_160, OWN_256)
+RECIPES = {recipe.name: recipe for recipe in _ALL}
 
 
 def find_recipe(name: str) -> Recipe:
