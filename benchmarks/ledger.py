@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from array import array
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +34,7 @@ class Ledger:
         self._lock = threading.Lock()
         self._fates: dict[str, Counter[str]] = defaultdict(Counter)
         self._losses: list[Loss] = []
-        self._ages: list[tuple[float, float]] = []
+        self._answers, self._ages = array("d"), array("d")
         self.fallen: list[str] = []
         """Where the code of a client itself failed."""
 
@@ -46,7 +47,8 @@ class Ledger:
         """Count an answer, so many seconds after its frame was taken."""
         with self._lock:
             self._fates[who][ANSWERED] += 1
-            self._ages.append((time.monotonic(), 1000 * seconds))
+            self._answers.append(time.monotonic())
+            self._ages.append(1000 * seconds)
 
     def lose(self, who: str, sent: float) -> None:
         """Note that a frame is given up now."""
@@ -61,7 +63,8 @@ class Ledger:
     def ages(self, span: Span) -> list[float]:
         """The ages in milliseconds of the answers that came within a span."""
         with self._lock:
-            return [age for when, age in self._ages if span[0] <= when < span[1]]
+            came = zip(self._answers, self._ages, strict=True)
+            return [age for when, age in came if span[0] <= when < span[1]]
 
     def fates(self, downs: list[Span]) -> dict[str, dict[str, int]]:
         """All fates by kind of client; what was lost while no server was there is told apart.

@@ -5,27 +5,30 @@ server is killed at random moments of the first third. The process that is then 
 has time to show: memory, file handles and ages of answers are compared between the beginning and the end of its life,
 after a minute (at most a tenth of the run) to warm up. Every frame sent is accounted for by its id.
 
-The ages' drift stands beside that of a piece of arithmetic timed at the same moments: on a machine that others use,
-both move.
+The model lies there as it is shipped, with its 8-bit variant, and each reload brings new versions of both. Beside the
+server, a session that was opened at the start and never again answers a frame at every look: on a machine that others
+use, its time drifts too, and the answers' ages are judged against it.
 The exit code is 1 where anything is not as it should be.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
-import shutil
 import signal
 import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
 import click
 import numpy as np
 import onnx
+import onnxruntime
 import psutil
 from crowd import (
     Scene,
@@ -44,7 +47,8 @@ from crowd import (
 from measuring.frames import frame
 from soak_report import Sample, report, table
 
-from quadfollow_core.shipped import find_model
+from quadfollow_core.contract import INPUT, METADATA_KEY, Contract
+from quadfollow_core.shipped import find_model, lower_precision
 from quadfollow_sim.server_process import ServerProcess
 
 EVERY = 5.0
@@ -57,9 +61,10 @@ class Soak:
     """One run: what is done to the server, and what is seen of it."""
 
     server: ServerProcess
-    model: Path
+    model: ModelFiles
     scene: Scene
     chance: random.Random
+    beside: Reference
     samples: list[Sample] = field(default_factory=list)
     kills: int = 0
     reloads: int = 0
@@ -89,7 +94,7 @@ class Soak:
             child.num_fds(),
             child.num_threads(),
             supervisor.memory_full_info().uss / 2**20,
-            machine_ms(),
+            self.beside.milliseconds(),
         )
 
     @property
@@ -115,33 +120,64 @@ class Soak:
     def reload(self) -> None:
         """Put another version of the model in place, each fourth time a broken one, and ask for it."""
         self.reloads += 1
-        beside = self.model.with_suffix(".new")
-        if self.reloads % 4 == 0:
-            beside.write_bytes(self.model.read_bytes()[:5000])
+        if self.reloads % 4:
+            self.model.renew(self.reloads)
         else:
-            version = onnx.load(find_model())
-            version.doc_string = f"version {self.reloads} of a soak"
-            onnx.save(version, beside)
-        broken = self.reloads % 4 == 0
-        kept = self.model.read_bytes()
-        beside.replace(self.model)
+            self.model.damage()
         os.kill(self.server.pid, signal.SIGHUP)
-        if broken:  # a successor must find a whole one
+        if self.reloads % 4 == 0:  # a successor must find a whole one
             self.scene.rest(2.0)
-            beside.write_bytes(kept)
-            beside.replace(self.model)
+            self.model.renew(self.reloads)
 
 
-def machine_ms() -> float:
-    """Milliseconds that a fixed piece of arithmetic takes now; the fastest of five."""
-    data = np.arange(300_000, dtype=np.float64)
+class ModelFiles:
+    """The shipped model and its 8-bit variant, in a folder of their own."""
 
-    def once() -> float:
-        began = time.perf_counter()
-        np.sort(np.sin(data))
-        return 1000 * (time.perf_counter() - began)
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "model.onnx"
+        self.renew(0)
 
-    return min(once() for _ in range(5))
+    def renew(self, number: int) -> None:
+        """Put a version of another number, and thus another hash, in place: the variant first, then the model."""
+        model = onnx.load(find_model())
+        model.doc_string = f"version {number} of a soak"
+        whole = model.SerializeToString()
+        lower = onnx.load(lower_precision(find_model(), "int8"))
+        contract = Contract.from_metadata({item.key: item.value for item in lower.metadata_props})
+        contract.checks["variant"]["of"] = hashlib.sha256(whole).hexdigest()[:12]
+        onnx.helper.set_model_props(lower, {METADATA_KEY: contract.to_json()})
+        self._place(lower_precision(self.path, "int8"), lower.SerializeToString())
+        self._place(self.path, whole)
+
+    def damage(self) -> None:
+        """Cut the model's file short."""
+        self._place(self.path, self.path.read_bytes()[:5000])
+
+    def _place(self, path: Path, data: bytes) -> None:
+        beside = path.with_suffix(".new")
+        beside.write_bytes(data)
+        beside.replace(path)
+
+
+class Reference:
+    """A session of the shipped model on one thread, outside the server."""
+
+    def __init__(self) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(find_model(), options, providers=["CPUExecutionProvider"])
+        _, height, width, _ = self._session.get_inputs()[0].shape
+        self._frame = np.zeros((1, height, width, 3), dtype=np.uint8)
+
+    def milliseconds(self) -> float:
+        """How long it takes for a frame now; the median of five."""
+
+        def once() -> float:
+            began = time.perf_counter()
+            self._session.run(None, {INPUT: self._frame})
+            return 1000 * (time.perf_counter() - began)
+
+        return median(once() for _ in range(5))
 
 
 @click.command()
@@ -173,12 +209,11 @@ def main(
     os.environ["QUADFOLLOW_SERVE_THREADS"] = str(threads)
     os.environ["QUADFOLLOW_SERVE_HANG_SECONDS"] = str(hang_seconds)
     with tempfile.TemporaryDirectory() as folder:
-        model = Path(folder) / "model.onnx"
-        shutil.copy(find_model(), model)
+        model = ModelFiles(Path(folder))
         log = Path(folder) / "server.log" if out is None else out.with_suffix(".log")
-        with ServerProcess(log, model=str(model)) as server:
+        with ServerProcess(log, model=str(model.path)) as server:
             scene = Scene(server.url, server.address, server.pub_address, frame(), rate)
-            soak = Soak(server, model, scene, random.Random(seed))
+            soak = Soak(server, model, scene, random.Random(seed), Reference())
             clients = enter(scene, [(streams, cameras), (posts, cameras // 2), *((bad, 1) for bad in BAD)])
             soak.run(60 * minutes, kills)
             scene.over.set()
