@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,27 @@ def sessions(model: Path) -> Ways:
         "weights not packed beforehand": run(**{"session.disable_prepacking": "1"}),
         "graph not optimised": partial(_open(model, cores, {}, optimise=False).run, None, {"image": image}),
         "only the classes asked for": partial(_open(model, cores, {}).run, ["classes"], {"image": image}),
+    }
+
+
+def pairs(model: Path) -> Ways:
+    """Two frames that wait, on one session for both or side by side; where one is alone, all cores are best."""
+    image = fit_frame(decode_image(frame()), _size(model))[0][None]
+    wide, narrow = (_open(model, threads, {}) for threads in (usable_cores(), 1))
+    pool = ThreadPoolExecutor(2)
+
+    def both(session: onnxruntime.InferenceSession) -> None:
+        for answer in [pool.submit(session.run, None, {"image": image}) for _ in range(2)]:
+            answer.result()
+
+    def in_turn() -> None:
+        for _ in range(2):
+            wide.run(None, {"image": image})
+
+    return {
+        "one after the other, on all cores": in_turn,
+        "side by side, both on all cores": lambda: both(wide),
+        "side by side, one thread each": lambda: both(narrow),
     }
 
 
@@ -95,6 +117,7 @@ def masks(_: Path) -> Ways:
 
 EXPERIMENTS: dict[str, Callable[[Path], Ways]] = {
     "The network": sessions,
+    "Two frames at once": pairs,
     "Decoding": decoders,
     "Frames larger than the network": large_frames,
     "The mask": masks,
