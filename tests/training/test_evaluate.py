@@ -104,6 +104,9 @@ def test_a_model_that_sees_nothing_scores_nothing(evaluation, tmp_path):
     assert json.loads((tmp_path / "report" / "evaluation.json").read_text()) == json.loads(json.dumps(result))
     with Image.open(tmp_path / "report" / "worst.png") as sheet:
         assert sheet.size == (2 * 3 * 224, 4 * (224 + 18))
+    evaluate(blind, evaluation, tmp_path / "short", worst=2)
+    with Image.open(tmp_path / "short" / "worst.png") as sheet:
+        assert sheet.size == (2 * 3 * 224, 224 + 18)
 
 
 def test_a_run_is_evaluated_into_its_folder(copying_keras, evaluation):

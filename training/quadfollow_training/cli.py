@@ -146,13 +146,16 @@ def average(
 @click.option(
     "--size", type=_size, metavar="WIDTHxHEIGHT", help="Input size for a model that takes any, such as 256x256."
 )
+@click.option("--worst", type=click.IntRange(min=1), default=24, show_default=True, help="Frames shown in worst.png.")
 @_JSON
-def evaluate(model: Path, data: Path, out: Path | None, size: tuple[int, int] | None, as_json: bool) -> None:
+def evaluate(
+    model: Path, data: Path, out: Path | None, size: tuple[int, int] | None, worst: int, as_json: bool
+) -> None:
     """Score MODEL (.keras, .onnx or a run's folder) with the official Follow-Me score, or on any labelled set."""
     from quadfollow_core.cli import score_table
     from quadfollow_training.evaluate import evaluate as run
 
-    result = run(model, data, out, size)
+    result = run(model, data, out, size, worst)
     _print(result, as_json, lambda found: f"{score_table(found)}\n{found['channels']}")
 
 

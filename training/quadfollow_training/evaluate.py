@@ -56,7 +56,13 @@ class Verdict:
         return (not self.wrong, -max(self.truth, self.found) if self.wrong else self.iou)
 
 
-def evaluate(model: Path, data: Path, out: Path | None = None, size: tuple[int, int] | None = None) -> dict[str, Any]:
+def evaluate(
+    model: Path,
+    data: Path,
+    out: Path | None = None,
+    size: tuple[int, int] | None = None,
+    worst: int = SHEET_FRAMES,
+) -> dict[str, Any]:
     """Score a model on the official evaluation sets, or on labelled sets in their layout.
 
     Args:
@@ -65,6 +71,7 @@ def evaluate(model: Path, data: Path, out: Path | None = None, size: tuple[int, 
             (``images/`` and ``masks/``) or a folder of such.
         out: where ``evaluation.json`` and ``worst.png`` go; by default the run's folder, and nowhere without one.
         size: ``(width, height)`` for a model that takes any size.
+        worst: how many frames ``worst.png`` shows.
 
     Raises:
         BadDataset: a set is missing or damaged.
@@ -85,7 +92,8 @@ def evaluate(model: Path, data: Path, out: Path | None = None, size: tuple[int, 
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "evaluation.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-        _draw(predictor, verdicts, folder / "worst.png")
+        shown = sorted((one for one in verdicts if one.truth or one.found), key=lambda one: one.rank)[:worst]
+        _draw(predictor, shown, folder / "worst.png")
     return result
 
 
@@ -150,10 +158,9 @@ def _targets(channels: NDArray[np.bool_]) -> int:
     return int(channels[:, :, TARGET].sum())
 
 
-def _draw(predictor: Predictor, verdicts: list[Verdict], path: Path) -> None:
+def _draw(predictor: Predictor, worst: list[Verdict], path: Path) -> None:
     from quadfollow_training.sheet import Row, draw_sheet
 
-    worst = sorted((v for v in verdicts if v.truth or v.found), key=lambda v: v.rank)[:SHEET_FRAMES]
     pictures = _predict(predictor, [(verdict.image, verdict.mask) for verdict in worst])
     rows = [
         Row(read_picture(image), truth, prediction, f"{image.parent.parent.name}/{image.name}  {_words(verdict)}")
