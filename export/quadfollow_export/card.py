@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +117,7 @@ def _training(training: dict[str, Any]) -> str:
     recipe, data = training.get("recipe", {}), training.get("data", {})
     facts = [
         ("recipe", recipe.get("name", "unknown")),
-        *((("began with", _beginning(training["begun_with"])),) if "init" in training.get("begun_with", {}) else ()),
+        *_beginnings(training.get("begun_with", {})),
         *((("averaged", _averaged(training["averaged"])),) if "averaged" in training else ()),
         ("steps", STEPS.format_map(_Unknown(recipe))),
         ("learning rate", RATE.format_map(_Unknown(recipe))),
@@ -142,8 +142,18 @@ STEPS = "{epochs} epochs of {steps} batches of {batch}"
 RATE = "{learning_rate}, {schedule}"
 
 
+def _beginnings(told: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The networks that a run began with and drew the mistakes of, and so back to the first run of all."""
+    words = "began with"
+    while "init" in told:
+        yield words, _beginning(told)
+        if "mistakes_of" in told:
+            yield "drew more of the mistakes of", told["mistakes_of"]
+        told, words = told.get("run", {}).get("begun_with", {}), "which began with"
+
+
 def _beginning(told: dict[str, Any]) -> str:
-    """The network a run began with, and how that was trained."""
+    """A network that a run began with, and how it was trained."""
     if "run" not in told:
         return str(told["init"])
     recipe, frames = told["run"].get("recipe", {}), told["run"].get("data", {}).get("frames", "unknown")

@@ -168,6 +168,23 @@ def test_the_card_lists_targets_from_small_to_large(tmp_path: Path) -> None:
     assert re.findall(r"\| patrol_with_targ \| ([\d+-]{3,}) \|", card) == ["4-9", "10-19", "80-159", "320+"]
 
 
+def test_the_card_tells_of_every_run_back_to_the_first(tmp_path):
+    """A network that went on with another, which had gone on with a third, has all of them in its card."""
+    first = {"recipe": {"name": "crops", "epochs": 5}, "begun_with": {}}
+    second = {"recipe": {"name": "follow", "epochs": 15}, "begun_with": {"init": "a.keras 11", "run": first}}
+    training = {"begun_with": {"init": "b.keras 22", "mistakes_of": "c.onnx 33", "run": second}}
+    card = write_card(Contract(name="x", width=8, height=8, training=training), tmp_path / "x.onnx")
+    told = [row for row in card.splitlines() if row.startswith(("| began", "| drew", "| which"))]
+    assert [row.split("|")[1].strip() for row in told] == [
+        "began with",
+        "drew more of the mistakes of",
+        "which began with",
+    ]
+    assert "b.keras 22, of recipe follow: 15 epochs" in told[0]
+    assert "c.onnx 33" in told[1]
+    assert "a.keras 11, of recipe crops: 5 epochs" in told[2]
+
+
 def test_a_refused_export_writes_nothing_and_keeps_what_was_there(run_folder: Path, tmp_path: Path) -> None:
     """Out of tolerance, the target path is as it was."""
     out = tmp_path / "models" / "x.onnx"
