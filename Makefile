@@ -41,7 +41,9 @@ train: setup ## train a shipped network anew, from data to card (DATA=dir of Qua
 	$(BIN)/quadfollow train --recipe crops-$(MODEL) --data $(DATA) --data $(CITY) --out runs/crops-$(MODEL) --resume
 	KERAS_BACKEND=tensorflow $(BIN)/quadfollow train --recipe follow-$(MODEL) --init runs/crops-$(MODEL)/last.keras \
 		--data $(DATA) --data $(CITY) --out runs/follow-$(MODEL) --resume
-	KERAS_BACKEND=tensorflow $(BIN)/quadfollow export runs/follow-$(MODEL) -o runs/follow-$(MODEL).onnx \
+	KERAS_BACKEND=tensorflow $(BIN)/quadfollow train --recipe hard-$(MODEL) --init runs/follow-$(MODEL)/last.keras \
+		--mistakes-of runs/follow-$(MODEL)/best.keras --data $(DATA) --data $(CITY) --out runs/hard-$(MODEL) --resume
+	KERAS_BACKEND=tensorflow $(BIN)/quadfollow export runs/hard-$(MODEL) -o runs/follow-$(MODEL).onnx \
 		--data $(DATA)/validation --evaluate $(DATA)/sample_evaluation_data
 
 test: lint ## lint, then every test but the slow ones
