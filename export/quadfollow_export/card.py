@@ -233,7 +233,8 @@ LIMITS = """## Limits and failures
   clothes nothing is promised: score it there first.
 - Small targets are missed most: see the table by size. A person of fewer than some 20 pixels in a 256x256 frame
   is found rarely.
-- Other people are sometimes taken for the target; false positives are counted above.
+- Other people are sometimes taken for the target; false positives are counted above, and docs/city.md shows some of
+  the shipped models' with pictures.
 - It segments single frames and knows nothing of the frame before.
 - It is a research model: no safety function may rest on it."""
 
