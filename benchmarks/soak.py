@@ -120,12 +120,13 @@ class Soak:
     def reload(self) -> None:
         """Put another version of the model in place, each fourth time a broken one, and ask for it."""
         self.reloads += 1
-        if self.reloads % 4:
-            self.model.renew(self.reloads)
-        else:
+        is_broken = self.reloads % 4 == 0
+        if is_broken:
             self.model.damage()
+        else:
+            self.model.renew(self.reloads)
         os.kill(self.server.pid, signal.SIGHUP)
-        if self.reloads % 4 == 0:  # a successor must find a whole one
+        if is_broken:  # a successor must find a whole one
             self.scene.rest(2.0)
             self.model.renew(self.reloads)
 

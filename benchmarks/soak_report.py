@@ -49,10 +49,9 @@ def report(samples: list[Sample], kills: int, scene: Scene, log: str) -> dict[st
     downs = spans_without_server(log)
     life = settled(samples)
     first, last = edges(life)
-    first_floor, last_floor = ends(life, "memory_mb", FLOOR)
     fates = scene.ledger.fates(downs)
     waiting = left_waiting(scene.url)
-    memory = last_floor - first_floor
+    memory = change(life, "memory_mb", FLOOR)
     (age, best), (last_age, last_best) = (typical(scene, span) for span in (first, last))
     outside = relative(life, "session_ms")
     drift = last_age / age / (1 + outside) - 1
@@ -132,9 +131,9 @@ def ends(life: list[Sample], name: str, percentile: float = 50) -> tuple[float, 
     return first, last
 
 
-def change(life: list[Sample], name: str) -> float:
-    """How much a measure has grown."""
-    first, last = ends(life, name)
+def change(life: list[Sample], name: str, percentile: float = 50) -> float:
+    """How much a measure, by default its median, has grown."""
+    first, last = ends(life, name, percentile)
     return last - first
 
 
