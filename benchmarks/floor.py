@@ -25,7 +25,8 @@ from measuring.turns import in_turns, timed
 
 from quadfollow_core.errors import NotFound, Unavailable
 from quadfollow_server.device import usable_devices
-from quadfollow_server.engine import load_model, read_contract
+from quadfollow_server.engine import load_model
+from quadfollow_server.model_file import read_contract
 from quadfollow_server.variants import VARIANTS
 
 NAME = "floor"

@@ -29,7 +29,8 @@ from quadfollow_core.resize import fit_frame
 from quadfollow_core.shipped import find_model
 from quadfollow_export.scenes import render_scenes
 from quadfollow_server.accelerator import look
-from quadfollow_server.engine import load_model, read_contract
+from quadfollow_server.engine import load_model
+from quadfollow_server.model_file import read_contract
 from quadfollow_sim.drawn import DrawnSource
 from quadfollow_sim.server_process import ServerProcess
 

@@ -22,7 +22,8 @@ from quadfollow_core.errors import QuadfollowError
 from quadfollow_core.shipped import lower_precision
 from quadfollow_server.accelerator import CUDA_LIBRARIES
 from quadfollow_server.device import PROVIDERS, open_session
-from quadfollow_server.engine import OnnxSegmenter, load_model, read_contract
+from quadfollow_server.engine import OnnxSegmenter, load_model
+from quadfollow_server.model_file import read_contract
 from quadfollow_server.runners import BoundRunner, OwnThread, Runner
 from quadfollow_server.variants import VARIANTS, Variant
 

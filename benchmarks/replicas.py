@@ -20,7 +20,7 @@ import numpy as np
 
 from quadfollow_core.shipped import DEFAULT_MODEL
 from quadfollow_core.stream_client import StreamClient
-from quadfollow_server.models import Loader, load_models
+from quadfollow_server.models import Loader
 from quadfollow_server.scale.deployment import application
 from quadfollow_server.scale.options import Options
 from quadfollow_server.segmenter import ConstantSegmenter, Segmenter
@@ -66,7 +66,7 @@ def answers(address: str, streams: int, seconds: float) -> float:
     return total / passed
 
 
-def measure(model: str, load: Loader, count: int, seconds: float) -> float:
+def measure(model: str, load: Loader | None, count: int, seconds: float) -> float:
     """Deploy so many replicas and ask them."""
     from ray import serve
 
@@ -91,9 +91,9 @@ def main(seconds: float, as_json: bool) -> None:
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
     ray.init(num_cpus=max(COUNTS) + 1, include_dashboard=False, log_to_driver=False)
     found: dict[str, dict[int, float]] = {}
-    networks: tuple[tuple[str, str, Loader], ...] = (
+    networks: tuple[tuple[str, str, Loader | None], ...] = (
         ("waits 10 ms", "waiting", waiting),
-        (DEFAULT_MODEL, DEFAULT_MODEL, load_models),
+        (DEFAULT_MODEL, DEFAULT_MODEL, None),
     )
     for name, model, load in networks:
         found[name] = {count: measure(model, load, count, seconds) for count in COUNTS}

@@ -125,7 +125,7 @@ EXPERIMENTS: dict[str, Callable[[Path], Ways]] = {
 
 
 def _size(model: Path) -> tuple[int, int]:
-    from quadfollow_server.engine import read_contract
+    from quadfollow_server.model_file import read_contract
 
     return read_contract(model).size
 

@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from quadfollow_core.errors import Unavailable
-from quadfollow_server.engine import read_contract
+from quadfollow_server.model_file import read_contract
 
 
 def as_exported(model: Path, folder: Path) -> Path:

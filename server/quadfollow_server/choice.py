@@ -1,4 +1,7 @@
-"""Which way of running a model is taken: the fastest on this machine whose answers are those of its file."""
+"""Which way of running a model is taken: the fastest on this machine whose answers are those of its file.
+
+It is measured once: beside a server's load the times would tell of the load.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import statistics
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +48,19 @@ class Tried:
     """Share of pixels with another class, or another probability, than they should have."""
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Which way was found to be the fastest."""
+
+    way: Way
+    told: str
+    """What was tried, in a line."""
+
+
+Findings = dict[tuple[Path, tuple[Way, ...]], Finding]
+"""By the model's file and the ways that were open to it."""
+
+
 def measure(
     runners: Mapping[Way, Runner], size: tuple[int, int], models: Mapping[Way, Runner] | None = None
 ) -> list[Tried]:
@@ -51,7 +68,7 @@ def measure(
 
     The first way tells what the answers should be; for a way whose file is another one, a runner in ``models`` does.
     """
-    frames = [probe_frame(size, seed) for seed in range(2)]
+    frames = _probe_frames(size)
     times: dict[Way, list[float]] = {way: [] for way in runners}
     answers: dict[Way, list[Answer]] = {}
     for way, runner in runners.items():
@@ -75,6 +92,12 @@ def best(tried: list[Tried]) -> Tried:
     return min(right, key=lambda one: one.milliseconds * (1.0 if one.way[1].is_exact else 1.0 / GAIN))
 
 
+def answers_alike(runner: Runner, model: Runner, size: tuple[int, int]) -> bool:
+    """Whether a way answers as the model on the CPU does, on the frames on which the fastest is found."""
+    frames = _probe_frames(size)
+    return _different([model(frame) for frame in frames], [runner(frame) for frame in frames]) <= DIFFERENT
+
+
 def told(tried: list[Tried]) -> str:
     """Say all times in a line."""
     return ", ".join(
@@ -90,6 +113,10 @@ def probe_frame(size: tuple[int, int], seed: int) -> NDArray[np.uint8]:
     patches = np.random.default_rng(seed).integers(0, 256, (PATCHES, PATCHES, 3), np.uint8)
     rows, columns = (np.arange(side) * PATCHES // side for side in (height, width))
     return np.ascontiguousarray(patches[rows][:, columns])
+
+
+def _probe_frames(size: tuple[int, int]) -> list[NDArray[np.uint8]]:
+    return [probe_frame(size, seed) for seed in range(2)]
 
 
 def _timed(runner: Runner, frame: NDArray[np.uint8]) -> float:

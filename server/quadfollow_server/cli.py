@@ -175,7 +175,7 @@ def _installed() -> dict[str, Any]:
 
     from quadfollow_core.shipped import DEFAULT_MODEL, shipped_models
     from quadfollow_server.device import usable_devices
-    from quadfollow_server.engine import read_contract
+    from quadfollow_server.model_file import read_contract
     from quadfollow_server.service import VERSION
 
     return {

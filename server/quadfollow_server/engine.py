@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from quadfollow_core.contract import INPUT, Contract
+from quadfollow_core.contract import Contract
 from quadfollow_core.errors import BadModel, NotFound, Unavailable
 from quadfollow_core.shipped import lower_precision
-from quadfollow_server.choice import best, measure, told
+from quadfollow_server.choice import Finding, Findings, answers_alike, best, measure, told
 from quadfollow_server.device import PROVIDERS, RUNTIME_ERRORS, first_line, open_session, require_in_use
-from quadfollow_server.runners import OUTPUTS, BoundRunner, OwnThread, PlainRunner, Runner
+from quadfollow_server.model_file import ModelFile, contract_of, read_file
+from quadfollow_server.runners import BoundRunner, OwnThread, PlainRunner, Runner
 from quadfollow_server.segmenter import Device, Plane
 from quadfollow_server.variants import AUTO, Variant, Way, ways_of
 
 log = logging.getLogger(__name__)
-
-UINT8 = "tensor(uint8)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +48,23 @@ class OnnxSegmenter:
             raise Unavailable(f"inference failed on {self.device.provider}: {first_line(error)}") from error
 
 
-def load_model(path: Path, device: str = "auto", threads: int = 0, variant: str = AUTO) -> OnnxSegmenter:
+def load_model(
+    path: Path, device: str = "auto", threads: int = 0, variant: str = AUTO, findings: Findings | None = None
+) -> OnnxSegmenter:
     """Load a model, check its contract and run it once on a device: ``cpu``, ``openvino``, ``cuda`` or ``tensorrt``.
 
     ``auto`` takes CUDA where it really works, else OpenVINO where it is installed and faster here, else the CPU, and
     says so in ``device.reason``. Of a device's variants the fastest here is taken, unless one is asked for by name.
+    ``findings`` remember which was: the next version of the model runs in the same way, without being measured beside
+    whatever else the machine then does, as long as the same ways are open to it and it answers rightly.
 
     Raises:
         NotFound: there is no such file.
         BadModel: not an ONNX model, or one that does not meet its contract.
         Unavailable: the device asked for cannot be used here; never a silent fall-back.
     """
-    file = _read(path)
-    order = _Order(path, file, _judge(file), device, threads, variant)
+    file = read_file(path)
+    order = _Order(path, file, contract_of(file), device, threads, variant, {} if findings is None else findings)
     if device != "auto":
         return _load(order, (device,), "asked for")
     try:
@@ -71,113 +73,86 @@ def load_model(path: Path, device: str = "auto", threads: int = 0, variant: str 
         return _load(order, ("cpu", "openvino"), f"auto took the fastest here; CUDA is not usable: {error}")
 
 
-def read_contract(path: Path) -> Contract:
-    """Read a model file's contract and check that inputs and outputs are as it says.
-
-    Raises:
-        NotFound, BadModel: see :func:`load_model`.
-    """
-    return _judge(_read(path))
-
-
-@dataclass(frozen=True, slots=True)
-class _File:
-    """A model file as it was when it was read; what is replaced meanwhile is not mixed with it."""
-
-    name: str
-    data: bytes
-
-    @property
-    def version(self) -> str:
-        """The first 12 hexadecimal digits of its SHA-256."""
-        return hashlib.sha256(self.data).hexdigest()[:12]
-
-
-def _read(path: Path) -> _File:
-    try:
-        return _File(path.name, path.read_bytes())
-    except OSError as error:
-        raise NotFound(f"no model file at {path}: {error.strerror}") from error
-
-
-def _judge(file: _File) -> Contract:
-    """Check a file on the CPU, so that what goes wrong later on a device can only be the device's fault."""
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    try:
-        session = onnxruntime.InferenceSession(file.data, options, providers=PROVIDERS["cpu"])
-    except RUNTIME_ERRORS as error:
-        raise BadModel(f"{file.name} is not a model that onnxruntime can load: {first_line(error)}") from error
-    contract = Contract.from_metadata(session.get_modelmeta().custom_metadata_map)
-    size = [contract.height, contract.width]
-    _check_tensor(file.name, "input", session.get_inputs(), INPUT, [*size, 3])
-    for name in OUTPUTS:
-        _check_tensor(file.name, "output", session.get_outputs(), name, size)
-    return contract
-
-
-def _check_tensor(file: str, kind: str, tensors: Sequence[Any], name: str, size: list[int]) -> None:
-    found = {tensor.name: tensor for tensor in tensors}
-    if name not in found:
-        raise BadModel(f"{file} has no {kind} {name!r}; it has {', '.join(sorted(found)) or 'none'}")
-    tensor = found[name]
-    if tensor.type != UINT8 or not _fits(tensor.shape, size):
-        raise BadModel(
-            f"{file}: {kind} {name!r} is {tensor.type} {tensor.shape}; its contract needs {UINT8} {['N', *size]}"
-        )
-
-
-def _fits(shape: Sequence[int | str | None], size: list[int]) -> bool:
-    """Whether a tensor is ``[N, *size]``; sides that the graph leaves open are settled by the warm-up run."""
-    if len(shape) != len(size) + 1 or (isinstance(shape[0], int) and shape[0] != 1):
-        return False
-    return all(not isinstance(side, int) or side == want for side, want in zip(shape[1:], size, strict=True))
-
-
 @dataclass(frozen=True, slots=True)
 class _Order:
     """A model that was read and judged, and how it is to run."""
 
     path: Path
-    file: _File
+    file: ModelFile
     contract: Contract
     device: str
     threads: int
     variant: str
+    findings: Findings
 
 
 def _load(order: _Order, devices: Sequence[str], reason: str) -> OnnxSegmenter:
-    """Open every variant of the devices that is asked for, and keep the best."""
-    name, opened = order.contract.name, dict[Way, OnnxSegmenter]()
-    for way in ways_of(devices, order.variant):
-        try:
-            opened[way] = _open(order, *way, reason)
-        except (NotFound, Unavailable) as error:
-            if not opened:  # the plain one, or the one asked for
-                raise
-            log.info("model %s does without %s on %s: %s", name, way[1].name, way[0], error)
-    taken = _fastest(opened, order)
+    """Open the model as it was found to be fastest before; else in every way that is asked for, and keep the best."""
+    files = _files(order, ways_of(devices, order.variant))
+    taken = _as_before(order, files, reason) or _fastest(order, files, reason)
     used = taken.device
-    log.info("model %s (%s) runs on %s, %s: %s", name, order.file.name, used.provider, used.variant, used.reason)
+    name, source = order.contract.name, order.file.name
+    log.info("model %s (%s) runs on %s, %s: %s", name, source, used.provider, used.variant, used.reason)
     return taken
 
 
-def _fastest(opened: dict[Way, OnnxSegmenter], order: _Order) -> OnnxSegmenter:
+def _files(order: _Order, ways: Sequence[Way]) -> dict[Way, bytes]:
+    """The content of the file that each way runs, but for ways whose file is not there."""
+    files = dict[Way, bytes]()
+    for way in ways:
+        with _doing_without(order, way, optional=bool(files)):
+            files[way] = _precise(order, way[1]).data
+    return files
+
+
+@contextmanager
+def _doing_without(order: _Order, way: Way, *, optional: bool) -> Iterator[None]:
+    """Say that a way cannot be gone, unless it is the plain one, or the one asked for."""
+    try:
+        yield
+    except (NotFound, Unavailable) as error:
+        if not optional:
+            raise
+        log.info("model %s does without %s on %s: %s", order.contract.name, way[1].name, way[0], error)
+
+
+def _as_before(order: _Order, files: Mapping[Way, bytes], reason: str) -> OnnxSegmenter | None:
+    """Open the model in the way found before, if there is one that can still be gone and answers rightly."""
+    found = order.findings.get((order.path, tuple(files)))
+    if found is None:
+        return None
+    data = files[found.way]
+    with _doing_without(order, found.way, optional=True):
+        segmenter = _open(order, found.way, data, f"{reason}; when it was first loaded: {found.told}")
+        if answers_alike(segmenter.run, _on_cpu(order, data), order.contract.size):
+            return segmenter
+        log.warning("model %s answers wrongly on %s, %s", order.contract.name, found.way[0], found.way[1].name)
+    return None
+
+
+def _fastest(order: _Order, files: Mapping[Way, bytes], reason: str) -> OnnxSegmenter:
+    """Open the model in every way, keep the best and remember which it was."""
+    opened = dict[Way, OnnxSegmenter]()
+    for way, data in files.items():
+        with _doing_without(order, way, optional=bool(opened)):
+            opened[way] = _open(order, way, data, reason)
     first, *others = opened.values()
     if not others:
         return first
-    models: dict[Way, Runner] = {
-        way: PlainRunner(open_session(_precise(order, way[1]).data, "cpu", order.threads))
-        for way in opened
-        if way[1].precision
-    }
-    tried = measure({way: segmenter.run for way, segmenter in opened.items()}, first.contract.size, models)
-    taken = opened[best(tried).way]
-    return replace(taken, device=replace(taken.device, reason=f"{taken.device.reason}; tried {told(tried)}"))
+    models = {way: _on_cpu(order, files[way]) for way in opened if way[1].precision}
+    tried = measure({way: segmenter.run for way, segmenter in opened.items()}, order.contract.size, models)
+    found = order.findings[order.path, tuple(files)] = Finding(best(tried).way, f"tried {told(tried)}")
+    taken = opened[found.way]
+    return replace(taken, device=replace(taken.device, reason=f"{reason}; {found.told}"))
 
 
-def _open(order: _Order, device: str, variant: Variant, reason: str) -> OnnxSegmenter:
-    data = _precise(order, variant).data
+def _on_cpu(order: _Order, data: bytes) -> Runner:
+    """The file as onnxruntime's CPU provider runs it, which tells what its answers should be."""
+    return PlainRunner(open_session(data, "cpu", order.threads))
+
+
+def _open(order: _Order, way: Way, data: bytes, reason: str) -> OnnxSegmenter:
+    device, variant = way
     used = Device(order.device, PROVIDERS[device][0], reason, device, variant.name)
 
     def ready(runner: Runner) -> OnnxSegmenter:
@@ -200,7 +175,7 @@ def _runner(session: onnxruntime.InferenceSession, size: tuple[int, int], device
         raise Unavailable(f"variant {variant.name}: its buffers cannot be bound: {first_line(error)}") from error
 
 
-def _precise(order: _Order, variant: Variant) -> _File:
+def _precise(order: _Order, variant: Variant) -> ModelFile:
     """The model's own file, or the one of lower precision that was made of exactly this version of it.
 
     Raises:
@@ -208,8 +183,8 @@ def _precise(order: _Order, variant: Variant) -> _File:
     """
     if not variant.precision:
         return order.file
-    lower = _read(lower_precision(order.path, variant.precision))
-    made = _judge(lower)
+    lower = read_file(lower_precision(order.path, variant.precision))
+    made = contract_of(lower)
     if made.variant_of != order.file.version or made.size != order.contract.size:
         raise NotFound(f"{lower.name} was made of another version of {order.file.name}: export it again")
     return lower

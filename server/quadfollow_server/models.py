@@ -6,11 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from quadfollow_core.errors import BadModel, NotFound, Unavailable
 from quadfollow_core.shipped import find_model
 from quadfollow_server.segmenter import Segmenter
 from quadfollow_server.settings import Settings
+
+if TYPE_CHECKING:
+    from quadfollow_server.choice import Findings
 
 Loader = Callable[[Settings], Sequence[Segmenter]]
 
@@ -85,8 +89,18 @@ def model_paths(settings: Settings) -> list[Path]:
     return [find_model(name) for name in settings.models or (None,)]
 
 
-def load_models(settings: Settings) -> Sequence[Segmenter]:
-    """Find and load every model that the settings name; the usual Loader."""
-    from quadfollow_server.engine import load_model
+class ModelLoader:
+    """Finds and loads every model that the settings name, the usual Loader.
 
-    return [load_model(path, settings.device, settings.threads, settings.variant) for path in model_paths(settings)]
+    However often it loads a model, that runs in the way that was found to be the fastest at first.
+    """
+
+    def __init__(self) -> None:
+        self._findings: Findings = {}
+
+    def __call__(self, settings: Settings) -> Sequence[Segmenter]:
+        """Load the models; see :func:`quadfollow_server.engine.load_model`."""
+        from quadfollow_server.engine import load_model
+
+        how = settings.device, settings.threads, settings.variant, self._findings
+        return [load_model(path, *how) for path in model_paths(settings)]

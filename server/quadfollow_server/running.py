@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import Self
 
 from quadfollow_core.errors import Unavailable
-from quadfollow_server.models import load_models
 from quadfollow_server.segmenter import Segmenter
 from quadfollow_server.serve import Server, run
 from quadfollow_server.service import Service
@@ -39,7 +38,7 @@ class RunningServer:
         self._wait = wait
         self._service: Service | None = None
         self._outcome: Future[Service] = Future()
-        self._server = Server(settings, (lambda _: segmenters) if segmenters else load_models, self._watch)
+        self._server = Server(settings, (lambda _: segmenters) if segmenters else None, self._watch)
         self._thread = threading.Thread(target=self._run, name="quadfollow-server", daemon=True)
 
     def __enter__(self) -> Self:

@@ -23,7 +23,7 @@ from quadfollow_server.keys import Clients
 from quadfollow_server.logs import Facts
 from quadfollow_server.memory import map_large_blocks
 from quadfollow_server.model_keeper import ModelKeeper
-from quadfollow_server.models import Loader, load_models
+from quadfollow_server.models import Loader, ModelLoader
 from quadfollow_server.service import Service, assemble
 from quadfollow_server.settings import Settings
 from quadfollow_server.traces import open_traces
@@ -43,15 +43,15 @@ class Server:
 
     Args:
         settings: what to serve, and where.
-        load: makes the models; another one puts fakes in their place.
+        load: makes the models, if it is not the usual loader: puts fakes in their place.
         watch: called on the event loop when the server listens, and again when frames can be answered.
     """
 
     def __init__(
-        self, settings: Settings, load: Loader = load_models, watch: Callable[[Service], None] = lambda _: None
+        self, settings: Settings, load: Loader | None = None, watch: Callable[[Service], None] = lambda _: None
     ) -> None:
         self._settings = settings
-        self._load = load
+        self._load = load or ModelLoader()
         self._watch = watch
         self._stop = asyncio.Event()
 

@@ -17,7 +17,7 @@ from quadfollow_core.cli import quadfollow
 from quadfollow_core.errors import ServerGone
 from quadfollow_core.shipped import find_model
 from quadfollow_core.stream_client import StreamClient
-from quadfollow_server.engine import read_contract
+from quadfollow_server.model_file import read_contract
 from quadfollow_server.running import RunningServer
 from quadfollow_server.settings import Settings
 from quadfollow_sim.city.airspace import CityAirspace

@@ -13,7 +13,7 @@ from quadfollow_core.http_client import HttpClient
 from quadfollow_core.resize import TARGET
 from quadfollow_core.scoring import MIN_TARGET_PIXELS, read_channels
 from quadfollow_core.shipped import DEFAULT_MODEL, PRECISIONS, lower_precision, models_folder, shipped_models
-from quadfollow_server.engine import read_contract
+from quadfollow_server.model_file import read_contract
 from quadfollow_server.running import RunningServer
 from quadfollow_training.evaluate import evaluate
 

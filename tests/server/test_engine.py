@@ -17,7 +17,8 @@ from quadfollow_core.errors import BadModel, NotFound, Unavailable
 from quadfollow_core.shipped import find_model
 from quadfollow_server import device, openvino
 from quadfollow_server.choice import probe_frame
-from quadfollow_server.engine import load_model, read_contract
+from quadfollow_server.engine import load_model
+from quadfollow_server.model_file import read_contract
 
 CONTRACT = Contract("colours", 64, 48)
 WITH_OPENVINO = device.usable_devices()["openvino"] == "usable"

@@ -17,6 +17,7 @@ import pytest
 from onnx import numpy_helper
 
 from quadfollow_core.contract import Contract
+from quadfollow_server.device import usable_devices
 from quadfollow_server.model_keeper import WATCH_SECONDS
 from quadfollow_server.running import RunningServer
 from quadfollow_server.settings import Settings
@@ -100,6 +101,19 @@ def test_a_swapped_model_takes_over_between_two_frames(
         after = described(server.url)
         assert after["version"] == version(green)
         assert after["since"] >= before["since"]
+
+
+@pytest.mark.skipif(usable_devices()["openvino"] != "usable", reason="OpenVINO's plug-in is not installed")
+def test_a_reload_keeps_to_the_engine_that_was_fastest_at_the_start(file: Path, green: bytes, until: Any) -> None:
+    """Engines are not timed beside the load that is being served: `/info` tells of the times from the start."""
+    with RunningServer(replace(ANY, models=(str(file),), device="auto")) as server:
+        before = described(server.url)["device"]
+        swap(file, green)
+        server.reload()
+        until(lambda: reloads(server.url, "done") == 1)
+        after = described(server.url)["device"]
+    assert (after["name"], after["variant"]) == (before["name"], before["variant"])
+    assert after["reason"].endswith("; when it was first loaded: " + before["reason"].split("; ")[-1])
 
 
 def test_a_track_survives_the_swap(file: Path, dealer: Any, until: Any) -> None:

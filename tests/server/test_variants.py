@@ -17,11 +17,12 @@ from onnx import helper
 
 from quadfollow_core.contract import METADATA_KEY, Contract
 from quadfollow_core.errors import BadInput, NotFound
-from quadfollow_server.choice import best, measure, probe_frame, told
+from quadfollow_server import openvino
+from quadfollow_server.choice import Finding, Findings, answers_alike, best, measure, probe_frame, told
 from quadfollow_server.engine import load_model
 from quadfollow_server.runners import OwnThread
 from quadfollow_server.settings import Settings
-from quadfollow_server.variants import VARIANTS, Variant
+from quadfollow_server.variants import VARIANTS, Variant, ways_of
 
 SIZE = (64, 48)
 WAYS = (Variant("plain"), Variant("bound", bound=True), Variant("graph", bound=True, captured=True))
@@ -65,6 +66,48 @@ def test_what_was_tried_is_told(models: tuple[Path, Path]) -> None:
     used = load_model(models[0], "cpu").device
     assert used.variant in {way.name for way in WAYS}
     assert all(f"{way.name} " in used.reason for way in WAYS)
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
+@pytest.mark.usefixtures("ways")
+def test_what_was_found_fastest_stays_so_for_the_next_version(models: tuple[Path, Path], way: Variant) -> None:
+    """A model that is loaded again runs as it was found to be fastest, whichever way would be taken now."""
+    findings: Findings = {}
+    first = load_model(models[0], "cpu", findings=findings).device
+    (known, found), *others = findings.items()
+    assert not others
+    assert found.told in first.reason
+    findings[known] = Finding(("cpu", way), "tried at leisure")
+    again = load_model(models[0], "cpu", findings=findings).device
+    assert (again.variant, again.reason) == (way.name, "asked for; when it was first loaded: tried at leisure")
+    assert "tried cpu plain" in load_model(models[0], "cpu").device.reason, "control: without findings it is measured"
+
+
+@pytest.mark.usefixtures("ways")
+def test_ways_are_measured_anew_when_there_are_others(models: tuple[Path, Path], tmp_path: Path) -> None:
+    """A file of lower precision that came later is tried; what was found without it counts again once it has gone."""
+    model, findings = Path(shutil.copy(models[0], tmp_path)), Findings()
+    without = load_model(model, "cpu", findings=findings)
+    _write_lower(model, without.version)
+    assert "cpu int8" in load_model(model, "cpu", findings=findings).device.reason
+    assert len(findings) == 2
+    model.with_suffix(".int8.onnx").unlink()
+    assert load_model(model, "cpu", findings=findings).device.variant == without.device.variant
+    assert len(findings) == 2
+
+
+def test_a_way_that_can_no_longer_be_gone_is_left(
+    models: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where the engine that was fastest cannot be opened any more, another one runs the model, and the log says why."""
+    monkeypatch.setattr(openvino, "PACKAGE", "no-such-package")
+    ways = tuple(ways_of(("cpu", "openvino"))[:2])
+    findings: Findings = {(models[0], ways): Finding(ways[1], "tried at leisure")}
+    with caplog.at_level("INFO"):
+        used = load_model(models[0], "auto", findings=findings).device
+    assert (used.name, used.variant) == ("cpu", "plain")
+    assert "leisure" not in used.reason
+    assert "does without plain on openvino" in caplog.text
 
 
 def test_a_way_that_a_device_does_not_have_is_refused(models: tuple[Path, Path]) -> None:
@@ -123,6 +166,8 @@ def test_a_lower_precision_is_held_to_its_own_file() -> None:
     assert (right[1].different, best(right).way) == (0, coarse)
     wrong = measure({plain: _slow, coarse: blind}, SIZE, {coarse: rounded})
     assert best(wrong).way is plain
+    assert answers_alike(rounded, rounded, SIZE)
+    assert not answers_alike(blind, rounded, SIZE)
 
 
 def _write_lower(model: Path, of: str) -> None:

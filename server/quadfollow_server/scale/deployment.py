@@ -3,7 +3,7 @@
 from typing import Any
 
 from quadfollow_core.errors import Unavailable
-from quadfollow_server.models import Loader, load_models
+from quadfollow_server.models import Loader
 from quadfollow_server.scale.options import Options
 
 GATEWAY_CPUS = 0.5
@@ -24,7 +24,7 @@ def app(options: Options) -> Any:
     return application(options)
 
 
-def application(options: Options, load: Loader = load_models) -> Any:
+def application(options: Options, load: Loader | None = None) -> Any:
     """Build the application, with another way to make models where one is given.
 
     Raises:

@@ -12,7 +12,7 @@ import zmq
 from quadfollow_core.request import Result
 from quadfollow_server.binding import Ports, limit_pub
 from quadfollow_server.jobs import Job
-from quadfollow_server.models import Loader, load_models
+from quadfollow_server.models import Loader, ModelLoader
 from quadfollow_server.scale.gateway import BEAT, Addresses
 from quadfollow_server.serve import DRAIN_SECONDS
 from quadfollow_server.service import Service, assemble
@@ -31,12 +31,12 @@ class Member:
     Args:
         name: what the gateway knows it by.
         settings: how to serve; ports and models in it are not used.
-        load: makes the models.
+        load: makes the models, if it is not the usual loader.
     """
 
-    def __init__(self, name: str, settings: Settings, load: Loader = load_models) -> None:
+    def __init__(self, name: str, settings: Settings, load: Loader | None = None) -> None:
         self._name = name.encode()
-        self._load = load
+        self._load = load or ModelLoader()
         self.service: Service = assemble(settings, Ports(0, 0, 0), self._publish)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._door: ZmqDoor | None = None

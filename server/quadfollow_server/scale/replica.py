@@ -54,11 +54,11 @@ class Replica:
 
     Args:
         options: how to serve.
-        load: makes the models.
+        load: makes the models, if it is not the usual loader.
         gateway: Ray Serve's handle of the gateway.
     """
 
-    def __init__(self, options: Options, load: Loader, gateway: Any) -> None:
+    def __init__(self, options: Options, load: Loader | None, gateway: Any) -> None:
         from ray.serve import get_replica_context
 
         self._options = options
