@@ -1,4 +1,4 @@
-"""Who gets in: keys on both doors, the login page, foreign pages, and what listens where."""
+"""Who gets in: keys on both doors, the login page, and what listens where."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ from quadfollow_core.errors import BadInput, NotFound
 from quadfollow_core.http_client import HttpClient, RequestRefused
 from quadfollow_core.stream_client import StreamClient
 from quadfollow_server.access import Access
-from quadfollow_server.http_gate import is_same_origin
 from quadfollow_server.keys import Clients, new_client, revoke_client
 from quadfollow_server.login import COOKIE, SESSION_SECONDS, Login
 from quadfollow_server.running import RunningServer
@@ -365,60 +364,6 @@ def test_no_secret_is_told(
         shown.append("".join(served.lines))
     assert str(folder) in shown[-1]
     assert not [secret for secret in hidden for text in shown if secret in text]
-
-
-def test_foreign_pages_are_turned_away(server: RunningServer, png: bytes) -> None:
-    """A page of another origin can neither post frames nor read; nor can a name that was pointed at this machine."""
-    with httpx.Client(base_url=server.url, timeout=30) as http:
-        own = http.post("/segment", content=png, headers={"origin": server.url})
-        assert own.json()["type"] == "result"
-        assert not [name for name in own.headers if name.startswith("access-control")]
-        for headers in (
-            {"origin": "https://evil.example"},
-            {"origin": "null"},
-            {"host": "evil.example"},
-            {"host": "evil.example", "origin": "http://evil.example"},
-        ):
-            refused = http.post("/segment", content=png, headers=headers)
-            assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
-            assert "--allow-origin" in refused.json()["detail"]
-        for host in ("localhost", "127.0.0.1:1234", "[::1]:8000", "drone", "x.localhost"):
-            assert http.get("/livez", headers={"host": host}).status_code == 200
-
-
-def test_an_allowed_origin_may_call(constant: Callable[..., Any], png: bytes) -> None:
-    """Opened for one origin, its pages may ask first and then ask; others still may not."""
-    access = Access(allow_origins=("https://drone.example",))
-    with (
-        RunningServer(replace(ANY, access=access), [constant()]) as server,
-        httpx.Client(base_url=server.url, timeout=30) as http,
-    ):
-        asking = {"access-control-request-method": "POST", "access-control-request-headers": "authorization"}
-        for origin, allowed in (("https://drone.example", True), ("https://evil.example", False)):
-            preflight = http.options("/segment", headers={"origin": origin} | asking)
-            assert preflight.headers.get("access-control-allow-origin") == (origin if allowed else None)
-            answer = http.post("/segment", content=png, headers={"origin": origin})
-            assert answer.status_code == (200 if allowed else 403)
-            assert answer.headers.get("access-control-allow-origin") == (origin if allowed else None)
-        assert http.get("/livez", headers={"host": "drone.example"}).status_code == 200
-
-
-@pytest.mark.parametrize(
-    ("origin", "host", "same"),
-    [
-        ("http://127.0.0.1:8000", "127.0.0.1:8000", True),
-        ("https://Drone.example", "drone.example:443", True),
-        ("http://drone.example:80", "drone.example", True),
-        ("http://drone.example:8000", "drone.example:8001", False),
-        ("http://drone.example.evil", "drone.example", False),
-        ("http://drone.example@evil", "drone.example", False),
-        ("null", "", False),
-        ("file://", "", False),
-    ],
-)
-def test_origins_are_compared_by_host_and_port(origin: str, host: str, same: bool) -> None:
-    """A page is the server's own if host and port are the same."""
-    assert is_same_origin(origin, host) is same
 
 
 def test_every_answer_carries_the_security_headers(server: RunningServer, http: httpx.Client) -> None:
