@@ -16,7 +16,14 @@ from quadfollow_core.contract import Contract
 from quadfollow_core.errors import BadModel, NotFound, Unavailable
 from quadfollow_core.shipped import lower_precision
 from quadfollow_server.choice import Finding, Findings, answers_alike, best, measure, told
-from quadfollow_server.device import PROVIDERS, RUNTIME_ERRORS, first_line, open_session, require_in_use
+from quadfollow_server.device import (
+    PROVIDERS,
+    RUNTIME_ERRORS,
+    first_line,
+    open_session,
+    require_accelerator,
+    require_in_use,
+)
 from quadfollow_server.model_file import ModelFile, contract_of, read_file
 from quadfollow_server.runners import BoundRunner, OwnThread, PlainRunner, Runner
 from quadfollow_server.segmenter import Device, Plane
@@ -88,7 +95,9 @@ class _Order:
 
 def _load(order: _Order, devices: Sequence[str], reason: str) -> OnnxSegmenter:
     """Open the model as it was found to be fastest before; else in every way that is asked for, and keep the best."""
-    files = _files(order, ways_of(devices, order.variant))
+    ways = ways_of(devices, order.variant)
+    require_accelerator(ways[0][0])  # before its files are looked for
+    files = _files(order, ways)
     taken = _as_before(order, files, reason) or _fastest(order, files, reason)
     used = taken.device
     name, source = order.contract.name, order.file.name

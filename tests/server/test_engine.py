@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from quadfollow_core.contract import METADATA_KEY, Contract
 from quadfollow_core.errors import BadModel, NotFound, Unavailable
 from quadfollow_core.shipped import find_model
-from quadfollow_server import device, openvino
+from quadfollow_server import accelerator, device, openvino
 from quadfollow_server.choice import probe_frame
 from quadfollow_server.engine import load_model
 from quadfollow_server.model_file import read_contract
@@ -58,7 +58,7 @@ def test_each_thing_an_accelerator_lacks_is_told(models: tuple[Path, Path], monk
     """The driver comes first, the libraries after it; past those checks onnxruntime itself may not fall back."""
     with pytest.raises(Unavailable, match=r"no NVIDIA driver.*libcublas"):
         load_model(models[0], "cuda")
-    monkeypatch.setattr(device, "require_accelerator", lambda _: None)
+    monkeypatch.setattr(accelerator, "look", lambda _: iter(()))
     for name in ("cuda", "tensorrt"):
         with pytest.raises(Unavailable, match=f"device {name}: onnxruntime refuses"):
             load_model(models[0], name)
