@@ -163,15 +163,6 @@ HARD_256 = replace(
 )
 """Goes on with ``follow-256`` (``--init``) and sees more of what that gets wrong (``--mistakes-of``)."""
 
-WIDE_160 = replace(
-    FOLLOW_160,
-    name="wide-160",
-    spec=replace(CROPS_160.spec, stem=24, encoders=(48, 80, 160, 224, 256), decoders=(128, 80, 64, 48, 24)),
-    epochs=36,
-    score_every=6,
-)
-"""Goes on with ``follow-160``, grown by half where the resolution is high: 0.27 GMAC."""
-
 OWN_256 = replace(
     FOLLOW_256,
     name="own-256",
@@ -187,7 +178,7 @@ OWN_256 = replace(
 )
 """Teaches a network that is there (``--init``) another target, from whatever sets it is given."""
 
-_ALL = (SEED, CROPS_256, FOLLOW_256, HARD_256, CROPS_160, FOLLOW_160, WIDE_160, OWN_256)
+_ALL = (SEED, CROPS_256, FOLLOW_256, HARD_256, CROPS_160, FOLLOW_160, OWN_256)
 RECIPES = {recipe.name: recipe for recipe in _ALL}
 
 
