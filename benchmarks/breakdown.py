@@ -127,9 +127,11 @@ def look(server: Ours, door: str, ask: Callable[[], Answer], seconds: int, out: 
     """Measure one door without samples, then with them, and once more for the flame graph."""
     rows = measured(ask, seconds)
     folded = out / f"{NAME}-{door}.folded"
-    for path, form in ((folded, "raw"), (folded.with_suffix(".svg"), "flamegraph")):
+    graph = folded.with_suffix(".svg")
+    for path, form in ((folded, "raw"), (graph, "flamegraph")):
         with sampled(server, path, seconds, form=form):
             measured(ask, seconds)
+    graph.write_text(graph.read_text().replace(f"{Path.cwd()}/", ""))  # its title is the command
     stages = {stage.removesuffix("_ms"): percentiles(row[stage] for row in rows) for stage in rows[0]}
     return {"stages": stages, "samples": grouped(folded)}
 

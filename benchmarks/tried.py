@@ -47,6 +47,7 @@ def sessions(model: Path) -> Ways:
         "one thread": partial(_open(model, 1, {}).run, None, {"image": image}),
         "IO binding, buffers kept": _bound(_open(model, cores, {}), image),
         "threads that do not spin": run(**{"session.intra_op.allow_spinning": "0"}),
+        "threads that stop to spin after each frame": run(**{"session.force_spinning_stop": "1"}),
         "denormals flushed to zero": run(**{"session.set_denormal_as_zero": "1"}),
         "weights not packed beforehand": run(**{"session.disable_prepacking": "1"}),
         "graph not optimised": partial(_open(model, cores, {}, optimise=False).run, None, {"image": image}),
