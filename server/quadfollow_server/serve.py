@@ -43,7 +43,7 @@ class Server:
 
     Args:
         settings: what to serve, and where.
-        load: makes the models, if it is not the usual loader: puts fakes in their place.
+        load: makes the models, if it is not the usual loader; tests put fakes in their place.
         watch: called on the event loop when the server listens, and again when frames can be answered.
     """
 
