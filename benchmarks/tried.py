@@ -29,6 +29,7 @@ from PIL import Image
 from quadfollow_core.codec import decode_image, encode_png, encode_rle
 from quadfollow_core.resize import fit_frame
 from quadfollow_core.shipped import DEFAULT_MODEL, find_model
+from quadfollow_server.engine import load_model
 
 NAME = "tried"
 Ways = dict[str, Callable[[], object]]
@@ -55,24 +56,24 @@ def sessions(model: Path) -> Ways:
     }
 
 
-def pairs(model: Path) -> Ways:
-    """Two frames that wait, on one session for both or side by side; where one is alone, all cores are best."""
-    image = fit_frame(decode_image(frame()), _size(model))[0][None]
-    wide, narrow = (_open(model, threads, {}) for threads in (usable_cores(), 1))
+def pairs(device: str, model: Path) -> Ways:
+    """Two frames that wait: side by side on half of the cores each, or one after the other on all of them."""
+    served = load_model(model, device, at_once=2)
+    image = fit_frame(decode_image(frame()), served.contract.size)[0]
     pool = ThreadPoolExecutor(2)
 
-    def both(session: onnxruntime.InferenceSession) -> None:
-        for answer in [pool.submit(session.run, None, {"image": image}) for _ in range(2)]:
+    def both(*, alone: bool) -> None:
+        for answer in [pool.submit(served.segment, image, alone=alone) for _ in range(2)]:
             answer.result()
 
     def in_turn() -> None:
         for _ in range(2):
-            wide.run(None, {"image": image})
+            served.segment(image)
 
     return {
+        "side by side, half of the cores each": partial(both, alone=False),
+        "side by side, each on all cores": partial(both, alone=True),
         "one after the other, on all cores": in_turn,
-        "side by side, both on all cores": lambda: both(wide),
-        "side by side, one thread each": lambda: both(narrow),
     }
 
 
@@ -118,7 +119,8 @@ def masks(_: Path) -> Ways:
 
 EXPERIMENTS: dict[str, Callable[[Path], Ways]] = {
     "The network": sessions,
-    "Two frames at once": pairs,
+    "Two frames at once, onnxruntime": partial(pairs, "cpu"),
+    "Two frames at once, OpenVINO": partial(pairs, "openvino"),
     "Decoding": decoders,
     "Frames larger than the network": large_frames,
     "The mask": masks,

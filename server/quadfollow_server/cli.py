@@ -46,7 +46,7 @@ FILE = click.Path(exists=True, dir_okay=False)
     show_default=True,
     help="How inference runs on that device; auto takes the fastest here.",
 )
-@click.option("--workers", default=1, show_default=True, help="Frames worked on at the same time.")
+@click.option("--workers", default=0, show_default=True, help="Frames worked on at the same time; 0 for one or two.")
 @click.option(
     "--tracker",
     type=click.Choice(list(TRACKERS)),
@@ -54,7 +54,7 @@ FILE = click.Path(exists=True, dir_okay=False)
     show_default=True,
     help="How a stream's target is followed; centroid is the baseline.",
 )
-@click.option("--threads", default=0, show_default=True, help="Threads of one inference; 0 for all physical cores.")
+@click.option("--threads", default=0, show_default=True, help="Threads of inference; 0 for all physical cores.")
 @click.option("--max-body-mb", default=16.0, show_default=True, help="Largest request in MiB.")
 @click.option("--max-pixels", default=MAX_PIXELS, show_default=True, help="Largest frame in pixels.")
 @click.option("--max-waiting", default=256, show_default=True, help="Frames waiting for inference at most.")

@@ -21,6 +21,11 @@ def share() -> float | None:
     return int(quota[0]) / int(quota[1])
 
 
+def usable_cores() -> int:
+    """Whole cores' worth of time that this process gets, at least one."""
+    return max(1, round(share() or bound_cores()))
+
+
 def fitting_threads(asked: int) -> int:
     """Threads for one inference: as asked for, else as many as a container's share lets run; 0 to leave it open.
 

@@ -16,7 +16,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state
 from quadfollow_core.errors import Unavailable
 from quadfollow_server import accelerator, openvino
 from quadfollow_server.accelerator import Finding
-from quadfollow_server.cores import fitting_threads
+from quadfollow_server.cores import fitting_threads, usable_cores
 from quadfollow_server.variants import VARIANTS, Variant
 
 PROVIDERS = {
@@ -26,6 +26,8 @@ PROVIDERS = {
     # TensorRT leaves what it cannot run to CUDA, never to the CPU.
     "tensorrt": ("TensorrtExecutionProvider", "CUDAExecutionProvider"),
 }
+
+ON_PROCESSOR = ("cpu", "openvino")
 
 BATCH = "N"
 """Name that the export gives the number of frames."""
@@ -43,16 +45,18 @@ RUNTIME_ERRORS: tuple[type[Exception], ...] = (
 
 
 def open_session(
-    model: bytes, device: str, threads: int = 0, variant: Variant | None = None
+    model: bytes, device: str, threads: int = 0, variant: Variant | None = None, at_once: int = 1
 ) -> onnxruntime.InferenceSession:
     """Open a model on exactly the device named, one of PROVIDERS, as a variant of that device; the plain one if None.
+
+    On a processor, calls that come ``at_once`` share its threads.
 
     Raises:
         Unavailable: the device cannot be used here; the message says what is missing and what to do.
     """
     variant, threads = variant or VARIANTS[device][0], fitting_threads(threads)
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = threads if at_once == 1 else max(1, (threads or usable_cores()) // at_once)
     if variant.bound:
         options.add_free_dimension_override_by_name(BATCH, 1)
     if device == "cpu":
@@ -61,7 +65,7 @@ def open_session(
     options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     try:
         if device == "openvino":
-            openvino.add_to(options, threads)
+            openvino.add_to(options, threads, at_once)
             return onnxruntime.InferenceSession(model, options, enable_fallback=0)
         return onnxruntime.InferenceSession(model, options, providers=_with_options(device, variant), enable_fallback=0)
     except RUNTIME_ERRORS as error:

@@ -43,7 +43,7 @@ class Dispatcher:
         models: where a frame's model is looked up.
         metrics: told each frame's outcome.
         settings: gives ``max_waiting``, ``max_waiting_per_client``, ``max_waiting_bytes``, ``queue_seconds``,
-            ``max_pixels``, ``tracker`` and ``workers``.
+            ``max_pixels``, ``tracker`` and ``at_once``.
         publish: each is given every result that belongs to a stream, once its client has it.
         trace: given every frame's outcome, once its client has it; None where nobody traces.
     """
@@ -62,10 +62,13 @@ class Dispatcher:
         self._waiting: dict[Hashable, Job] = {}
         self._waiting_of: Counter[Hashable] = Counter()
         self._running: set[Job] = set()
-        self._state = threading.Condition(threading.RLock())
+        self._state = threading.RLock()
         self._closing = False
         self._ends = 0
-        self._turned = dict.fromkeys(range(settings.workers), time.monotonic())
+        self._turned = dict.fromkeys(range(settings.at_once), time.monotonic())
+        self._bells = [threading.Condition(self._state) for _ in self._turned]
+        self._idle: dict[int, threading.Condition] = {}
+        """The bells of workers that wait for a frame; the last to begin to is rung first, its caches being warm."""
         self._drops: OrderedDict[Hashable, int] = OrderedDict()
         metrics.waiting.set_function(lambda: len(self._waiting))
         metrics.waiting_bytes.set_function(lambda: self.room.held)
@@ -104,7 +107,7 @@ class Dispatcher:
                 job.urgency = min(job.urgency, older.urgency)  # the place in the queue is the stream's
                 job.reset_track = job.reset_track or older.reset_track
             self._waiting[job.slot] = job
-            self._state.notify()
+            self._ring()
         if older is not None:
             self._drop(older, "superseded")
         return None
@@ -147,7 +150,8 @@ class Dispatcher:
         with self._state:
             self._closing = True
             waiting, self._waiting = list(self._waiting.values()), {}
-            self._state.notify_all()
+            while self._idle:
+                self._ring()
         for job in waiting:
             self.room.give(job.size)
             self._drop(job, "shutdown")
@@ -171,13 +175,19 @@ class Dispatcher:
         with self._state:
             self._turned[worker] = time.monotonic()
             while not (self._closing or (job := self._most_urgent())):
-                self._state.wait(TURN_SECONDS)
+                self._idle.setdefault(worker, self._bells[worker]).wait(TURN_SECONDS)
                 self._turned[worker] = time.monotonic()
+            self._idle.pop(worker, None)
             if self._closing or job is None:
                 return None
             self._running.add(job)
             self._leave(job)
             return job
+
+    def _ring(self) -> None:
+        """Wake one worker that waits, if any does."""
+        if self._idle:
+            self._idle.popitem()[1].notify()
 
     def _most_urgent(self) -> Job | None:
         busy = {job.lane for job in self._running} - {None}
@@ -188,6 +198,9 @@ class Dispatcher:
         """Let the frame's stream go on: whoever takes a frame next may take one of it."""
         with self._state:
             self._running.discard(job)
+
+    def _is_alone(self) -> bool:
+        return len(self._running) == 1
 
     def _answer(self, job: Job) -> Outcome:
         queued_ms = job.held_ms
@@ -203,6 +216,7 @@ class Dispatcher:
                 max_pixels=self._settings.max_pixels,
                 overlay=job.overlay,
                 follow=self._tracks.follower(job),
+                alone=self._is_alone,
             )
         except Exception as error:  # noqa: BLE001  a frame that cannot be answered must not end the worker
             return as_known(error, f"frame {job.request.id!r} from {job.door}")

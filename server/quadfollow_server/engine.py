@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from quadfollow_core.errors import BadModel, NotFound, Unavailable
 from quadfollow_core.shipped import lower_precision
 from quadfollow_server.choice import Finding, Findings, answers_alike, best, measure, told
 from quadfollow_server.device import (
+    ON_PROCESSOR,
     PROVIDERS,
     RUNTIME_ERRORS,
     first_line,
@@ -42,28 +44,37 @@ class OnnxSegmenter:
     version: str
     """The first 12 hexadecimal digits of the file's SHA-256."""
     run: Runner
+    """With all the threads there are."""
+    run_beside: Runner
+    """For several frames at the same time, which share the threads."""
 
-    def segment(self, image: NDArray[np.uint8]) -> tuple[Plane, Plane]:
+    def segment(self, image: NDArray[np.uint8], *, alone: bool = True) -> tuple[Plane, Plane]:
         """Segment one image; see :meth:`quadfollow_server.segmenter.Segmenter.segment`.
 
         Raises:
             Unavailable: the runtime failed, such as for want of memory on the device.
         """
         try:
-            return self.run(image)
+            return self.run(image) if alone else self.run_beside(image)
         except RUNTIME_ERRORS as error:
             raise Unavailable(f"inference failed on {self.device.provider}: {first_line(error)}") from error
 
 
 def load_model(
-    path: Path, device: str = "auto", threads: int = 0, variant: str = AUTO, findings: Findings | None = None
+    path: Path,
+    device: str = "auto",
+    threads: int = 0,
+    variant: str = AUTO,
+    findings: Findings | None = None,
+    at_once: int = 1,
 ) -> OnnxSegmenter:
     """Load a model, check its contract and run it once on a device: ``cpu``, ``openvino``, ``cuda`` or ``tensorrt``.
 
     ``auto`` takes CUDA where it really works, else OpenVINO where it is installed and faster here, else the CPU, and
     says so in ``device.reason``. Of a device's variants the fastest here is taken, unless one is asked for by name.
     ``findings`` remember which was: the next version of the model runs in the same way, without being measured beside
-    whatever else the machine then does, as long as the same ways are open to it and it answers rightly.
+    whatever else the machine then does, as long as the same ways are open to it and it answers rightly. So many frames
+    as ``at_once`` says can be worked on at the same time, each with its share of a processor's threads.
 
     Raises:
         NotFound: there is no such file.
@@ -71,7 +82,8 @@ def load_model(
         Unavailable: the device asked for cannot be used here; never a silent fall-back.
     """
     file = read_file(path)
-    order = _Order(path, file, contract_of(file), device, threads, variant, {} if findings is None else findings)
+    kept: Findings = {} if findings is None else findings
+    order = _Order(path, file, contract_of(file), device, threads, variant, kept, at_once)
     if device != "auto":
         return _load(order, (device,), "asked for")
     try:
@@ -91,6 +103,7 @@ class _Order:
     threads: int
     variant: str
     findings: Findings
+    at_once: int
 
 
 def _load(order: _Order, devices: Sequence[str], reason: str) -> OnnxSegmenter:
@@ -98,7 +111,7 @@ def _load(order: _Order, devices: Sequence[str], reason: str) -> OnnxSegmenter:
     ways = ways_of(devices, order.variant)
     require_accelerator(ways[0][0])  # before its files are looked for
     files = _files(order, ways)
-    taken = _as_before(order, files, reason) or _fastest(order, files, reason)
+    taken = _shared(order, files, _as_before(order, files, reason) or _fastest(order, files, reason))
     used = taken.device
     name, source = order.contract.name, order.file.name
     log.info("model %s (%s) runs on %s, %s: %s", name, source, used.provider, used.variant, used.reason)
@@ -160,21 +173,33 @@ def _on_cpu(order: _Order, data: bytes) -> Runner:
     return PlainRunner(open_session(data, "cpu", order.threads))
 
 
+def _shared(order: _Order, files: Mapping[Way, bytes], taken: OnnxSegmenter) -> OnnxSegmenter:
+    """Have frames that are worked on at the same time share a processor's threads, instead of each taking them all."""
+    device, name = taken.device.name, taken.device.variant
+    if order.at_once == 1 or device not in ON_PROCESSOR:
+        return taken
+    way, data = next((way, data) for way, data in files.items() if (way[0], way[1].name) == (device, name))
+    return replace(taken, run_beside=_start(order, way, data, taken.device, order.at_once))
+
+
 def _open(order: _Order, way: Way, data: bytes, reason: str) -> OnnxSegmenter:
     device, variant = way
     used = Device(order.device, PROVIDERS[device][0], reason, device, variant.name)
+    make = partial(_start, order, way, data, used)
+    return _segmenter(order, used, OwnThread(make) if variant.captured else make())
 
-    def ready(runner: Runner) -> OnnxSegmenter:
-        return OnnxSegmenter(order.contract, used, order.file.name, order.file.version, runner)
 
-    def make() -> Runner:
-        session = open_session(data, device, order.threads, variant)
-        runner = _runner(session, order.contract.size, device, variant)
-        _warm_up(ready(runner))
-        require_in_use(session, device)
-        return runner
+def _start(order: _Order, way: Way, data: bytes, used: Device, at_once: int = 1) -> Runner:
+    device, variant = way
+    session = open_session(data, device, order.threads, variant, at_once)
+    runner = _runner(session, order.contract.size, device, variant)
+    _warm_up(_segmenter(order, used, runner))
+    require_in_use(session, device)
+    return runner
 
-    return ready(OwnThread(make) if variant.captured else make())
+
+def _segmenter(order: _Order, used: Device, runner: Runner) -> OnnxSegmenter:
+    return OnnxSegmenter(order.contract, used, order.file.name, order.file.version, runner, runner)
 
 
 def _runner(session: onnxruntime.InferenceSession, size: tuple[int, int], device: str, variant: Variant) -> Runner:

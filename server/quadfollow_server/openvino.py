@@ -33,14 +33,16 @@ def look() -> Iterator[Finding]:
         yield Finding("OpenVINO", f"{PACKAGE} {found}")
 
 
-def add_to(options: onnxruntime.SessionOptions, threads: int) -> None:
+def add_to(options: onnxruntime.SessionOptions, threads: int, at_once: int = 1) -> None:
     """Have a session run on OpenVINO, in 32-bit floats where the model says nothing else; threads 0 for all cores.
+
+    Of several calls ``at_once``, each gets its share of the threads; with one, calls wait for each other.
 
     Raises:
         Unavailable: the plug-in is not there or cannot be loaded.
     """
     # Without the hint it takes the fastest type that the processor has, such as 16-bit floats of 8 bits' precision.
-    hints = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    hints = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": str(at_once)}
     if threads:
         hints["INFERENCE_NUM_THREADS"] = str(threads)
     options.add_provider_for_devices(_devices(), {"load_config": json.dumps({"CPU": hints})})

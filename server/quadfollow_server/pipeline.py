@@ -27,11 +27,12 @@ def process(
     max_pixels: int,
     overlay: bool = False,
     follow: Follow | None = None,
+    alone: Callable[[], bool] = lambda: True,
 ) -> Result:
     """Answer one frame: decode, fit, segment, locate, track, encode.
 
     With ``overlay`` the result's picture is the frame with its overlay instead of the class mask; with ``follow`` the
-    answer has the stream's track.
+    answer has the stream's track. ``alone`` is asked before inference whether this is the only frame worked on.
 
     Raises:
         BadInput, LimitExceeded: the frame is not what it claims to be, or too large.
@@ -42,7 +43,7 @@ def process(
     watch.lap("decode_ms")
     image, letterbox = fit_frame(frame, segmenter.contract.size)
     watch.lap("resize_ms")
-    classes, probability = segmenter.segment(image)
+    classes, probability = segmenter.segment(image, alone=alone())
     watch.lap("infer_ms")
     seen = Segmentation(classes, probability, letterbox, (frame.shape[1], frame.shape[0]))
     rule = request.rule(segmenter.contract.rule)

@@ -11,6 +11,7 @@ from quadfollow_core.request import MAX_NAME
 from quadfollow_core.trackers import make_tracker
 from quadfollow_core.wire import MAX_HEADER
 from quadfollow_server.access import Access
+from quadfollow_server.cores import usable_cores
 from quadfollow_server.variants import AUTO, NAMES
 
 TRACES = ("off", "otlp", "console")
@@ -37,10 +38,10 @@ class Settings:
     device: str = "auto"
     variant: str = AUTO
     """How inference runs on the device; see :mod:`quadfollow_server.variants`."""
-    workers: int = 1
-    """Frames worked on at the same time, each of another stream: one is decoded while another is in the model."""
+    workers: int = 0
+    """Frames worked on at the same time, each of another stream; 0 for two, or for one on one core."""
     threads: int = 0
-    """Threads of one inference; 0 for one per physical core."""
+    """Threads of inference, which frames worked on at the same time share; 0 for one per physical core."""
     max_body_bytes: int = 16 * 1024 * 1024
     max_pixels: int = MAX_PIXELS
     max_waiting: int = 256
@@ -70,7 +71,7 @@ class Settings:
         for name in ("port", "zmq_port", "pub_port"):
             _require_within(name, getattr(self, name), 0, 65535)
         _require_within("threads", self.threads, 0, 1024)
-        _require_within("workers", self.workers, 1, 64)
+        _require_within("workers", self.workers, 0, 64)
         _require_within("max_body_bytes", self.max_body_bytes, 1024, 2**30)
         _require_within("max_pixels", self.max_pixels, 1, 2**28)
         _require_within("max_waiting", self.max_waiting, 1, 65536)
@@ -82,6 +83,11 @@ class Settings:
         _require_one_of("device", self.device, DEVICES)
         _require_one_of("variant", self.variant, NAMES)
         _require_one_of("traces", self.traces, TRACES)
+
+    @property
+    def at_once(self) -> int:
+        """Frames worked on at the same time."""
+        return self.workers or min(2, usable_cores(), self.threads or 2)
 
     @property
     def max_waiting_per_client(self) -> int:

@@ -12,14 +12,13 @@ import numpy as np
 
 from quadfollow_core.errors import BadInput, NotFound, Unavailable
 from quadfollow_server.choice import GAIN, probe_frame
-from quadfollow_server.cores import bound_cores, share
-from quadfollow_server.device import PROVIDERS
+from quadfollow_server.cores import usable_cores
+from quadfollow_server.device import ON_PROCESSOR, PROVIDERS
 from quadfollow_server.engine import OnnxSegmenter, load_model
 from quadfollow_server.variants import VARIANTS
 
 TURN = 10
 """Frames in a row before the next setting takes its turn."""
-ON_PROCESSOR = ("cpu", "openvino")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ def settings(devices: Sequence[str] = tuple(PROVIDERS)) -> list[Setting]:
 
 def thread_counts() -> Iterator[int]:
     """1, 2, 4 and so on, up to the cores that this process may use."""
-    cores = max(1, round(share() or bound_cores()))
+    cores = usable_cores()
     yield from (1 << power for power in range(cores.bit_length()) if 1 << power < cores)
     yield cores
 

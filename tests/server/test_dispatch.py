@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -15,79 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from tests.server.dispatching import bench, run
 
 from quadfollow_core.errors import NotFound, Overloaded, QuadfollowError, Unavailable
-from quadfollow_core.request import Result, parse_request
+from quadfollow_core.request import parse_request
 from quadfollow_server import dispatch
-from quadfollow_server.dispatch import Dispatcher
-from quadfollow_server.jobs import Dropped, Job, Outcome
-from quadfollow_server.metrics import Metrics
-from quadfollow_server.models import Models
+from quadfollow_server.jobs import Job
 from quadfollow_server.segmenter import ConstantSegmenter
-from quadfollow_server.settings import Settings
 
 RAW = {"encoding": "raw-rgb8", "width": 2, "height": 2}
-
-
-class Bench:
-    """A dispatcher, and the outcomes it delivered in their order."""
-
-    def __init__(self, *segmenters: ConstantSegmenter, **limits: int) -> None:
-        self.metrics = Metrics()
-        self.published: list[object] = []
-        self.outcomes: dict[object, Outcome] = {}
-        models = Models()
-        if segmenters:
-            models.install(segmenters)
-        self.dispatcher = Dispatcher(models, self.metrics, Settings(**limits), self._publish)
-
-    def submit(self, number: object, lane: str | None = None, *, newest_wins: bool = True, **header: Any) -> None:
-        """Hand in one frame."""
-        request = parse_request(RAW | {"id": number} | header, bytes(12))
-        self.dispatcher.submit(
-            Job(request, "test", lambda outcome: self.settle(number, outcome), lane, newest_wins and lane is not None)
-        )
-
-    async def until(self, *numbers: object) -> None:
-        """Wait until these frames have met their outcome."""
-        async with asyncio.timeout(30):
-            while not self.outcomes.keys() >= set(numbers):
-                await asyncio.sleep(0.001)
-
-    @property
-    def results(self) -> list[object]:
-        """Ids of the frames that were answered, in order."""
-        return [number for number, outcome in self.outcomes.items() if isinstance(outcome, Result)]
-
-    def reason(self, number: object) -> str:
-        """Why a frame was dropped."""
-        outcome = self.outcomes[number]
-        assert isinstance(outcome, Dropped)
-        return outcome.reason
-
-    def settle(self, number: object, outcome: Outcome) -> None:
-        """Note what became of a frame."""
-        assert number not in self.outcomes, f"frame {number} met two outcomes"
-        self.outcomes[number] = outcome
-
-    def _publish(self, job: Job, result: Result) -> None:
-        self.published.append((job.request.stream, result.body["id"]))
-
-
-@asynccontextmanager
-async def bench(*segmenters: ConstantSegmenter, **limits: int) -> AsyncIterator[Bench]:
-    """Run a dispatcher for as long as the block lasts."""
-    made = Bench(*segmenters, **limits)
-    made.dispatcher.start()
-    try:
-        yield made
-    finally:
-        await made.dispatcher.close(30)
-
-
-def run(scenario: Callable[[], Any]) -> None:
-    """Play a scenario on an event loop."""
-    asyncio.run(scenario())
 
 
 def test_an_answer_tells_how_long_the_frame_waited_and_was_held(constant: Any) -> None:
@@ -289,47 +223,6 @@ def test_before_a_model_is_there_frames_are_refused() -> None:
             it.submit(1)
             await it.until(1)
             assert isinstance(it.outcomes[1], Unavailable)
-
-    run(scenario)
-
-
-def test_workers_take_frames_of_different_streams_and_never_two_of_one(constant: Any, gate: Any) -> None:
-    """Two workers hold frames of two streams at once; its next frame waits, a lone frame does not."""
-
-    async def scenario() -> None:
-        async with bench(constant(gate), workers=3) as it:
-            it.submit("a1", "a")
-            it.submit("b1", "b")
-            for _ in range(2):
-                await asyncio.to_thread(gate.wait_reached)
-            it.submit("a2", "a", deadline_ms=10_000)
-            it.submit("lone")
-            await asyncio.to_thread(gate.wait_reached)
-            it.submit("a3", "a")
-            await it.until("a2")
-            assert it.reason("a2") == "superseded"
-            gate.open()
-            await it.until("a1", "b1", "lone", "a3")
-            assert it.results.index("a1") < it.results.index("a3")
-
-    run(scenario)
-
-
-def test_a_hanging_worker_is_noticed_though_another_goes_on(constant: Any, gate: Any) -> None:
-    """The dispatcher counts as hanging from the moment its slowest worker was last heard of."""
-
-    async def scenario() -> None:
-        async with bench(constant(gate), workers=2) as it:
-            it.submit("stuck")
-            await asyncio.to_thread(gate.wait_reached)
-            stuck_since = time.monotonic()
-            await asyncio.sleep(3 * dispatch.TURN_SECONDS)
-            assert it.dispatcher.turned <= stuck_since
-            gate.open()
-            await it.until("stuck")
-            async with asyncio.timeout(30):
-                while it.dispatcher.turned <= stuck_since:
-                    await asyncio.sleep(0.01)
 
     run(scenario)
 

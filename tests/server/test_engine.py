@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,23 @@ def test_openvino_gives_the_answers_of_the_cpu() -> None:
     for one, other in zip(expected.segment(frame), found.segment(frame), strict=True):
         assert np.abs(one.astype(int) - other.astype(int)).max() <= 1
     assert (expected.segment(frame)[1] != found.segment(probe_frame(found.contract.size, 1))[1]).any(), "control"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["cpu", pytest.param("openvino", marks=pytest.mark.skipif(not WITH_OPENVINO, reason="OpenVINO is not installed"))],
+)
+def test_frames_beside_each_other_get_the_answers_they_get_alone(name: str) -> None:
+    """Several threads that ask at the same time each get the answer to their own frame, as if it were alone."""
+    model = load_model(find_model("seed"), name, variant="plain", at_once=2)
+    frames = [probe_frame(model.contract.size, seed) for seed in range(4)]
+    alone = [model.segment(frame) for frame in frames]
+    with ThreadPoolExecutor(len(frames)) as pool:
+        beside = list(pool.map(lambda frame: model.segment(frame, alone=False), frames * 4))
+    for expected, found in zip(alone * 4, beside, strict=True):
+        assert np.mean(expected[0] != found[0]) < 1e-3
+        assert np.abs(expected[1].astype(int) - found[1].astype(int)).max() <= 1
+    assert (alone[0][1] != alone[1][1]).any(), "control: the frames' answers differ"
 
 
 @pytest.mark.skipif(not WITH_GPU, reason="needs a usable NVIDIA GPU")

@@ -12,6 +12,7 @@ import httpx
 import psutil
 import pytest
 import zmq
+from tests.server.dispatching import ONE_WORKER
 
 from quadfollow_core import wire
 from quadfollow_server.running import RunningServer
@@ -37,7 +38,7 @@ def flood(client: Any, data: bytes = b"", streams: Sequence[str] = ("",)) -> lis
 
 def test_a_flood_ends_with_one_fate_each_and_the_newest_answered(slow: Any, dealer: Dealers) -> None:
     """Three hundred frames at a slow model: each id comes back once, the last one as a result."""
-    with RunningServer(segmenters=[slow]) as server:
+    with RunningServer(ONE_WORKER, [slow]) as server:
         replies = flood(dealer(server.address))
     assert sorted(reply["id"] for reply in replies) == list(range(FRAMES))
     kinds = Counter(reply["type"] for reply in replies)
@@ -53,7 +54,7 @@ def test_floods_leave_no_memory_behind(slow: Any, dealer: Dealers, png: bytes) -
     """After a first flood, further ones of large frames from ever new clients and streams need no more memory."""
     frame = png + bytes(100_000)
     process = psutil.Process()
-    with RunningServer(segmenters=[slow]) as server:
+    with RunningServer(ONE_WORKER, [slow]) as server:
         for _ in range(2):
             flood(dealer(server.address), frame)
         before = process.memory_info().rss
@@ -67,7 +68,7 @@ def test_floods_leave_no_memory_behind(slow: Any, dealer: Dealers, png: bytes) -
 
 def test_a_flooding_client_does_not_starve_another(slow: Any, dealer: Dealers) -> None:
     """While one client floods, another one that asks frame by frame is answered each time."""
-    with RunningServer(segmenters=[slow]) as server:
+    with RunningServer(ONE_WORKER, [slow]) as server:
         loud, quiet = dealer(server.address), dealer(server.address)
         answered = 0
         for number in range(FRAMES):
@@ -81,7 +82,7 @@ def test_a_flooding_client_does_not_starve_another(slow: Any, dealer: Dealers) -
 
 def test_streams_of_one_client_have_a_slot_each(slow: Any, dealer: Dealers) -> None:
     """Frames of different streams do not push each other out."""
-    with RunningServer(segmenters=[slow]) as server:
+    with RunningServer(ONE_WORKER, [slow]) as server:
         client = dealer(server.address)
         for number in range(20):
             client.send(number, stream=f"s{number}")
@@ -92,7 +93,7 @@ def test_a_client_of_ever_new_streams_shuts_nobody_out(
     constant: Callable[..., Any], gate: Any, dealer: Dealers
 ) -> None:
     """A client that names a new stream with each frame gets its share of the places, and another one still its own."""
-    settings = Settings(port=0, zmq_port=0, pub_port=0, max_waiting=16)
+    settings = Settings(port=0, zmq_port=0, pub_port=0, workers=1, max_waiting=16)
     with RunningServer(settings, [constant(gate)]) as server:
         loud, quiet = dealer(server.address), dealer(server.address)
         loud.send(0)
@@ -127,7 +128,7 @@ def test_a_client_that_never_reads_harms_nobody(constant: Callable[..., Any], de
 
 def test_clients_that_vanish_leave_nothing_behind(slow: Any, dealer: Dealers) -> None:
     """Clients that send and go at once cost their frames' inference and no more."""
-    with RunningServer(segmenters=[slow]) as server, zmq.Context() as context:
+    with RunningServer(ONE_WORKER, [slow]) as server, zmq.Context() as context:
         for number in range(20):
             with context.socket(zmq.DEALER) as client:
                 client.connect(server.address)

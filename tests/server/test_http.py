@@ -18,6 +18,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
+from tests.server.dispatching import ONE_WORKER
 
 from quadfollow_core.codec import decode_image, decode_rle, encode_jpeg
 from quadfollow_core.http_client import HttpClient
@@ -228,7 +229,7 @@ def test_frames_of_clients_that_have_gone_are_not_looked_at(
 
     post = b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(png), png)
     with (
-        RunningServer(segmenters=[constant(look)]) as server,
+        RunningServer(ONE_WORKER, [constant(look)]) as server,
         httpx.Client(base_url=server.url, timeout=30) as http,
         concurrent.futures.ThreadPoolExecutor() as pool,
     ):

@@ -14,6 +14,7 @@ import httpx
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.server.dispatching import ONE_WORKER
 
 from quadfollow_core.codec import encode_jpeg
 from quadfollow_server import http_protocol, http_request
@@ -297,7 +298,7 @@ def test_a_head_that_ended_in_time_leaves_all_time_for_the_answer(
     """Waiting for an answer longer than a head may take closes nothing."""
     monkeypatch.setattr(http_protocol, "UPLOAD_SECONDS", 0.2)
     with (
-        RunningServer(segmenters=[constant(partial(time.sleep, 0.5))]) as server,
+        RunningServer(ONE_WORKER, [constant(partial(time.sleep, 0.5))]) as server,
         httpx.Client(base_url=server.url, timeout=30) as http,
     ):
         assert [http.post("/segment", content=png).status_code for _ in range(2)] == [200, 200]
@@ -305,7 +306,7 @@ def test_a_head_that_ended_in_time_leaves_all_time_for_the_answer(
 
 def test_bodies_being_received_are_limited_too(png: bytes, constant: Callable[..., Any]) -> None:
     """While as many bodies arrive as may wait, a further one is refused; it is taken once there is room."""
-    settings = Settings(port=0, zmq_port=0, pub_port=0, max_waiting=1)
+    settings = Settings(port=0, zmq_port=0, pub_port=0, workers=1, max_waiting=1)
     with RunningServer(settings, [constant()]) as server, httpx.Client(base_url=server.url) as http:
         with socket.create_connection(("127.0.0.1", server.service.ports.http)) as raw:
             raw.sendall(b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf")
@@ -321,7 +322,7 @@ def test_overload_and_a_missed_deadline_say_when_to_come_back(
     """No room, and a deadline that passed, are 503 with Retry-After."""
     import concurrent.futures
 
-    settings = Settings(port=0, zmq_port=0, pub_port=0, max_waiting=1)
+    settings = Settings(port=0, zmq_port=0, pub_port=0, workers=1, max_waiting=1)
     with (
         RunningServer(settings, [constant(gate)]) as server,
         httpx.Client(base_url=server.url, timeout=60) as http,
@@ -345,7 +346,7 @@ def test_one_client_leaves_room_for_others(png: bytes, constant: Callable[..., A
     """An eighth of the places is one address's share; beyond it the answer is 429, while another address is served."""
     import concurrent.futures
 
-    settings = Settings(port=0, zmq_port=0, pub_port=0, max_waiting=16)
+    settings = Settings(port=0, zmq_port=0, pub_port=0, workers=1, max_waiting=16)
     elsewhere = httpx.HTTPTransport(local_address="127.0.0.2")
     with (
         RunningServer(settings, [constant(gate)]) as server,
@@ -383,7 +384,7 @@ def test_requests_of_a_client_that_leaves_leave_no_trace(
 ) -> None:
     """Of two requests sent at once over a connection that is reset, the first is answered to nobody, in silence."""
     request = b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(png) + png
-    with RunningServer(segmenters=[constant(gate)]) as server, httpx.Client(base_url=server.url) as http:
+    with RunningServer(ONE_WORKER, [constant(gate)]) as server, httpx.Client(base_url=server.url) as http:
         with socket.create_connection(("127.0.0.1", server.service.ports.http), timeout=30) as raw:
             raw.sendall(2 * request)
             gate.wait_reached()

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import zmq
 from numpy.typing import NDArray
+from tests.server.dispatching import ONE_WORKER
 
 from quadfollow_core import wire
 from quadfollow_core.errors import BadInput, BadModel, NotFound, Unavailable
@@ -148,7 +149,7 @@ def test_stopping_answers_what_runs_and_drops_what_waits(
     constant: Callable[..., Any], gate: Any, dealer: Any, png: bytes
 ) -> None:
     """Jobs that wait when the server stops are dropped as `shutdown` on both doors; the running one is answered."""
-    with RunningServer(segmenters=[constant(gate)]) as server, concurrent.futures.ThreadPoolExecutor() as pool:
+    with RunningServer(ONE_WORKER, [constant(gate)]) as server, concurrent.futures.ThreadPoolExecutor() as pool:
         client = dealer(server.address)
         client.send("running")
         gate.wait_reached()
@@ -170,7 +171,7 @@ def test_stopping_answers_what_runs_and_drops_what_waits(
 def test_the_server_ends_in_time_whatever_hangs(constant: Callable[..., Any], gate: Any, dealer: Any) -> None:
     """Stuck inference, a body that never ends and a client that never reads keep it from ending for 5 s at most."""
     with (
-        RunningServer(segmenters=[constant(gate)]) as server,
+        RunningServer(ONE_WORKER, [constant(gate)]) as server,
         socket.create_connection(("127.0.0.1", server.service.ports.http)) as half,
     ):
         half.sendall(b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf")

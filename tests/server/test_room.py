@@ -21,7 +21,7 @@ from quadfollow_server.running import RunningServer
 from quadfollow_server.settings import Settings
 
 ANY = Settings(port=0, zmq_port=0, pub_port=0)
-SMALL = replace(ANY, max_body_bytes=100_000, max_waiting_bytes=250_000)
+SMALL = replace(ANY, workers=1, max_body_bytes=100_000, max_waiting_bytes=250_000)
 HEAD = b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
 
 

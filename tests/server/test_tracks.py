@@ -10,6 +10,7 @@ import httpx
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.server.dispatching import ONE_WORKER
 
 from quadfollow_core.codec import encode_png
 from quadfollow_core.errors import BadInput
@@ -85,7 +86,7 @@ def test_a_reset_forgets_the_target(server: RunningServer, dealer: Dealers) -> N
 def test_a_reset_counts_even_if_its_frame_is_superseded(constant: Any, gate: Any, dealer: Dealers) -> None:
     """The frame that asked to forget is dropped for a newer one, which inherits the wish."""
     gate.open()
-    with RunningServer(Settings(port=0, zmq_port=0, pub_port=0), [constant(gate)]) as server:
+    with RunningServer(ONE_WORKER, [constant(gate)]) as server:
         client = dealer(server.address)
         assert tracks(client, 6)[-1]["state"] == "following"
         gate.shut()
