@@ -209,6 +209,9 @@ def test_the_committed_page_is_what_its_results_make(tmp_path):
     write_page(Results(root / "benchmarks" / "study"), tmp_path / "network.md", root / "benchmarks" / "tuning")
     made = (tmp_path / "network.md").read_text().replace(f"{root.as_posix()}/", "")
     assert made == (root / "docs" / "network.md").read_text()
+    pictures = set(re.findall(r"\((img/study-[\w-]+\.png)\)", made))
+    assert pictures == {f"img/{path.name}" for path in (tmp_path / "img").iterdir()}
+    assert "img/study-search.png" in pictures
 
 
 def test_the_command_prints_one_json_object(data, tmp_path, monkeypatch, arms):

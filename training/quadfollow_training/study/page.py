@@ -36,7 +36,7 @@ def write_page(results: Results, page: Path, tuning: Path) -> dict[str, Any]:
     draw_sizes(summaries, pictures / "study-sizes.png")
     text = Template((files(__package__) / "page.md").read_text(encoding="utf-8"))
     gaps = _facts(found, results.folder) | _tables(found, summaries) | _answers(summaries)
-    write_whole(page, text.substitute(gaps, tuned=found_by_search(tuning)).rstrip() + "\n")
+    write_whole(page, text.substitute(gaps, tuned=found_by_search(tuning, pictures)).rstrip() + "\n")
     return {"page": str(page), "arms": len(found), "results": sum(map(len, found.values()))}
 
 

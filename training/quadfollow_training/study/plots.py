@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -57,6 +60,25 @@ def draw_sizes(summaries: Summaries, path: Path) -> None:
     axes.set(xlabel="target pixels in the frame", ylabel="IoU of the target", ylim=(0, 1))
     axes.grid(alpha=0.3)
     axes.legend(fontsize=7, ncols=2)
+    _save(figure, path)
+
+
+def draw_search(trials: Sequence[Mapping[str, Any]], importance: Mapping[str, float], path: Path) -> None:
+    """A search's trials in their order with the best so far, and which numbers mattered."""
+    figure = Figure(figsize=(9, 3.5), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+    whole = {trial["trial"]: trial["score"] for trial in trials if trial["state"] == "complete"}
+    left.plot(whole.keys(), whole.values(), "o", color="#23395b", markersize=4, label="ran to its end")
+    given_up = {trial["trial"]: trial["by_epoch"][-1] for trial in trials if trial["state"] == "pruned"}
+    left.plot(given_up.keys(), given_up.values(), "x", color="#a0a0a0", markersize=5, label="given up, last score")
+    left.step(whole.keys(), [*accumulate(whole.values(), max)], where="post", color="#9db4d6", label="best so far")
+    left.set(xlabel="trial", ylabel="held-out score")
+    left.grid(alpha=0.3)
+    left.legend(fontsize=7)
+    right.barh([name.replace("_", " ") for name in importance], list(importance.values()), color="#9db4d6")
+    right.invert_yaxis()
+    right.set_xlabel("importance (PED-ANOVA)")
+    right.grid(axis="x", alpha=0.3)
     _save(figure, path)
 
 
