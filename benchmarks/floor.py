@@ -18,12 +18,12 @@ import numpy as np
 import onnxruntime
 from measuring import results
 from measuring.graphs import as_exported
-from measuring.machine import usable_cores
 from measuring.models import chosen, model_option
 from measuring.summaries import percentiles, spread
 from measuring.turns import in_turns, timed
 
 from quadfollow_core.errors import NotFound, Unavailable
+from quadfollow_server.cores import bound_cores
 from quadfollow_server.device import usable_devices
 from quadfollow_server.engine import load_model
 from quadfollow_server.model_file import read_contract
@@ -44,7 +44,7 @@ def plain_ways(path: Path, batches: Sequence[int]) -> dict[str, tuple[int, Way]]
     """Threads x batch; each way with the number of frames that one call answers."""
     contract = read_contract(path)
     ways: dict[str, tuple[int, Way]] = {}
-    for threads in sorted({1, usable_cores()}):
+    for threads in sorted({1, bound_cores()}):
         session = plain_session(path, threads)
         for batch in batches:
             frames = np.random.default_rng(0).integers(0, 256, (batch, contract.height, contract.width, 3), np.uint8)
@@ -66,14 +66,14 @@ def exported_ways(path: Path, folder: Path) -> dict[str, tuple[int, Way]]:
                 1,
                 partial(plain_session(graph, threads).run, None, {"image": frame}),
             )
-            for threads in sorted({1, usable_cores()})
+            for threads in sorted({1, bound_cores()})
         }
     return {}
 
 
 def side_by_side(path: Path) -> tuple[int, Way]:
     """As many sessions of one thread at once as there are cores."""
-    cores = usable_cores()
+    cores = bound_cores()
     contract = read_contract(path)
     frame = np.random.default_rng(0).integers(0, 256, (1, contract.height, contract.width, 3), np.uint8)
     sessions = [plain_session(path, 1) for _ in range(cores)]
@@ -96,7 +96,7 @@ def served_ways(path: Path) -> dict[str, tuple[int, Way]]:
 def measure_model(path: Path, batches: Sequence[int], rounds: int, calls: int, out: Path) -> dict[str, Any]:
     """Time all ways of one model."""
     ways = plain_ways(path, batches) | served_ways(path) | exported_ways(path, out / "graphs")
-    ways[f"{usable_cores()} sessions of 1 thread at once"] = side_by_side(path)
+    ways[f"{bound_cores()} sessions of 1 thread at once"] = side_by_side(path)
     times = in_turns({name: timed(way, calls) for name, (_, way) in ways.items()}, rounds)
     return {"model": path.stem, "ways": {name: summary(times[name], frames) for name, (frames, _) in ways.items()}}
 

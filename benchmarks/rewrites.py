@@ -12,9 +12,10 @@ from typing import Any
 import click
 import numpy as np
 from measuring import results
-from measuring.machine import usable_cores
 from measuring.summaries import percentiles, ratio
 from measuring.turns import in_turns, timed
+
+from quadfollow_server.cores import bound_cores
 
 NAME = "rewrites"
 EXPORTED, SERVED = "as exported", "served"
@@ -65,7 +66,7 @@ def main(recipes: tuple[str, ...], rounds: int, calls: int, out: Path) -> None:
         for name in recipes or RECIPES:
             spec = RECIPES[name].spec
             network = build(spec)
-            for threads in sorted({1, usable_cores()}):
+            for threads in sorted({1, bound_cores()}):
                 figures = compare(network, spec.input_size, threads, rounds, calls)
                 rows.append({"recipe": name, "threads": threads, **figures})
         return {"recipes": rows}

@@ -22,7 +22,6 @@ from measuring import results
 from measuring.frames import frame
 from measuring.graphs import as_exported
 from measuring.load import Plan
-from measuring.machine import usable_cores
 from measuring.peers import PEERS, Mask, Peer, png_mask
 from measuring.servers import Ours, Process, ask, http_plan, jpeg_request, put_load, zmq_plan, zmq_request
 from measuring.summaries import percentiles, ratio, spread
@@ -33,6 +32,7 @@ from quadfollow_core.codec import decode_image
 from quadfollow_core.errors import BadModel, QuadfollowError
 from quadfollow_core.resize import fit_frame
 from quadfollow_core.shipped import DEFAULT_MODEL, find_model
+from quadfollow_server.cores import bound_cores
 from quadfollow_server.engine import load_model
 from quadfollow_server.segmenter import Segmenter
 
@@ -209,7 +209,7 @@ def of_bound(floors: list[Load], rounds: list[Load]) -> dict[str, Any]:
     ``reached`` compares answers per second, and falls where others use the machine; ``cost`` compares processor time.
     """
     least = [one["session_ms"] + one["decode_ms"] + load["cpu_ms"] for one, load in zip(floors, rounds, strict=True)]
-    reached = [per_second(load) * one / (1000 * usable_cores()) for one, load in zip(least, rounds, strict=True)]
+    reached = [per_second(load) * one / (1000 * bound_cores()) for one, load in zip(least, rounds, strict=True)]
     return {"reached": spread(reached), "cost": ratio(least, [cost(load) for load in rounds])}
 
 

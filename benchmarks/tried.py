@@ -21,7 +21,6 @@ import onnxruntime
 import simplejpeg
 from measuring import results
 from measuring.frames import frame
-from measuring.machine import usable_cores
 from measuring.summaries import percentiles, ratio
 from measuring.turns import in_turns, timed
 from PIL import Image
@@ -29,6 +28,7 @@ from PIL import Image
 from quadfollow_core.codec import decode_image, encode_png, encode_rle
 from quadfollow_core.resize import fit_frame
 from quadfollow_core.shipped import DEFAULT_MODEL, find_model
+from quadfollow_server.cores import bound_cores
 from quadfollow_server.engine import load_model
 
 NAME = "tried"
@@ -38,7 +38,7 @@ Ways = dict[str, Callable[[], object]]
 def sessions(model: Path) -> Ways:
     """How onnxruntime is asked to run the network on the CPU."""
     image = fit_frame(decode_image(frame()), _size(model))[0][None]
-    cores = usable_cores()
+    cores = bound_cores()
 
     def run(**entries: str) -> Callable[[], object]:
         return partial(_open(model, cores, entries).run, None, {"image": image})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]
 
 from quadfollow_core.provenance import git_commit
+from quadfollow_server.cores import bound_cores
 
 RUNTIMES = ("onnxruntime-gpu", "onnxruntime", "openvino", "onnxruntime-ep-openvino")
 PACKAGES = (*RUNTIMES, "numpy", "opencv-python", "simplejpeg", "uvicorn", "uvloop", "pyzmq", "fastapi")
@@ -20,18 +20,13 @@ def describe() -> dict[str, Any]:
     """Processor, memory, system and the versions of what the time is spent in."""
     return {
         "cpu": cpu_name(),
-        "cores": usable_cores(),
+        "cores": bound_cores(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "system": platform.platform(terse=True),
         "python": platform.python_version(),
         "packages": {name: found for name in PACKAGES if (found := installed(name))},
         "commit": git_commit(__file__),
     }
-
-
-def usable_cores() -> int:
-    """The processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
 def others_load(seconds: float = 2.0) -> float:

@@ -31,5 +31,4 @@ def fitting_threads(asked: int) -> int:
 
     onnxruntime counts the machine's cores, whatever share of their time it gets: threads beyond it wait for each other.
     """
-    part = share()
-    return asked if asked or part is None else max(1, round(part))
+    return asked if asked or share() is None else usable_cores()

@@ -13,15 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from tests.server.dispatching import bench, run
+from tests.server.dispatching import RAW, bench, run
 
 from quadfollow_core.errors import NotFound, Overloaded, QuadfollowError, Unavailable
 from quadfollow_core.request import parse_request
 from quadfollow_server import dispatch
 from quadfollow_server.jobs import Job
 from quadfollow_server.segmenter import ConstantSegmenter
-
-RAW = {"encoding": "raw-rgb8", "width": 2, "height": 2}
 
 
 def test_an_answer_tells_how_long_the_frame_waited_and_was_held(constant: Any) -> None:
