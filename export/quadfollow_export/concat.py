@@ -26,7 +26,7 @@ def split_separable_over_concat(graph: Graph) -> int:
         depthwise = graph.only_consumer(concat.output[0])
         pointwise = None if depthwise is None else graph.only_consumer(depthwise.output[0])
         sizes = graph.channels(concat.input)
-        if sizes is None or not _is_depthwise(graph, depthwise) or not _is_pointwise(graph, pointwise):
+        if sizes is None or not graph.is_depthwise(depthwise) or not graph.is_pointwise(pointwise):
             continue
         graph.replace([concat, depthwise, pointwise], _split(graph, concat, depthwise, pointwise, sizes))
         changed += 1
@@ -61,17 +61,3 @@ def _part(graph: Graph, conv: Any, source: str, output: str, weights: NDArray[An
     node = helper.make_node("Conv", inputs, [output], group=group)
     node.attribute.extend(item for item in conv.attribute if item.name != "group")
     return node
-
-
-def _is_depthwise(graph: Graph, node: Any | None) -> bool:
-    if node is None or not graph.is_plain_conv(node):
-        return False
-    weights = graph.constants[node.input[1]]
-    return bool(weights.shape[1] == 1 and attribute(node, "group", 1) == len(weights) > 1)
-
-
-def _is_pointwise(graph: Graph, node: Any | None) -> bool:
-    if node is None or not graph.is_plain_conv(node):
-        return False
-    unpadded = attribute(node, "group", 1) == 1 and not any(attribute(node, "pads", [0]))
-    return unpadded and graph.constants[node.input[1]].shape[2:] == (1, 1)

@@ -60,6 +60,20 @@ class Graph:
         """Whether a node is a convolution whose weights are constants."""
         return node.op_type == "Conv" and all(name in self.constants for name in node.input[1:])
 
+    def is_depthwise(self, node: Any | None) -> bool:
+        """Whether a node is a plain convolution that filters every channel by itself."""
+        if node is None or not self.is_plain_conv(node):
+            return False
+        weights = self.constants[node.input[1]]
+        return bool(weights.shape[1] == 1 and attribute(node, "group", 1) == len(weights) > 1)
+
+    def is_pointwise(self, node: Any | None) -> bool:
+        """Whether a node is a plain convolution that mixes the channels pixel by pixel."""
+        if node is None or not self.is_plain_conv(node):
+            return False
+        unpadded = attribute(node, "group", 1) == 1 and not any(attribute(node, "pads", [0]))
+        return unpadded and self.constants[node.input[1]].shape[2:] == (1, 1)
+
     def conv_weights(self, conv: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Weights and bias of a convolution, in double precision; zeros where it has no bias."""
         weights = self.constants[conv.input[1]].astype(np.float64)
@@ -73,8 +87,8 @@ class Graph:
 
     def add_constant(self, value: NDArray[Any], hint: str) -> str:
         """Store a constant and return its new name."""
-        self._count += 1
-        name = f"{hint}_{self._count}"
+        while (name := f"{hint}_{self._count}") in self.constants:
+            self._count += 1
         self.constants[name] = value
         return name
 

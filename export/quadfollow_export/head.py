@@ -75,11 +75,11 @@ def find_logits(graph: Graph) -> str:
 
 def _cut_answers(graph: Graph) -> str | None:
     """Take off what :func:`attach_answers` put behind the logits and name them; None where it put nothing."""
-    split = graph.producer(f"logit_{PLANES[0]}")
-    if split is None:
+    first = graph.producer(f"logit_{PLANES[0]}")
+    if first is None:
         return None
-    graph.nodes = graph.nodes[: graph.nodes.index(split)]
-    return str(split.input[0])
+    graph.nodes = graph.nodes[: graph.nodes.index(first)]
+    return str(first.input[0])
 
 
 class _Tail:
@@ -89,11 +89,10 @@ class _Tail:
         self._graph = graph
         self._nodes: list[Any] = []
         self._names = 0
-        one_each = self.constant(np.ones(len(PLANES), np.int64))
-        self._axis = self.constant(np.array([1], np.int64))
-        stacked = [f"logit_{name}" for name in PLANES]
-        self._nodes.append(helper.make_node("Split", [logits, one_each], stacked, axis=1))
-        self.logits = [self.add("Squeeze", [plane, self._axis]) for plane in stacked]
+        self.logits = [
+            self.add("Gather", [logits, self.constant(np.int64(index))], output=f"logit_{name}", axis=1)
+            for index, name in enumerate(PLANES)
+        ]
         self._exponents: list[str] = []
         self._sum = ""
 

@@ -14,6 +14,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 
 from quadfollow_core.contract import INPUT
 from quadfollow_core.errors import BadModel
+from quadfollow_export.fuse import fuse
 from quadfollow_export.graph import Graph
 from quadfollow_export.session import Frames
 
@@ -54,10 +55,10 @@ def _make_half(graph: Graph, node: Any) -> None:
 def integers(model: Any, frames: Frames) -> Any:
     """Compute in 8-bit integers (QDQ) from the first convolution to the last; weights have a scale per channel.
 
-    The range of every tensor is the one that it takes on ``frames``.
+    The range of every tensor is the one that it takes on ``frames``. Steps are fused first, see
+    :mod:`quadfollow_export.fuse`.
     """
-    named = onnx.ModelProto()
-    named.CopyFrom(model)
+    named = fuse(model)
     for index, node in enumerate(named.graph.node):
         node.name = f"{node.op_type}_{index}"  # by which they are told apart
     first, last = _body(named.graph.node)
