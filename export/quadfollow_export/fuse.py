@@ -21,7 +21,7 @@ MOST_FILTERS = 48
 
 _EVEN = np.array([[3, 1, 0], [1, 3, 0], [0, 3, 1]]) / 4
 _ODD = np.array([[1, 3, 0], [0, 3, 1], [0, 1, 3]]) / 4
-"""Enlarged by 2 bilinearly: what lies before, at and after ``2i``, or ``2i + 1``, of the pixels ``i - 1`` to ``i + 1``."""
+"""Enlarged by 2: what lies before, at and after ``2i``, or ``2i + 1``, of the pixels ``i - 1`` to ``i + 1``."""
 
 
 def fuse(model: Any) -> Any:
