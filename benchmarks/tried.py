@@ -17,6 +17,7 @@ from typing import Any
 import click
 import cv2
 import numpy as np
+import onnx
 import onnxruntime
 import simplejpeg
 from measuring import results
@@ -28,6 +29,9 @@ from PIL import Image
 from quadfollow_core.codec import decode_image, encode_png, encode_rle
 from quadfollow_core.resize import fit_frame
 from quadfollow_core.shipped import DEFAULT_MODEL, find_model
+from quadfollow_export.fuse import MOST_FILTERS, fuse
+from quadfollow_export.lower import quantise
+from quadfollow_server import openvino
 from quadfollow_server.cores import bound_cores
 from quadfollow_server.engine import load_model
 
@@ -77,6 +81,28 @@ def pairs(device: str, model: Path) -> Ways:
     }
 
 
+def eight_bits(model: Path) -> Ways:
+    """The 8-bit variant through OpenVINO: which steps are multiplied out into one."""
+    image = fit_frame(decode_image(frame()), _size(model))[0][None]
+    whole = onnx.load(model)
+
+    def run(graph: Any) -> Callable[[], object]:
+        options = onnxruntime.SessionOptions()
+        openvino.add_to(options, bound_cores())
+        return partial(
+            onnxruntime.InferenceSession(quantise(graph, image).SerializeToString(), options).run,
+            None,
+            {"image": image},
+        )
+
+    return {
+        f"enlargement and separable convolutions to {MOST_FILTERS} filters in one": run(fuse(whole)),
+        "half as many filters": run(fuse(whole, MOST_FILTERS // 2)),
+        "twice as many filters": run(fuse(whole, 2 * MOST_FILTERS)),
+        "each step by itself": run(whole),
+    }
+
+
 def decoders(_: Path) -> Ways:
     """A 256x256 JPEG to pixels."""
     jpeg = frame()
@@ -119,6 +145,7 @@ def masks(_: Path) -> Ways:
 
 EXPERIMENTS: dict[str, Callable[[Path], Ways]] = {
     "The network": sessions,
+    "8-bit integers, OpenVINO": eight_bits,
     "Two frames at once, onnxruntime": partial(pairs, "cpu"),
     "Two frames at once, OpenVINO": partial(pairs, "openvino"),
     "Decoding": decoders,

@@ -24,22 +24,22 @@ _ODD = np.array([[1, 3, 0], [0, 3, 1], [0, 1, 3]]) / 4
 """Enlarged by 2: what lies before, at and after ``2i``, or ``2i + 1``, of the pixels ``i - 1`` to ``i + 1``."""
 
 
-def fuse(model: Any) -> Any:
+def fuse(model: Any, most_filters: int = MOST_FILTERS) -> Any:
     """The same network with fewer steps; its answers differ by rounding, and a little along the picture's edge."""
     graph = Graph(model)
-    _enlarge_in_one(graph)
-    _filter_in_one(graph)
+    _enlarge_in_one(graph, most_filters)
+    _filter_in_one(graph, most_filters)
     return graph.to_model()
 
 
-def _enlarge_in_one(graph: Graph) -> None:
+def _enlarge_in_one(graph: Graph, most_filters: int) -> None:
     """Write enlargement by 2, depthwise and 1x1 convolution as one transposed convolution of stride 2.
 
     Two pixels along the picture's edge differ: an enlargement repeats the last pixel, and a convolution takes what is
     outside for zero.
     """
     for resize in graph.of_type("Resize"):
-        pair = _few_filters(graph, graph.only_consumer(resize.output[0]))
+        pair = _separable(graph, graph.only_consumer(resize.output[0]), most_filters)
         if pair is None or not pair.keeps_size or not _doubles_bilinearly(graph, resize):
             continue
         kernel = np.zeros((pair.own.shape[0], len(pair.bias), 6, 6))
@@ -55,10 +55,10 @@ def _enlarge_in_one(graph: Graph) -> None:
         graph.replace([resize, *pair.nodes], [one])
 
 
-def _filter_in_one(graph: Graph) -> None:
+def _filter_in_one(graph: Graph, most_filters: int) -> None:
     """Write depthwise and 1x1 convolution as one regular convolution."""
     for depthwise in graph.of_type("Conv"):
-        pair = _few_filters(graph, depthwise)
+        pair = _separable(graph, depthwise, most_filters)
         if pair is None:
             continue
         kernel = pair.mixed[:, :, None, None] * pair.own
@@ -88,15 +88,15 @@ class _Separable:
         return bool(attribute(depthwise, "pads") == [1] * 4 and attribute(depthwise, "strides", [1, 1]) == [1, 1])
 
 
-def _few_filters(graph: Graph, depthwise: Any | None) -> _Separable | None:
-    """The separable convolution that a node begins; None where it begins none, or one of many filters."""
+def _separable(graph: Graph, depthwise: Any | None, most_filters: int) -> _Separable | None:
+    """The separable convolution that a node begins; None where it begins none, or one of more filters."""
     if depthwise is None or not graph.is_depthwise(depthwise):
         return None
     pointwise = graph.only_consumer(depthwise.output[0])
     if pointwise is None or not graph.is_pointwise(pointwise):
         return None
     (own, own_bias), (mixed, bias) = graph.conv_weights(depthwise), graph.conv_weights(pointwise)
-    if len(mixed) > MOST_FILTERS or own.shape[2:] != (3, 3):
+    if len(mixed) > most_filters or own.shape[2:] != (3, 3):
         return None
     mixed = mixed[:, :, 0, 0]
     return _Separable((depthwise, pointwise), own[:, 0], mixed, mixed @ own_bias + bias)

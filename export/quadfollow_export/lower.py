@@ -53,12 +53,17 @@ def _make_half(graph: Graph, node: Any) -> None:
 
 
 def integers(model: Any, frames: Frames) -> Any:
+    """Fuse steps, see :mod:`quadfollow_export.fuse`, and compute in 8-bit integers."""
+    return quantise(fuse(model), frames)
+
+
+def quantise(model: Any, frames: Frames) -> Any:
     """Compute in 8-bit integers (QDQ) from the first convolution to the last; weights have a scale per channel.
 
-    The range of every tensor is the one that it takes on ``frames``. Steps are fused first, see
-    :mod:`quadfollow_export.fuse`.
+    The range of every tensor is the one that it takes on ``frames``.
     """
-    named = fuse(model)
+    named = onnx.ModelProto()
+    named.CopyFrom(model)
     for index, node in enumerate(named.graph.node):
         node.name = f"{node.op_type}_{index}"  # by which they are told apart
     first, last = _body(named.graph.node)
