@@ -31,8 +31,8 @@ from quadfollow_core.resize import fit_frame
 from quadfollow_core.shipped import DEFAULT_MODEL, find_model
 from quadfollow_export.fuse import MOST_FILTERS, fuse
 from quadfollow_export.lower import quantise
-from quadfollow_server import openvino
 from quadfollow_server.cores import bound_cores
+from quadfollow_server.device import open_session
 from quadfollow_server.engine import load_model
 
 NAME = "tried"
@@ -87,13 +87,8 @@ def eight_bits(model: Path) -> Ways:
     whole = onnx.load(model)
 
     def run(graph: Any) -> Callable[[], object]:
-        options = onnxruntime.SessionOptions()
-        openvino.add_to(options, bound_cores())
-        return partial(
-            onnxruntime.InferenceSession(quantise(graph, image).SerializeToString(), options).run,
-            None,
-            {"image": image},
-        )
+        session = open_session(quantise(graph, image).SerializeToString(), "openvino")
+        return partial(session.run, None, {"image": image})
 
     return {
         f"enlargement and separable convolutions to {MOST_FILTERS} filters in one": run(fuse(whole)),
