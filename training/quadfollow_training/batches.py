@@ -28,6 +28,7 @@ from quadfollow_training.augment import compose
 from quadfollow_training.frames import Frames
 from quadfollow_training.memory import Sample
 from quadfollow_training.mistakes import Mistakes
+from quadfollow_training.pasting import paste
 
 Aim = int | tuple[float, float] | None
 """What a picture is to show: a class, a place ``(v, u)`` as parts of height and width, or whatever there is."""
@@ -55,12 +56,14 @@ class Draw:
     """Which samples are drawn how often.
 
     ``folders`` gives the share of the samples that comes from the sets of a name; the other sets share the rest, each
-    frame alike. ``mistakes`` are the places that :attr:`Shares.mistake` means.
+    frame alike. ``mistakes`` are the places that :attr:`Shares.mistake` means. ``pasted`` is the share of the samples
+    drawn for a target or person that show it pasted into a frame without target of the same sets.
     """
 
     shares: Shares = field(default_factory=Shares)
     folders: Mapping[str, float] = field(default_factory=dict)
     mistakes: Mistakes = field(default_factory=dict)
+    pasted: float = 0.0
 
 
 class Sampler:
@@ -71,6 +74,8 @@ class Sampler:
             raise BadDataset("no frames to draw from")
         self.frames = frames
         self.mistakes = how.mistakes
+        self.pasted = how.pasted
+        self.hosts = _hosts(frames, how.folders) if how.pasted else []
         self.augment = compose(augmentations)
         self.pools: list[tuple[int | None, NDArray[np.intp]]] = [
             (TARGET, np.flatnonzero(frames.target)),
@@ -93,7 +98,15 @@ class Sampler:
         if number == len(self.pools) - 1:
             v, u = rng.choice(self.mistakes[index])
             aim = (float(v), float(u))
-        return self.augment(*self.cut(*self.frames.read(index), aim, rng), rng)
+        sample = self.frames.read(index)
+        if self.pasted and wanted is not None and rng.random() < self.pasted:
+            sample = self._elsewhere(index, wanted, rng)
+        return self.augment(*self.cut(*sample, aim, rng), rng)
+
+    def _elsewhere(self, index: int, wanted: int, rng: Generator) -> Sample:
+        """Show what a frame is drawn for in another frame of its size."""
+        donor, host = self.frames.read(index), self.frames.read(int(rng.choice(self.hosts[index])))
+        return paste(host, donor, wanted, rng) if host[1].shape == donor[1].shape else donor
 
     def cut(self, image: NDArray[np.uint8], mask: NDArray[np.uint8], aim: Aim, rng: Generator) -> Sample:
         """Bring a frame to the sample's size, with what it was drawn for in the picture."""
@@ -114,6 +127,13 @@ def folder_odds(frames: Frames, pool: NDArray[np.intp], folders: Mapping[str, fl
         members = np.array([other == group for other in groups])
         shares[members] /= members.sum()
     return shares / shares.sum() if len(pool) else shares
+
+
+def _hosts(frames: Frames, folders: Mapping[str, float]) -> list[NDArray[np.intp]]:
+    """For each frame those without a target whose sets are drawn like its own; itself where there are none."""
+    groups = np.array([frame.folder if frame.folder in folders else "" for frame in frames.items])
+    empty = {group: np.flatnonzero((groups == group) & (frames.target == 0)) for group in set(groups.tolist())}
+    return [empty[group] if empty[group].size else np.array([index]) for index, group in enumerate(groups.tolist())]
 
 
 class WholeFrames(Sampler):

@@ -28,7 +28,8 @@ Upsampling = Literal["bilinear", "transposed"]
 class Spec:
     """What a network looks like. ``input_size`` is ``(width, height)``; the other numbers count filters.
 
-    ``repeats`` is the number of convolutions in each encoder, the first of which halves the picture.
+    ``repeats`` is the number of convolutions in each encoder, the first of which halves the picture. ``regular`` names
+    blocks of a separable network whose convolutions are regular, such as ``encoder1`` or ``decoder5b``.
     """
 
     input_size: tuple[int, int] = (160, 160)
@@ -41,6 +42,7 @@ class Spec:
     norm: Norm = "after-relu"
     upsampling: Upsampling = "bilinear"
     repeats: int = 1
+    regular: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.encoders or len(self.encoders) != len(self.decoders):
@@ -129,7 +131,8 @@ def _upsample(tensor: Any, spec: Spec, name: str) -> Any:
 def _block(tensor: Any, parts: _Parts, filters: int, name: str, *, strides: int = 1, pointwise: bool = False) -> Any:
     """One convolution with its ReLU and batch normalisation, in the order the specification asks for."""
     spec = parts.spec
-    kind = parts.separable if spec.separable and not pointwise else layers.Conv2D
+    is_separable = spec.separable and not pointwise and name not in spec.regular
+    kind = parts.separable if is_separable else layers.Conv2D
     kernel = 1 if pointwise else 3
     bias = spec.norm != "before-relu"
     tensor = kind(filters, kernel, strides=strides, padding="same", use_bias=bias, name=f"{name}_conv")(tensor)

@@ -52,7 +52,7 @@ def _arriving(layer: Any, wide: keras.Model, places: dict[str, Places]) -> Place
 
 def _grow_layer(old: Any, new: Any, arriving: Places) -> Places:
     """Set one layer's weights; return where the narrow layer's output channels lie in the wide one's."""
-    kept, grown = old.get_weights(), new.get_weights()
+    kept, grown = _as_kind_of(new, old), new.get_weights()
     if not kept:
         return arriving
     leaving = np.arange(kept[-1].shape[-1])
@@ -68,6 +68,15 @@ def _grow_layer(old: Any, new: Any, arriving: Places) -> Places:
             after[np.ix_(*map(np.arange, before.shape[:2]), arriving, leaving)] = before
     new.set_weights(grown)
     return leaving
+
+
+def _as_kind_of(new: Any, old: Any) -> list[NDArray[np.float32]]:
+    """A layer's weights; those of a separable convolution multiplied out where ``new`` is a regular one."""
+    kept: list[NDArray[np.float32]] = old.get_weights()
+    if isinstance(old, layers.SeparableConv2D) and isinstance(new, layers.Conv2D):
+        depthwise, pointwise, *bias = kept
+        return [depthwise * pointwise, *bias]
+    return kept
 
 
 def _inputs(layer: Any) -> int:

@@ -33,6 +33,7 @@ class Recipe:
     shares: Shares = field(default_factory=Shares)
     folder_shares: dict[str, float] = field(default_factory=dict)
     augmentations: tuple[str, ...] = ()
+    pasted: float = 0.0
     class_weights: tuple[float, float, float] = (1.0, 1.0, 1.0)
     dice: float = 0.0
     optimizer: Literal["adam", "adamw"] = "adam"
@@ -152,6 +153,17 @@ FOLLOW_160 = replace(
 )
 """The same, begun with ``crops-160``."""
 
+REGULAR_160 = replace(
+    FOLLOW_160,
+    name="regular-160",
+    spec=replace(FOLLOW_160.spec, regular=("stem", "encoder1", "encoder1_2", "decoder5b")),
+    pasted=0.3,
+    epochs=26,
+    steps=200,
+    score_every=4,
+)
+"""Goes on with ``follow-160``, regular convolutions in place of separable ones where the resolution is high."""
+
 HARD_256 = replace(
     FOLLOW_256,
     name="hard-256",
@@ -178,7 +190,7 @@ OWN_256 = replace(
 )
 """Teaches a network that is there (``--init``) another target, from whatever sets it is given."""
 
-_ALL = (SEED, CROPS_256, FOLLOW_256, HARD_256, CROPS_160, FOLLOW_160, OWN_256)
+_ALL = (SEED, CROPS_256, FOLLOW_256, HARD_256, CROPS_160, FOLLOW_160, REGULAR_160, OWN_256)
 RECIPES = {recipe.name: recipe for recipe in _ALL}
 
 

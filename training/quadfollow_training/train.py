@@ -92,7 +92,7 @@ def train(
 def sampler(recipe: Recipe, frames: Frames, *, augment: bool, mistakes: Mistakes | None = None) -> Sampler:
     """Make what draws the recipe's samples: crops or whole frames, augmented or plain."""
     augmentations = recipe.augmentations if augment else ()
-    how = Draw(recipe.shares, recipe.folder_shares, mistakes or {})
+    how = Draw(recipe.shares, recipe.folder_shares, mistakes or {}, recipe.pasted if augment else 0.0)
     if recipe.crop is None:
         return WholeFrames(frames, recipe.spec.input_size, how, augmentations)
     return Crops(frames, recipe.crop, how, augmentations, recipe.zoom)
