@@ -164,3 +164,13 @@ def test_an_encoder_repeats_its_convolutions():
     assert shapes == [(8, 8, 6)] * 3
     with pytest.raises(BadInput, match="at least one convolution"):
         Spec(repeats=0)
+
+
+def test_blocks_that_are_to_be_regular_must_be_there():
+    """A misspelt one is named together with those there are; the others keep their separable convolutions."""
+    with pytest.raises(BadInput, match=r"decoder9b: there are stem, encoder1, .*decoder5b"):
+        build(Spec(stem=4, regular=("decoder9b", "stem")))
+    network = build(Spec(stem=4, regular=("stem", "decoder5b")))
+    separable = [layer.name for layer in network.layers if isinstance(layer, keras.layers.SeparableConv2D)]
+    assert len(separable) == 14
+    assert not {"stem_conv", "decoder5b_conv"} & set(separable)

@@ -42,6 +42,23 @@ def test_a_grown_network_answers_as_the_narrow_one(norm, separable):
     assert np.abs(before - narrow.predict_on_batch(images(3))).max() > 0.01
 
 
+@pytest.mark.parametrize("norm", ["before-relu", "after-relu"])
+def test_separable_convolutions_become_regular_ones(norm):
+    """Multiplied out they answer the same, also where there are more of them, and then have more to learn with."""
+    narrow = trained(replace(NARROW, norm=norm))
+    regular = build(replace(WIDE, norm=norm, regular=("stem", "encoder2", "decoder2b")))
+    grow(narrow, regular)
+    np.testing.assert_allclose(regular.predict_on_batch(images(3)), narrow.predict_on_batch(images(3)), atol=1e-5)
+    assert isinstance(regular.get_layer("encoder2_conv"), keras.layers.Conv2D)
+    assert isinstance(regular.get_layer("encoder1_conv"), keras.layers.SeparableConv2D)
+
+
+def test_regular_convolutions_do_not_become_separable_ones():
+    """Most regular convolutions have no separable form."""
+    with pytest.raises(BadModel, match="grown"):
+        grow(build(replace(NARROW, regular=("stem",))), build(NARROW))
+
+
 def test_equal_widths_are_a_copy():
     """A network grown by nothing has the same weights."""
     narrow = trained(NARROW)

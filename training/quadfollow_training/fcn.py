@@ -86,6 +86,9 @@ def build(spec: Spec, *, any_size: bool = False, shifted: bool = False) -> keras
         any_size: leave width and height open (for training on crops); otherwise they are ``spec.input_size``. Feed
             one size per compiled function: bilinear upsampling cannot be traced with both sides unknown.
         shifted: compute depthwise convolutions as XLA runs them fastest, from the same weights.
+
+    Raises:
+        BadInput: ``spec.regular`` names a block that is not there.
     """
     width, height = (None, None) if any_size else spec.input_size
     image = keras.Input((height, width, 3), dtype="uint8", name="image")
@@ -103,7 +106,11 @@ def build(spec: Spec, *, any_size: bool = False, shifted: bool = False) -> keras
     for number, filters in enumerate(spec.decoders, 1):
         tensor = _decode(tensor, levels[-1 - number], parts, filters, f"decoder{number}")
     outputs = layers.Conv2D(len(CLASSES), 1, activation="softmax", name="probabilities")(tensor)
-    return keras.Model(image, outputs, name="fcn")
+    network = keras.Model(image, outputs, name="fcn")
+    blocks = [layer.name.removesuffix("_conv") for layer in network.layers if layer.name.endswith("_conv")]
+    if unknown := sorted(set(spec.regular) - set(blocks)):
+        raise BadInput(f"regular names no such block as {', '.join(unknown)}: there are {', '.join(blocks)}")
+    return network
 
 
 @dataclass(frozen=True, slots=True)
