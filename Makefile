@@ -36,17 +36,19 @@ demo: setup ## serve the shipped model, follow a person, print the table (FRAMES
 MODEL ?= 256
 CITY := runs/data/city
 BEST-256 := hard-256
-BEST-160 := follow-160
+BEST-160 := regular-160
+MISTAKES-256 := --mistakes-of runs/follow-256/best.keras
 train: setup ## train a shipped network anew, from data to card (DATA=dir of QuadSim's sets; KERAS_BACKEND=jax with a GPU)
 	$(if $(DATA),,$(error say where QuadSim's sets lie: make train DATA=dir))
 	$(BIN)/quadfollow data render $(addprefix --preset ,street plaza crowd dusk wind) --count 12800 --seed 101 -o $(CITY)
 	$(BIN)/quadfollow train --recipe crops-$(MODEL) --data $(DATA) --data $(CITY) --out runs/crops-$(MODEL) --resume
 	KERAS_BACKEND=tensorflow $(BIN)/quadfollow train --recipe follow-$(MODEL) --init runs/crops-$(MODEL)/last.keras \
 		--data $(DATA) --data $(CITY) --out runs/follow-$(MODEL) --resume
-	$(if $(filter hard-%,$(BEST-$(MODEL))),KERAS_BACKEND=tensorflow $(BIN)/quadfollow train --recipe hard-$(MODEL) \
-		--init runs/follow-$(MODEL)/last.keras --mistakes-of runs/follow-$(MODEL)/best.keras \
-		--data $(DATA) --data $(CITY) --out runs/hard-$(MODEL) --resume)
+	KERAS_BACKEND=tensorflow $(BIN)/quadfollow train --recipe $(BEST-$(MODEL)) --init runs/follow-$(MODEL)/last.keras \
+		--data $(DATA) --data $(CITY) --out runs/$(BEST-$(MODEL)) --resume $(MISTAKES-$(MODEL))
 	KERAS_BACKEND=tensorflow $(BIN)/quadfollow export runs/$(BEST-$(MODEL)) -o runs/follow-$(MODEL).onnx \
+		--data $(DATA)/validation --evaluate $(DATA)/sample_evaluation_data
+	KERAS_BACKEND=tensorflow $(BIN)/quadfollow export runs/follow-$(MODEL).onnx --int8 \
 		--data $(DATA)/validation --evaluate $(DATA)/sample_evaluation_data
 
 test: lint ## lint, then every test but the slow ones
