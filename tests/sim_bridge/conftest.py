@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -13,13 +12,15 @@ import numpy as np
 import pytest
 import zmq
 from numpy.typing import NDArray
+from tests.sim_bridge.unhurried import ClientInStep, SteppedClock
 
-from quadfollow_core import wire
+from quadfollow_core import stream_client, wire
 from quadfollow_core.codec import encode_jpeg, encode_png
 from quadfollow_core.errors import QuadfollowError
 from quadfollow_core.locate import Rule, Segmentation, locate
 from quadfollow_core.request import FrameRequest, Result
 from quadfollow_core.resize import TARGET, channels_from_classes, fit_frame
+from quadfollow_sim import bridge, drawn, flight, pace, world
 
 Answer = Callable[[FrameRequest], Result | None]
 
@@ -27,10 +28,9 @@ Answer = Callable[[FrameRequest], Result | None]
 class Peer(threading.Thread):
     """A ROUTER in a thread: pings get their pong, frames what ``answer`` makes of them (None: silence)."""
 
-    def __init__(self, answer: Answer, seconds: float = 0.0) -> None:
+    def __init__(self, answer: Answer) -> None:
         super().__init__(daemon=True)
         self.answer = answer
-        self.seconds = seconds
         self.requests: list[FrameRequest] = []
         self._over = threading.Event()
         self._context = zmq.Context()
@@ -64,7 +64,6 @@ class Peer(threading.Thread):
             yield Result({"type": "pong", "id": request.id})
             return
         self.requests.append(request)
-        time.sleep(self.seconds)
         if (result := self.answer(request)) is not None:
             yield result
 
@@ -95,13 +94,27 @@ def start_peer() -> Iterator[Callable[..., Peer]]:
     """Start peers; all are gone at the end."""
     with contextlib.ExitStack() as stack:
 
-        def start(answer: Answer = by_colour, seconds: float = 0.0) -> Peer:
-            peer = Peer(answer, seconds)
+        def start(answer: Answer = by_colour) -> Peer:
+            peer = Peer(answer)
             peer.start()
             stack.callback(peer.stop)
             return peer
 
         yield start
+
+
+@pytest.fixture
+def in_step(monkeypatch: pytest.MonkeyPatch) -> type[ClientInStep]:
+    """Clients by whose waiting alone time passes: no picture is skipped, and every answer is there when it is due.
+
+    Also the command ``fly`` flies with them. The kind is this test's own, so what is set on it stays in the test.
+    """
+    clock = SteppedClock()
+    for module in (bridge, drawn, pace, stream_client, world):
+        monkeypatch.setattr(module, "time", clock)
+    kind = type("InStep", (ClientInStep,), {"clock": clock})
+    monkeypatch.setattr(flight, "StreamClient", kind)
+    return kind
 
 
 @pytest.fixture

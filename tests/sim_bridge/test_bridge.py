@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+from tests.sim_bridge.unhurried import PATIENCE, ClientInStep, PatientClient, SteppedClock
 
 from quadfollow_core.codec import encode_jpeg
 from quadfollow_core.errors import ServerGone
 from quadfollow_core.request import FrameRequest, Result
 from quadfollow_core.stream_client import StreamClient
+from quadfollow_sim import bridge
 from quadfollow_sim.bridge import Flight, fly, require_server
 from quadfollow_sim.report import summarise
 from quadfollow_sim.world import Observation, ScriptedSource
@@ -20,6 +23,7 @@ from quadfollow_sim.world import Observation, ScriptedSource
 IMAGE = encode_jpeg(np.zeros((32, 32, 3), dtype=np.uint8))
 NOBODY = "tcp://127.0.0.1:9"
 Peers = Callable[..., "object"]
+InStep = type[ClientInStep]
 
 
 def frames(count: int) -> Iterator[Observation]:
@@ -30,17 +34,20 @@ def frames(count: int) -> Iterator[Observation]:
 class SlowSource(ScriptedSource):
     """A world that takes its time over every picture."""
 
-    seconds = 0.0
+    def __init__(self, observations: Iterator[Observation], rate: float, seconds: float, clock: SteppedClock) -> None:
+        super().__init__(observations, rate)
+        self._seconds = seconds
+        self._clock = clock
 
     def read(self, skip: int = 0) -> Observation | None:
         """Read after a while."""
-        time.sleep(self.seconds)
+        self._clock.sleep(self._seconds)
         return super().read(skip)
 
 
-def flight(source: ScriptedSource, address: str, *, timeout: float = 1.0, **options: object) -> Flight:
-    """Fly a source to an address."""
-    with StreamClient(address, timeout=timeout) as client:
+def flight(source: ScriptedSource, client: StreamClient, **options: object) -> Flight:
+    """Fly a source to a client's server."""
+    with client:
         return fly(source, client, **options)  # type: ignore[arg-type]
 
 
@@ -51,37 +58,48 @@ def settled(flown: Flight) -> dict[int, str]:
     return {row.id: row.outcome for row in flown.rows}
 
 
-def test_every_frame_is_answered_at_the_sources_pace(start_peer: Peers) -> None:
-    """A quick server answers every frame of a second, the last one too, in order; none goes out before it is due."""
-    flown = flight(ScriptedSource(frames(20), rate=20.0), start_peer().address)
+def test_every_frame_is_answered_at_the_sources_pace(start_peer: Peers, in_step: InStep) -> None:
+    """A quick server answers every frame of a second, the last one too, in order; each goes out when it is due."""
+    flown = flight(ScriptedSource(frames(20), rate=20.0), in_step(start_peer().address))
     outcomes = settled(flown)
     assert set(outcomes.values()) == {"result"}
-    assert len(outcomes) + flown.skipped == 20
-    assert flown.rows[-1].name == "19"
+    assert (len(outcomes), flown.skipped) == (20, 0)
+    assert [row.name for row in flown.rows] == [str(number) for number in range(20)]
     assert [row.id for row in flown.rows] == sorted(outcomes)
-    assert 0.9 < flown.seconds < 1.3
+    assert flown.seconds == pytest.approx(1.0, abs=0.001)
+    for number, row in enumerate(flown.rows):
+        assert row.lag_ms == pytest.approx(0, abs=0.1)
+        assert row.offered_s == pytest.approx(number / 20, abs=0.001)
+    assert flown.rows[0].age_ms is None
+    assert [row.age_ms for row in flown.rows[1:]] == pytest.approx([50.0] * 19, abs=0.1)
+
+
+def test_the_pace_is_the_real_clocks(start_peer: Peers) -> None:
+    """No frame goes out before it is due, and the flight is no shorter than asked."""
+    began = time.monotonic()
+    flown = flight(ScriptedSource(frames(10_000), rate=50.0), PatientClient(start_peer().address), seconds=0.5)
+    assert 0.5 <= flown.seconds <= time.monotonic() - began
+    assert len(flown.rows) + flown.skipped <= 50 * flown.seconds + 1
     for row in flown.rows:
         assert row.lag_ms >= 0
-        assert row.offered_s == pytest.approx(int(row.name) / 20 + row.lag_ms / 1000, abs=0.002)
-    assert flown.rows[0].age_ms is None
-    assert all(row.age_ms is not None and row.age_ms > 0 for row in flown.rows[1:])
+        assert row.offered_s >= int(row.name) / 50 - 0.0001  # rounded so
 
 
-def test_a_slow_server_costs_frames_and_each_has_one_fate(start_peer: Peers) -> None:
+def test_a_slow_server_costs_frames_and_each_has_one_fate(start_peer: Peers, in_step: InStep) -> None:
     """With 60 ms per answer at 50 Hz two thirds are replaced here, the newest is answered, none is unaccounted for."""
-    peer = start_peer(seconds=0.06)
-    flown = flight(ScriptedSource(frames(50), rate=50.0), peer.address)
+    in_step.service = 0.06
+    flown = flight(ScriptedSource(frames(50), rate=50.0), in_step(start_peer().address))
     outcomes = settled(flown)
-    assert set(outcomes) == set(range(1, len(outcomes) + 1))
-    assert len(outcomes) + flown.skipped == 50
+    assert set(outcomes) == set(range(1, 51))
+    assert flown.skipped == 0
     counts = Counter(outcomes.values())
     assert set(counts) == {"result", "unsent"}
-    assert counts["unsent"] > counts["result"] > 8
-    assert outcomes[max(outcomes)] == "result"
+    assert counts["unsent"] == pytest.approx(2 * counts["result"], abs=4)
+    assert outcomes[50] == "result"
     assert summarise(flown)["outcomes"]["unsent"] == counts["unsent"]
 
 
-def test_drops_and_errors_are_told_apart(start_peer: Peers) -> None:
+def test_drops_and_errors_are_told_apart(start_peer: Peers, in_step: InStep) -> None:
     """What the server drops or refuses is counted under its own name, with the reason."""
 
     def answer(request: FrameRequest) -> Result:
@@ -92,36 +110,36 @@ def test_drops_and_errors_are_told_apart(start_peer: Peers) -> None:
             return Result({"type": "error", "id": number, "code": "bad-image", "detail": "grey stripe"})
         return Result({"type": "result", "id": number, "target": None})
 
-    flown = flight(ScriptedSource(frames(9), rate=100.0), start_peer(answer).address)
-    report = summarise(flown)
-    answered_all = sum(report["outcomes"].values()) == report["frames"]
-    assert answered_all
-    for outcome in ("result", "dropped", "error"):
-        assert report["outcomes"][outcome] >= 2
+    report = summarise(flight(ScriptedSource(frames(9), rate=100.0), in_step(start_peer(answer).address)))
+    assert report["outcomes"] == {"result": 3, "dropped": 3, "error": 3, "unsent": 0, "lost": 0}
     assert set(report["reasons"]) == {"superseded", "grey stripe"}
 
 
-def test_a_silent_server_loses_frames_and_the_flight_goes_on(start_peer: Peers) -> None:
+def test_a_silent_server_loses_frames_and_the_flight_goes_on(start_peer: Peers, in_step: InStep) -> None:
     """Frames without an answer are lost after the time-out; all are accounted for and the server is not gone."""
+    in_step.service = None
     peer = start_peer(lambda request: None)
-    flown = flight(ScriptedSource(frames(10), rate=20.0), peer.address, timeout=0.1)
+    flown = flight(ScriptedSource(frames(10), rate=20.0), in_step(peer.address, timeout=0.1))
     outcomes = settled(flown)
     assert len(outcomes) == 10
     assert set(outcomes.values()) == {"unsent", "lost"}
     assert not flown.server_gone
 
 
-def test_a_server_that_goes_away_is_noticed(start_peer: Peers) -> None:
+def test_a_server_that_goes_away_is_noticed(start_peer: Peers, in_step: InStep) -> None:
     """When the last frames are lost and no ping is answered, the flight says so."""
     peer = start_peer()
+    client = in_step(peer.address, timeout=0.1)
+    client.patience = 0.2
     seen: list[int] = []
 
     def watch(row: object, observation: object, fate: object) -> None:
         seen.append(1)
         if len(seen) == 3:
             peer.stop()
+            client.service = None
 
-    flown = flight(ScriptedSource(frames(12), rate=20.0), peer.address, timeout=0.1, witnesses=(watch,))
+    flown = flight(ScriptedSource(frames(12), rate=20.0), client, witnesses=(watch,))
     outcomes = settled(flown)
     assert len(outcomes) == len(seen) == 12
     assert [outcomes[number] for number in (1, 2, 3)] == ["result"] * 3
@@ -135,38 +153,48 @@ def test_a_server_that_is_not_there_is_named() -> None:
         require_server(client, 0.2)
 
 
-def test_a_late_source_skips_and_says_so(start_peer: Peers) -> None:
+def test_a_late_source_skips_and_says_so(start_peer: Peers, in_step: InStep) -> None:
     """A world that needs 70 ms for pictures due every 20 shows some, skips the rest, and counts both and the lag."""
-    source = SlowSource(frames(40), rate=50.0)
-    source.seconds = 0.07
-    flown = flight(source, start_peer().address)
+    source = SlowSource(frames(40), 50.0, 0.07, in_step.clock)
+    flown = flight(source, in_step(start_peer().address))
     report = summarise(flown)
     assert report["outcomes"]["result"] == report["frames"]
-    assert 5 <= report["frames"] <= 14
-    assert report["frames"] + report["skipped"] >= 39
+    assert report["frames"] == pytest.approx(40 * 0.02 / 0.07, abs=1)
+    assert report["frames"] + report["skipped"] >= 40
     assert report["lag_ms"]["p50"] > 60
-    assert flown.seconds < 1.5
+    assert flown.seconds == pytest.approx(0.07 * (report["frames"] + 1), abs=0.001)  # the end is read too
 
 
-def test_a_flight_ends_after_its_seconds(start_peer: Peers) -> None:
-    """Of an endless world just the asked time is flown."""
-    flown = flight(ScriptedSource(frames(10_000), rate=50.0), start_peer().address, seconds=0.5)
-    assert 0.5 <= flown.seconds < 1.5
-    assert len(flown.rows) + flown.skipped == pytest.approx(50 * flown.seconds, abs=2)
+def test_a_flight_ends_after_its_seconds(start_peer: Peers, in_step: InStep) -> None:
+    """Of an endless world just the asked time is flown, to the first frame after it."""
+    flown = flight(ScriptedSource(frames(10_000), rate=50.0), in_step(start_peer().address), seconds=0.49)
+    assert flown.seconds == pytest.approx(0.5, abs=0.001)
+    assert (len(flown.rows), flown.skipped) == (26, 0)
 
 
-def test_a_flight_stops_when_told_to(start_peer: Peers) -> None:
-    """Told to stop, it waits for what is in flight and returns what it has."""
-    peer = start_peer()
-    end = time.monotonic() + 0.3
-    flown = flight(ScriptedSource(frames(10_000), rate=1.0), peer.address, stop=lambda: time.monotonic() > end)
+def test_a_flight_stops_when_told_to(start_peer: Peers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told to stop while a frame is in flight, it waits for that one's answer, offers no other, and returns."""
+    monkeypatch.setattr(bridge, "DRAIN", PATIENCE)
+    told = threading.Event()
+
+    def answer(request: FrameRequest) -> Result:
+        told.wait(PATIENCE)
+        return Result({"type": "result", "id": request.id, "target": None})
+
+    peer = start_peer(answer)
+
+    def stop() -> bool:
+        if peer.requests:
+            told.set()
+        return told.is_set()
+
+    flown = flight(ScriptedSource(frames(10_000), rate=0.001), PatientClient(peer.address), stop=stop)
     assert flown.interrupted
     assert settled(flown) == {1: "result"}
-    assert time.monotonic() - end < 0.5
 
 
-def test_requests_carry_what_was_asked(start_peer: Peers) -> None:
+def test_requests_carry_what_was_asked(start_peer: Peers, in_step: InStep) -> None:
     """The asker's keys reach the server with every picture."""
     peer = start_peer()
-    flight(ScriptedSource(frames(3)), peer.address, ask=lambda observation: {"model": f"m{observation.name}"})
+    flight(ScriptedSource(frames(3)), in_step(peer.address), ask=lambda observation: {"model": f"m{observation.name}"})
     assert [request.model for request in peer.requests] == ["m0", "m1", "m2"]

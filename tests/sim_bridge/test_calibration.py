@@ -64,6 +64,7 @@ def test_a_known_lens_is_found_and_its_bearings_are_right() -> None:
     assert np.abs(pinhole.unproject(60, 60) - true.unproject(60, 60)).max() > 0.009
 
 
+@pytest.mark.usefixtures("in_step")
 def test_the_command_writes_what_fly_reads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_peer: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,9 +13,11 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from tests.sim_bridge.unhurried import PATIENCE
 
 from quadfollow_core.cli import main
 from quadfollow_core.errors import Unavailable
+from quadfollow_sim import camera
 from quadfollow_sim.camera import CameraSource
 
 
@@ -24,6 +26,12 @@ class Quiet(SimpleHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Say nothing."""
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream that stalls has not ended."""
+    monkeypatch.setattr(camera, "PATIENCE", PATIENCE)
 
 
 @pytest.fixture
@@ -57,6 +65,7 @@ def test_what_cannot_be_opened_is_named(tmp_path: Path) -> None:
         CameraSource(str(tmp_path / "nothing.mp4"), rate=20)
 
 
+@pytest.mark.usefixtures("in_step")
 def test_fly_shows_a_source(
     address: str, tmp_path: Path, start_peer: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

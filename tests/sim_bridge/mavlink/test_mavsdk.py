@@ -12,15 +12,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from tests.sim_bridge.unhurried import PATIENCE, StallFreeClock
 
+from quadfollow_sim.mavlink import imitation
 from quadfollow_sim.mavlink.dialect import ARDUPILOT, PX4, Dialect
 from quadfollow_sim.mavlink.imitation import COMPONENT, SYSTEM, ImitatedVehicle, fly_beside_the_clock
 from quadfollow_sim.mavlink.link import Link
 from quadfollow_sim.paper import PaperSpace
 
 mavsdk = pytest.importorskip("mavsdk", reason="the MAVSDK client is not installed")
-pytestmark = pytest.mark.timeout(180)
-PATIENCE = 30.0
+
+
+@pytest.fixture(autouse=True)
+def _no_stalls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stall of the machine is no second without a setpoint."""
+    monkeypatch.setattr(imitation, "time", StallFreeClock())
 
 
 @dataclass

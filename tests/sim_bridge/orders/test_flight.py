@@ -11,8 +11,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.sim_bridge.unhurried import StallFreeClock
 
 from quadfollow_core.errors import BadInput
+from quadfollow_sim import pace
 from quadfollow_sim.closed_loop import ClockName, ClosedLoop
 from quadfollow_sim.craft import STANDING, STOPS_WITHIN, Craft
 from quadfollow_sim.eyes import LocalEyes
@@ -30,6 +32,12 @@ ENDLESS = 3600.0
 CLOCKS = pytest.mark.parametrize("clock", ["lockstep", "real"])
 
 Script = Callable[[OrdersClient], None]
+
+
+@pytest.fixture(autouse=True)
+def _no_stalls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stall of the machine does not fly the vehicle on blindly for as long."""
+    monkeypatch.setattr(pace, "time", StallFreeClock())
 
 
 def walk(seconds: float) -> Point:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -13,12 +12,15 @@ import aiohttp
 import psutil
 import pytest
 import socketio
+from tests.sim_bridge.unhurried import PATIENCE
 
 from quadfollow_core.errors import Unavailable
+from quadfollow_sim.quadsim import engineio
 from quadfollow_sim.quadsim.endpoint import Endpoint
 from quadfollow_sim.quadsim.session import OUTBOX, Timing
 
 Wait = Callable[..., None]
+Start = Callable[..., Endpoint]
 
 
 @asynccontextmanager
@@ -31,7 +33,13 @@ async def quadsim(endpoint: Endpoint, version: int = 4) -> AsyncIterator[aiohttp
 
 async def hear(connection: aiohttp.ClientWebSocketResponse) -> str:
     """Receive one text frame."""
-    return await connection.receive_str(timeout=5)
+    return await connection.receive_str(timeout=PATIENCE)
+
+
+async def connect(client: socketio.AsyncSimpleClient, endpoint: Endpoint) -> None:
+    """Connect as present-day clients do."""
+    where = f"http://{endpoint.host}:{endpoint.port}"
+    await client.connect(where, transports=["websocket"], wait_timeout=PATIENCE)
 
 
 def test_the_exchange_with_quadsim_is_byte_for_byte(endpoint: Endpoint) -> None:
@@ -85,7 +93,7 @@ def test_the_first_thing_a_silent_simulator_says_may_be_a_frame(endpoint: Endpoi
             return await hear(connection)
 
     assert asyncio.run(exchange()) == "40"
-    assert endpoint.frames.take(1) is not None
+    assert endpoint.frames.take(PATIENCE) is not None
 
 
 def test_a_present_day_client_is_served(endpoint: Endpoint) -> None:
@@ -94,36 +102,42 @@ def test_a_present_day_client_is_served(endpoint: Endpoint) -> None:
     async def exchange() -> object:
         got: asyncio.Queue[object] = asyncio.Queue()
         async with socketio.AsyncSimpleClient() as client:
-            await client.connect(f"http://{endpoint.host}:{endpoint.port}", transports=["websocket"])
+            await connect(client, endpoint)
             client.client.on("object_detected", got.put)
             await client.emit("sensor_frame", {"pose": "here"})
-            assert await client.call("sensor_frame", {"pose": "there"}, timeout=5) is None
+            assert await client.call("sensor_frame", {"pose": "there"}, timeout=PATIENCE) is None
             endpoint.emit("object_detected", {"coords": [1.0, 2.0, 3.0]})
-            return await asyncio.wait_for(got.get(), 5)
+            return await asyncio.wait_for(got.get(), PATIENCE)
 
     assert asyncio.run(exchange()) == {"coords": [1.0, 2.0, 3.0]}
-    received = endpoint.frames.take(1)
+    received = endpoint.frames.take(PATIENCE)
     assert received is not None
     assert received.packet.argument() == {"pose": "there"}
     assert endpoint.frames.skipped == 1
 
 
-def test_a_present_day_client_is_kept_alive_by_pings() -> None:
-    """A client that gives up after 0.4 s without a ping stays for many times that."""
-    endpoint = Endpoint(port=0, timing=Timing(0.1, 0.3))
-    endpoint.start()
+def test_a_present_day_client_is_kept_alive_by_pings(start_endpoint: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is pinged again and again, answers every time, and stays; how long it waits for a ping is its own business."""
+    endpoint, pongs, parse = start_endpoint(timing=Timing(0.05, PATIENCE)), 0, engineio.parse_packet
+
+    def count(text: str) -> engineio.Packet:
+        nonlocal pongs
+        packet = parse(text)
+        pongs += packet.kind is engineio.Kind.PONG
+        return packet
+
+    monkeypatch.setattr(engineio, "parse_packet", count)
 
     async def stay() -> bool:
         async with socketio.AsyncSimpleClient() as client:
-            await client.connect(f"http://{endpoint.host}:{endpoint.port}", transports=["websocket"])
-            await asyncio.sleep(1.5)
+            await connect(client, endpoint)
+            async with asyncio.timeout(PATIENCE):
+                while pongs < 10:
+                    await asyncio.sleep(0.01)
             return bool(client.connected)
 
-    try:
-        assert asyncio.run(stay())
-        assert endpoint.counts.clients == 1
-    finally:
-        endpoint.close()
+    assert asyncio.run(stay())
+    assert endpoint.counts.clients == 1
 
 
 def test_another_namespace_is_refused(endpoint: Endpoint) -> None:
@@ -210,8 +224,12 @@ def test_commands_to_a_client_that_never_greets_are_bounded(endpoint: Endpoint, 
     assert asyncio.run(exchange()) == '42["delete_marker",{"id":10}]'
 
 
-def test_a_second_client_is_refused_while_the_first_lives(endpoint: Endpoint) -> None:
+def test_a_second_client_is_refused_while_the_first_lives(
+    start_endpoint: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The first is not disturbed, the second gets 409, and the log says so."""
+    monkeypatch.setattr("quadfollow_sim.quadsim.endpoint.SILENCE", PATIENCE)
+    endpoint = start_endpoint(patience=0.1)
 
     async def exchange() -> str:
         async with quadsim(endpoint) as first:
@@ -227,13 +245,12 @@ def test_a_second_client_is_refused_while_the_first_lives(endpoint: Endpoint) ->
 
 
 def test_a_client_that_fell_silent_is_replaced(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A new simulator need not wait for the ghost of an old one."""
+    """A new simulator need not wait for the ghost of an old one to go, only until it has been silent for long."""
     monkeypatch.setattr("quadfollow_sim.quadsim.endpoint.SILENCE", 0.2)
 
     async def exchange() -> str:
         async with quadsim(endpoint) as ghost:
             await hear(ghost)
-            await asyncio.sleep(0.3)
             async with quadsim(endpoint) as second:
                 await hear(second)
                 await second.send_str("2")
@@ -280,9 +297,7 @@ def test_closing_frees_the_port_and_whoever_waits() -> None:
     endpoint.start()
     endpoint.close()
     endpoint.close()
-    started = time.monotonic()
-    assert endpoint.frames.take(10) is None
-    assert time.monotonic() - started < 5
+    assert endpoint.frames.take(None) is None  # for ever, were it not closed
     endpoint.emit("object_lost", {})
     with socket.create_server((endpoint.host, endpoint.port)):
         pass

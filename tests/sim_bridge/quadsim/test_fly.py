@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import click.testing
 import pytest
 from click.testing import CliRunner
 from tests.sim_bridge.conftest import by_colour
+from tests.sim_bridge.unhurried import PATIENCE, PatientClient
 
 from quadfollow_core.cli import quadfollow
 from quadfollow_core.errors import BadInput
@@ -18,6 +21,7 @@ from quadfollow_core.request import FrameRequest, Result
 from quadfollow_core.track import Look, Track
 from quadfollow_core.trackers import make_tracker
 from quadfollow_core.types import Sighting
+from quadfollow_sim import mission
 from quadfollow_sim.quadsim.guide import Guide
 from quadfollow_sim.quadsim.imitation.client import Imitation, Settings
 from quadfollow_sim.quadsim.imitation.quad import Quad, State
@@ -47,25 +51,44 @@ def tracking() -> Callable[[FrameRequest], Result]:
     return answer
 
 
-def flown(out: Path, address: str, *options: object, **settings: Any) -> tuple[click.testing.Result, Imitation]:
-    """Run the command while an imitation flies that looks at a standing hero, and return what became of both."""
-    (port,) = free_ports(1)
-    where = ("--world", "quadsim", "--listen", f"127.0.0.1:{port}", "--server", address, "--out", out)
-    hero, quad = ScriptedScene(path=((6.0, 0.0),)), Quad(sweep=0.0)
-    with Imitation(lambda: hero, quad, Settings(port=port, **settings)) as simulator:
-        done = CliRunner().invoke(quadfollow, ["fly", *map(str, (*where, *options))])
-    return done, simulator
+@pytest.fixture
+def fly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[click.testing.Result, Imitation]]:
+    """Run the command while an imitation flies that looks at a standing hero, and return what became of both.
+
+    The flight is ended, as by Ctrl-C, as soon as there was ``enough`` of it, however long that takes.
+    """
+    monkeypatch.setattr(mission, "StreamClient", PatientClient)
+
+    def run(
+        address: str, *options: object, enough: Callable[[Imitation], bool], **settings: Any
+    ) -> tuple[click.testing.Result, Imitation]:
+        (port,) = free_ports(1)
+        where = ("--world", "quadsim", "--listen", f"127.0.0.1:{port}", "--server", address, "--out", tmp_path)
+        hero, quad, end = ScriptedScene(path=((6.0, 0.0),)), Quad(sweep=0.0), time.monotonic() + PATIENCE
+        with Imitation(lambda: hero, quad, Settings(port=port, **settings)) as simulator:
+            stop = contextlib.nullcontext(lambda: enough(simulator) or time.monotonic() > end)
+            monkeypatch.setattr(mission, "stopping", lambda: stop)
+            done = CliRunner().invoke(quadfollow, ["fly", *map(str, (*where, *options))])
+        return done, simulator
+
+    return run
 
 
-def test_quadsim_is_flown_from_the_command_line(tmp_path: Path, start_peer: Any) -> None:
+def test_quadsim_is_flown_from_the_command_line(fly: Any, start_peer: Any) -> None:
     """It follows where the answers point and sees a box there; report, page and film are made, its truth untold."""
-    done, simulator = flown(tmp_path, start_peer(tracking()).address, "--seconds", 3, "--json")
+    peer = start_peer(tracking())
+
+    def enough(simulator: Imitation) -> bool:
+        follows = State.FOLLOW in simulator.record.states and simulator.record.markers
+        return bool(follows) and len(peer.requests) > 5
+
+    done, simulator = fly(peer.address, "--json", enough=enough)
     assert done.exit_code == 0, done.output
     report = json.loads(done.stdout)
     (flight,) = report["flights"]
     assert simulator.record.states[:2] == [State.LOOKING, State.FOLLOW]
-    assert {"object_detected", "create_box_marker"} == {name for name, _ in simulator.record.events}
-    assert flight["followed"] > 0.3
+    assert {"object_detected", "create_box_marker"} <= {name for name, _ in simulator.record.events}
+    assert flight["followed"] > 0
     assert (flight["in_view"], flight["position_error_m"]) == (None, None)
     assert flight["latency_ms"]["p50"] > 0
     assert (flight["connected"], flight["malformed"], flight["notices"]) == (1, 0, [])
@@ -73,9 +96,10 @@ def test_quadsim_is_flown_from_the_command_line(tmp_path: Path, start_peer: Any)
     assert {"report", "page", "video"} <= report["files"].keys()
 
 
-def test_a_wrong_far_plane_is_told_and_reported(tmp_path: Path, start_peer: Any) -> None:
+def test_a_wrong_far_plane_is_told_and_reported(tmp_path: Path, fly: Any, start_peer: Any) -> None:
     """A build with 50 m at the default of 100 gets a notice with the remedy, on stderr and in the report."""
-    done, _ = flown(tmp_path, start_peer(tracking()).address, "--seconds", 3, "--no-video", far=50.0)
+    peer = start_peer(tracking())
+    done, _ = fly(peer.address, "--no-video", enough=lambda _: len(peer.requests) > 10, far=50.0)
     assert done.exit_code == 0, done.output
     assert "--far 50" in done.stderr
     assert "followed" in done.stdout
@@ -83,9 +107,9 @@ def test_a_wrong_far_plane_is_told_and_reported(tmp_path: Path, start_peer: Any)
     assert "--far 50" in report["flights"][0]["notices"][0]
 
 
-def test_a_decimal_comma_ends_the_flight_with_the_remedy(tmp_path: Path, start_peer: Any) -> None:
+def test_a_decimal_comma_ends_the_flight_with_the_remedy(fly: Any, start_peer: Any) -> None:
     """The first frame of a German QuadSim is enough."""
-    done, _ = flown(tmp_path, start_peer(tracking()).address, "--seconds", 3, culture=GERMAN)
+    done, _ = fly(start_peer(tracking()).address, enough=lambda _: False, culture=GERMAN)
     assert isinstance(done.exception, WrongCulture)
     assert "LC_ALL=en_US" in str(done.exception)
 
@@ -150,11 +174,11 @@ def test_lost_is_said_once(eventually: Wait) -> None:
     with QuadSimWorld(port=0) as world:
         space = QuadSimSpace(world)
         with Imitation(ScriptedScene, settings=Settings(port=world.port)) as simulator:
-            assert space.wait(10.0)
+            assert space.wait(PATIENCE)
             for command in (Brake(), Follow((6.0, 0.0, 0.8)), Brake(), Brake()):
                 space.command(command)
             eventually(lambda: len(simulator.record.events) >= 4)
-            assert space.wait(10.0)
+            assert space.wait(PATIENCE)
         names = [name for name, _ in simulator.record.events]
     assert names == ["object_detected", "create_box_marker", "object_lost", "delete_marker"]
 
@@ -166,7 +190,7 @@ def test_quadsim_is_over_when_it_falls_silent(eventually: Wait) -> None:
         assert not space.wait(0.3)
         assert (space.over, space.time) == (False, 0.0)
         with Imitation(ScriptedScene, settings=Settings(port=world.port)):
-            assert space.wait(10.0)
+            assert space.wait(PATIENCE)
             assert space.own.position == pytest.approx((0.0, 0.0, 3.0))
             assert space.own.tilt == pytest.approx(0.52, abs=0.02)
         eventually(lambda: not space.wait(0.0) and space.over)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from aiohttp import web
+from tests.sim_bridge.unhurried import PATIENCE
 
 from quadfollow_core.codec import decode_depth
 from quadfollow_sim.quadsim.imitation.client import Imitation, Settings
@@ -55,7 +56,7 @@ def serve_once(
         with_port = Settings(port=runner.addresses[0][1])
         simulator = Imitation(ScriptedScene, settings=with_port)
         simulator.__enter__()
-        end = time.monotonic() + 20
+        end = time.monotonic() + PATIENCE
         while not enough(said) and time.monotonic() < end:
             await asyncio.sleep(0.02)
         await asyncio.to_thread(simulator.__exit__, None, None, None)
@@ -70,8 +71,8 @@ def test_what_it_says_is_what_quadsim_says() -> None:
 
     async def answer(socket: web.WebSocketResponse, text: str) -> None:
         if text == "2":
+            await socket.send_str("2")  # before the pong, which lets it ping again: it answers this first
             await socket.send_str("3")
-            await socket.send_str("2")
 
     start = time.monotonic()
     address, said = serve_once(answer, lambda said: said.count("2") >= 3 and said.count("3") >= 2 and len(said) > 10)

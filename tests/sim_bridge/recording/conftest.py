@@ -14,6 +14,7 @@ import pytest
 import zmq
 from mcap.reader import make_reader
 from mcap_protobuf.decoder import DecoderFactory
+from tests.sim_bridge.unhurried import PATIENCE
 
 from quadfollow_core import wire
 from quadfollow_core.codec import encode_jpeg
@@ -75,7 +76,7 @@ class Publisher:
 
     def wait_for_subscriber(self) -> bytes:
         """Wait until somebody subscribes, and say to what."""
-        assert self._socket.poll(60_000), "nobody subscribed"
+        assert self._socket.poll(1000 * PATIENCE), "nobody subscribed"
         return bytes(self._socket.recv())
 
     def publish(self, number: int, stream: str = "front", **body: Any) -> None:
@@ -105,8 +106,8 @@ def start_program() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start console commands in processes of their own; all are gone at the end."""
     running: list[subprocess.Popen[str]] = []
 
-    def start(*arguments: object, **options: Any) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", PROGRAM, *map(str, arguments)]
+    def start(*arguments: object, program: str = PROGRAM, **options: Any) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", program, *map(str, arguments)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         running.append(subprocess.Popen(command, **pipes, **options))  # type: ignore[call-overload]
         return running[-1]

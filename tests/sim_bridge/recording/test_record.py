@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.sim_bridge.recording.conftest import BODY, Publisher, decoded, picture
+from tests.sim_bridge.unhurried import PATIENCE
 
 from quadfollow_core import wire
 from quadfollow_core.codec import decode_image
@@ -33,7 +34,7 @@ def pictures(path: Path) -> int:
 
 def wait_for_pictures(path: Path, count: int) -> None:
     """Wait until so many pictures are in a file that is being written."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE
     while pictures(path) < count:
         assert time.monotonic() < end, f"{pictures(path)} of {count} pictures"
         time.sleep(0.05)
@@ -41,7 +42,7 @@ def wait_for_pictures(path: Path, count: int) -> None:
 
 def test_what_is_published_is_recorded(tmp_path: Path, publisher: Publisher, start_program: Start) -> None:
     """Ctrl-C ends it with a whole file; stdout is one object that names it."""
-    path = tmp_path / "rec" / "a.mcap"
+    path, began = tmp_path / "rec" / "a.mcap", time.time()
     process = start_program("record", "--from", publisher.address, "-o", path, "--json")
     assert publisher.wait_for_subscriber() == b"\x01" + wire.PICTURES
     for number in range(5):
@@ -49,7 +50,7 @@ def test_what_is_published_is_recorded(tmp_path: Path, publisher: Publisher, sta
     publisher.publish(5, stream="back")
     wait_for_pictures(path, 5)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     told = json.loads(out)
     assert (told["files"], told["pictures"], told["streams"]) == ([str(path)], 6, ["back", "front"])
@@ -57,7 +58,7 @@ def test_what_is_published_is_recorded(tmp_path: Path, publisher: Publisher, sta
     rows = decoded(path)
     assert [message.data for topic, _, _, message in rows if topic == "/front/image"] == [picture(i) for i in range(5)]
     assert sum(topic == "/back/image" for topic, *_ in rows) == 1
-    assert all(abs(when - time.time()) < 120 for _, _, when, _ in rows)
+    assert all(began - 60 < when < time.time() + 60 for _, _, when, _ in rows)  # a clock may be set meanwhile
 
 
 def test_a_killed_recorder_loses_at_most_the_last_second(
@@ -71,11 +72,11 @@ def test_a_killed_recorder_loses_at_most_the_last_second(
         publisher.publish(number)
     wait_for_pictures(path, 20)
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     assert not is_whole(path)
     assert pictures(path) == 20
     mending = start_program("record", "--repair", path, "-o", tmp_path / "whole.mcap", "--json")
-    out, err = mending.communicate(timeout=60)
+    out, err = mending.communicate(timeout=PATIENCE)
     assert mending.returncode == 0, err
     assert json.loads(out)["messages"] > 100
     assert sum(topic == "/front/image" for topic, *_ in decoded(tmp_path / "whole.mcap")) == 20
@@ -96,7 +97,7 @@ def test_a_full_disk_ends_the_recorder_with_4(tmp_path: Path, publisher: Publish
         number += 1
         time.sleep(0.002)
     assert process.returncode == 4
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE)
     assert str(path) in err
     assert "--max-size" in err
     assert "Traceback" not in err
@@ -110,7 +111,7 @@ def listen(publisher: Publisher, path: Path, until: str, monkeypatch: pytest.Mon
     monkeypatch.setattr(subscriber, "SILENCE", 0.3)
     told: list[str] = []
     with Tape(path) as tape:
-        over = time.monotonic() + 60
+        over = time.monotonic() + PATIENCE
         subscriber.record_publications(
             publisher.address,
             tape,
@@ -146,7 +147,7 @@ def test_raw_pixels_are_recorded_without_loss_and_nonsense_is_passed_over(
     publisher.send(*map(bytes, wire.encode_picture("front", BODY | {"picture": shape}, pixels.tobytes())))
     wait_for_pictures(path, 1)
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     told = json.loads(out)
     assert (process.returncode, told["malformed"], told["pictures"]) == (0, 3, 2), err
     (image,) = [message for topic, _, _, message in decoded(path) if topic == "/front/image"]
@@ -169,7 +170,7 @@ def test_bad_usage_ends_with_2_and_the_remedy(
 ) -> None:
     """Nothing is written."""
     process = start_program("record", *arguments, cwd=tmp_path)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 2
     assert word in err
     assert not list(tmp_path.iterdir())
