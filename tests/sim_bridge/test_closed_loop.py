@@ -60,7 +60,7 @@ class Fickle(LocalEyes):
         del self._held[: len(ready)]
         known = [fate if self._times[fate.id] < self.until else Fate(fate.id, "lost", 0.0) for fate in ready]
         if not known:
-            time.sleep(min(timeout, 0.001))
+            time.sleep(max(0.0, min(timeout, 0.001)))
         return known
 
     def answers(self) -> bool:
