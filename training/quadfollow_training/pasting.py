@@ -40,7 +40,7 @@ def _piece(where: NDArray[np.bool_], rng: Generator) -> NDArray[np.uint8]:
     """One of the connected pieces, drawn by its size, as zeros and ones."""
     _, pieces = cv2.connectedComponents(where.astype(np.uint8))
     number = rng.choice(pieces[where])
-    return (pieces == number).astype(np.uint8)
+    return np.asarray(pieces == number, np.uint8)
 
 
 def _box(piece: NDArray[np.uint8]) -> tuple[int, int, int, int]:
