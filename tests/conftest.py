@@ -1,4 +1,4 @@
-"""Where the QuadSim recordings lie, for the tests marked ``data``."""
+"""Where the QuadSim recordings lie, for the tests marked ``data``; and patience with slow machines, for all."""
 
 from __future__ import annotations
 
@@ -7,9 +7,19 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from httpx._config import DEFAULT_TIMEOUT_CONFIG
 
-hypothesis.settings.register_profile("quadfollow", deadline=None)  # how fast the machine is, is not what is tested
+from quadfollow_server.running import RunningServer
+
+# How fast the machine is, is not what is tested: no example is too slow, no answer over HTTP (which httpx gives 5 s
+# unless told otherwise) comes too late, and a server may take long to become ready.
+hypothesis.settings.register_profile(
+    "quadfollow", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("quadfollow")
+for step in ("connect", "read", "write", "pool"):
+    setattr(DEFAULT_TIMEOUT_CONFIG, step, 60.0)
+RunningServer.__init__.__kwdefaults__["wait"] = 240.0
 
 BESIDE_THE_CHECKOUT = Path(__file__).resolve().parents[2] / "shared" / "quadsim"
 

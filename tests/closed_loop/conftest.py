@@ -1,21 +1,38 @@
-"""Tiny models for real servers: one that knows the target by colour, one that is blind."""
+"""Tiny models for real servers: one that knows the target by colour, one that is blind; and patience with servers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from tests.sim_bridge.conftest import in_step as in_step
+from tests.sim_bridge.unhurried import PATIENCE
 
 from quadfollow_core.contract import CLASSES_OUTPUT, INPUT, METADATA_KEY, PROBABILITY_OUTPUT, Contract
 from quadfollow_core.locate import Rule
+from quadfollow_core.stream_client import StreamClient
 from quadfollow_server.running import RunningServer
 from quadfollow_server.settings import Settings
+from quadfollow_sim import bridge, closed_loop, flight, mission
 
 SIDE = 256
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have clients and flights of this process wait for a server that is there, however slow the machine is."""
+    monkeypatch.setitem(StreamClient.__init__.__kwdefaults__, "timeout", PATIENCE)
+    for clock in tuple(mission.TIMEOUT):
+        monkeypatch.setitem(mission.TIMEOUT, clock, PATIENCE)
+    monkeypatch.setattr(bridge, "DRAIN", PATIENCE)
+    monkeypatch.setattr(closed_loop, "ANSWER_WITHIN", PATIENCE)
+    for module in (flight, mission):
+        monkeypatch.setattr(module, "require_server", partial(bridge.require_server, seconds=PATIENCE))
 
 
 @pytest.fixture(scope="session")

@@ -89,7 +89,7 @@ def spin(node: Node) -> None:
     for topic, message in script:
         node.subscribers[topic](message)
         pictures += topic == "image/compressed"
-        end = time.monotonic() + 30
+        end = time.monotonic() + 120
         while len(node.published["target_state"]) < pictures and time.monotonic() < end:
             for called in node.timers:
                 called()

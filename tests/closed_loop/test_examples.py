@@ -21,7 +21,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 def run(name: str, *arguments: object) -> str:
     """Run an example and return what it printed."""
     command = [sys.executable, str(EXAMPLES / name), *map(str, arguments)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
 
@@ -58,7 +58,10 @@ def node_folder(tmp_path: Path) -> Path:
     folder = tmp_path / "node"
     shutil.copytree(EXAMPLES / "node", folder, ignore=shutil.ignore_patterns("node_modules"))
     install = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts"]
-    done = subprocess.run(install, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    try:
+        done = subprocess.run(install, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    except subprocess.TimeoutExpired:
+        pytest.skip("npm takes too long to install zeromq here")
     if done.returncode != 0:
         pytest.skip(f"npm cannot install zeromq here: {done.stderr[-300:]}")
     return folder
@@ -67,7 +70,7 @@ def node_folder(tmp_path: Path) -> Path:
 def test_the_node_client_finds_her(colour_server: RunningServer, picture: Path, node_folder: Path) -> None:
     """From another language the same: every picture is answered, in turn."""
     command = ["node", str(node_folder / "zmq_client.js"), colour_server.address, str(picture), str(picture)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert ended.returncode == 0, ended.stderr
     answers = [json.loads(line) for line in ended.stdout.splitlines()]
     assert [(answer["id"], answer["type"]) for answer in answers] == [(0, "result"), (1, "result")]

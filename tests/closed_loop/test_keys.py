@@ -15,6 +15,7 @@ from quadfollow_core.errors import ServerGone
 from quadfollow_server.access import Access
 from quadfollow_server.keys import new_client
 from quadfollow_server.running import RunningServer
+from quadfollow_sim import bridge, flight
 from quadfollow_sim.cli import fly
 
 
@@ -25,10 +26,13 @@ def test_fly_finds_its_key_in_the_environment(
     key = new_client(tmp_path / "keys", "drone")
     (tmp_path / "drone.json").write_text(key.to_json())
     settings = replace(served(colour_model), access=Access(keys=str(tmp_path / "keys")))
+    patient = flight.require_server
+    monkeypatch.setattr(flight, "require_server", bridge.require_server)
     with RunningServer(settings) as server:
         words = ["--server", server.address, "--seconds=1", "--no-video", "--json", "--out", str(tmp_path / "out")]
         with pytest.raises(ServerGone, match=VARIABLE):
             CliRunner().invoke(fly, words, catch_exceptions=False)
+        monkeypatch.setattr(flight, "require_server", patient)
         monkeypatch.setenv(VARIABLE, str(tmp_path / "drone.json"))
         flown = CliRunner().invoke(fly, words, catch_exceptions=False)
     report = json.loads(flown.stdout)

@@ -47,6 +47,7 @@ class Killing(NetworkEyes):
         return number
 
     def _kill(self) -> None:
+        self._client._timeout = 1.0
         (child,) = self._supervisor.children()
         self._supervisor.suspend()
         child.kill()
@@ -66,7 +67,7 @@ def test_a_drone_whose_server_was_killed_brakes_and_follows_again(tmp_path: Path
     pilot.order("arm")
     with (
         ServerProcess(tmp_path / "server.log", device="cpu") as server,
-        StreamClient(server.address, timeout=1.0) as client,
+        StreamClient(server.address) as client,
     ):
         begun = world.time
         sortie = ClosedLoop(world, Killing(client, server), pilot, rate=RATE).fly(8.5)

@@ -19,7 +19,7 @@ from quadfollow_core.scoring import SETS
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the real console command."""
     command = [str(Path(sys.executable).with_name("quadfollow")), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment or None, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=200, env=environment or None, check=False)
 
 
 def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:

@@ -11,13 +11,38 @@ import numpy as np
 import pytest
 import zmq
 
-from quadfollow_core import wire
+from quadfollow_core import stream_client, wire
 from quadfollow_core.codec import encode_jpeg
 from quadfollow_core.errors import BadInput
 from quadfollow_core.stream_client import Fate, StreamClient
 from quadfollow_core.track import Track
 
 IMAGE = encode_jpeg(np.zeros((8, 8, 3), np.uint8))
+PATIENCE = 60.0
+"""Seconds until a wait is given up, by a test or by its client: far above what anything here takes."""
+
+
+class Clock:
+    """The client's clock, which a test may set ahead: what is to happen in time then happens now, and not before."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def monotonic(self) -> float:
+        """Seconds, as the client counts them."""
+        return time.monotonic() + self.ahead
+
+    def time(self) -> float:
+        """The wall clock."""
+        return time.time()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock that clients go by."""
+    made = Clock()
+    monkeypatch.setattr(stream_client, "time", made)
+    return made
 
 
 class Peer:
@@ -26,12 +51,19 @@ class Peer:
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], address: str = "tcp://127.0.0.1:*") -> None:
         self.socket = context.socket(zmq.ROUTER)
         self.socket.linger = 0
-        self.socket.bind(address)
+        while not self._binds(address):
+            time.sleep(0.01)
         self.address = self.socket.last_endpoint.decode()
+
+    def _binds(self, address: str) -> bool:
+        """Whether an address is to be had; of a socket that was closed, libzmq gives it back in its own time."""
+        with contextlib.suppress(zmq.ZMQError):
+            self.socket.bind(address)
+        return bool(self.socket.last_endpoint)
 
     def take(self) -> tuple[bytes, dict[str, object]]:
         """The next request's sender and header."""
-        assert self.socket.poll(3000), "the client sent nothing"
+        assert self.socket.poll(int(1000 * PATIENCE)), "the client sent nothing"
         sender, _, header, *_ = self.socket.recv_multipart()
         return sender, json.loads(header)
 
@@ -58,7 +90,7 @@ def start() -> Iterator[Callable[..., Peer]]:
         yield make
 
 
-def fates(client: StreamClient, count: int, seconds: float = 5.0) -> list[Fate]:
+def fates(client: StreamClient, count: int, seconds: float = PATIENCE) -> list[Fate]:
     """The next ``count`` fates, however long the peer takes within reason."""
     got: list[Fate] = []
     end = time.monotonic() + seconds
@@ -70,7 +102,7 @@ def fates(client: StreamClient, count: int, seconds: float = 5.0) -> list[Fate]:
 def test_an_answer_comes_back_with_its_id_and_age(start: Callable[..., Peer]) -> None:
     """A frame offered is answered under the id that offer returned, with its age since capture."""
     peer = start()
-    with StreamClient(peer.address, stream="cam") as client:
+    with StreamClient(peer.address, stream="cam", timeout=PATIENCE) as client:
         number = client.offer(IMAGE, captured=time.monotonic() - 1.0)
         sender, header = peer.take()
         assert (header["stream"], header["encoding"]) == ("cam", "jpeg")
@@ -85,7 +117,7 @@ def test_an_answer_comes_back_with_its_id_and_age(start: Callable[..., Peer]) ->
 def test_only_the_newest_frame_waits_for_the_credit(start: Callable[..., Peer]) -> None:
     """While one request is in flight later frames replace each other, and the newest goes out next."""
     peer = start()
-    with StreamClient(peer.address) as client:
+    with StreamClient(peer.address, timeout=PATIENCE) as client:
         numbers = [client.offer(IMAGE) for _ in range(5)]
         sender, header = peer.take()
         assert header["id"] == numbers[0]
@@ -103,7 +135,7 @@ def test_only_the_newest_frame_waits_for_the_credit(start: Callable[..., Peer]) 
 def test_two_credits_allow_two_in_flight(start: Callable[..., Peer]) -> None:
     """With two credits a second request leaves before the first is answered."""
     peer = start()
-    with StreamClient(peer.address, credit=2) as client:
+    with StreamClient(peer.address, credit=2, timeout=PATIENCE) as client:
         client.offer(IMAGE)
         client.offer(IMAGE)
         peer.take()
@@ -115,9 +147,9 @@ def test_two_credits_allow_two_in_flight(start: Callable[..., Peer]) -> None:
 def test_depth_goes_out_with_its_header(start: Callable[..., Peer]) -> None:
     """Depth bytes travel as the fourth part, described in the header."""
     peer = start()
-    with StreamClient(peer.address) as client:
+    with StreamClient(peer.address, timeout=PATIENCE) as client:
         client.offer(IMAGE, depth=b"depth", depth_header={"encoding": "png", "scale": 0.1})
-        assert peer.socket.poll(3000)
+        assert peer.socket.poll(int(1000 * PATIENCE))
         _, _, header, _, depth = peer.socket.recv_multipart()
     assert depth == b"depth"
     assert json.loads(header)["depth"] == {"encoding": "png", "scale": 0.1}
@@ -133,7 +165,7 @@ def test_an_address_that_is_none_is_refused() -> None:
 def test_drops_and_errors_return_the_credit(start: Callable[..., Peer], kind: str) -> None:
     """A dropped or refused frame frees the way for the next."""
     peer = start()
-    with StreamClient(peer.address) as client:
+    with StreamClient(peer.address, timeout=PATIENCE) as client:
         client.offer(IMAGE)
         peer.answer(*peer.take(), kind=kind, reason="superseded", code="bad-image")
         (fate,) = fates(client, 1)
@@ -144,24 +176,29 @@ def test_drops_and_errors_return_the_credit(start: Callable[..., Peer], kind: st
 
 
 @pytest.mark.parametrize("code", ["overloaded", "unavailable"])
-def test_a_server_that_has_no_room_is_not_hammered(start: Callable[..., Peer], code: str) -> None:
-    """After an answer that says "not now" the next frame waits a moment, and then goes out."""
+def test_a_server_that_has_no_room_is_not_hammered(
+    start: Callable[..., Peer], clock: Clock, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    """After an answer that says "not now" the next frame waits a moment, here an hour, and then goes out."""
+    monkeypatch.setattr(stream_client, "BACKOFF", (3600.0, 3600.0))
     peer = start()
-    with StreamClient(peer.address) as client:
+    with StreamClient(peer.address, timeout=PATIENCE) as client:
         client.offer(IMAGE)
         peer.answer(*peer.take(), kind="error", code=code)
         assert fates(client, 1)[0].outcome == "error"
         client.offer(IMAGE)
         assert not client.idle
-        assert client._in_flight == {}
-        assert fates(client, 1, 0.3) == []
+        assert fates(client, 1, 0.1) == []
+        assert not peer.waiting()
+        clock.ahead += 3600.0
+        assert fates(client, 1, 0.1) == []
         peer.take()
 
 
 def test_a_reply_to_nothing_is_counted_and_passed_over(start: Callable[..., Peer]) -> None:
     """An answer with an unknown id neither ends the client nor spends a credit."""
     peer = start()
-    with StreamClient(peer.address) as client:
+    with StreamClient(peer.address, timeout=PATIENCE) as client:
         client.offer(IMAGE)
         sender, header = peer.take()
         peer.answer(sender, {"id": 4711})
@@ -170,44 +207,44 @@ def test_a_reply_to_nothing_is_counted_and_passed_over(start: Callable[..., Peer
         assert client.strays == 1
 
 
-def test_a_silent_server_costs_the_frame_not_the_client(start: Callable[..., Peer]) -> None:
-    """Without an answer the frame is lost, and the next one is sent on a fresh connection."""
+def test_a_silent_server_costs_the_frame_not_the_client(start: Callable[..., Peer], clock: Clock) -> None:
+    """Without an answer the frame is lost; the next one goes out on a fresh connection, where no late answer comes."""
     peer = start()
-    with StreamClient(peer.address, timeout=0.2) as client:
+    with StreamClient(peer.address, timeout=PATIENCE) as client:
         first = client.offer(IMAGE)
         old_sender, old_header = peer.take()
+        clock.ahead += PATIENCE
         (fate,) = fates(client, 1)
         assert (fate.id, fate.outcome) == (first, "lost")
         second = client.offer(IMAGE)
-        assert fates(client, 1, 0.05) == []
-        client.poll(0.2)
+        while not peer.waiting():
+            assert client.poll(0.05) == []
         peer.answer(old_sender, old_header)
         sender, header = peer.take()
         assert header["id"] == second
         assert sender != old_sender
+        peer.answer(sender, header)
+        (fate,) = fates(client, 1)
+        assert (fate.id, fate.outcome, client.strays) == (second, "result", 0)
 
 
-def test_it_goes_on_after_the_server_comes_back(start: Callable[..., Peer]) -> None:
+def test_it_goes_on_after_the_server_comes_back(start: Callable[..., Peer], clock: Clock) -> None:
     """A server that dies and returns on the same port is found again, without help."""
     peer = start()
-    with StreamClient(peer.address, timeout=0.2) as client:
+    with StreamClient(peer.address, timeout=PATIENCE) as client:
         client.offer(IMAGE)
         peer.answer(*peer.take())
         assert fates(client, 1)[0].outcome == "result"
         peer.socket.close(0)
         client.offer(IMAGE)
+        clock.ahead += PATIENCE
         assert fates(client, 1)[0].outcome == "lost"
         peer = start(peer.address)
-        outcome = None
-        for _ in range(20):
-            client.offer(IMAGE)
-            client.poll(0.1)
-            if peer.waiting():
-                peer.answer(*peer.take())
-                outcome = next((fate.outcome for fate in client.poll(1.0) if fate.outcome == "result"), None)
-            if outcome:
-                break
-    assert outcome == "result"
+        client.offer(IMAGE)
+        while not peer.waiting():
+            assert client.poll(0.05) == []
+        peer.answer(*peer.take())
+        assert fates(client, 1)[0].outcome == "result"
 
 
 def test_nothing_grows_while_no_server_is_there() -> None:

@@ -31,6 +31,8 @@ from quadfollow_server.segmenter import ConstantSegmenter
 from quadfollow_server.settings import Settings
 
 WIDTH, HEIGHT = 64, 48
+PATIENCE = 120.0
+"""Seconds until a wait is given up: far above what anything here takes, so that a slow machine does not fail."""
 Reply = dict[str, Any]
 
 
@@ -144,12 +146,12 @@ class Gate:
     def __call__(self) -> None:
         """Wait until the gate is opened."""
         self._reached.release()
-        if not self._opened.wait(60):
+        if not self._opened.wait(PATIENCE):
             raise TimeoutError("the gate was never opened")
 
     def wait_reached(self) -> None:
         """Wait until somebody stands at the gate."""
-        if not self._reached.acquire(timeout=60):
+        if not self._reached.acquire(timeout=PATIENCE):
             raise TimeoutError("nobody came to the gate")
 
     def open(self) -> None:
@@ -189,7 +191,7 @@ class Dealer:
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], address: str, image: bytes, **options: Any) -> None:
         self.socket = context.socket(zmq.DEALER)
         self.socket.linger = 0
-        self.socket.rcvtimeo = self.socket.sndtimeo = 30_000
+        self.socket.rcvtimeo = self.socket.sndtimeo = int(1000 * PATIENCE)
         for name, value in options.items():
             setattr(self.socket, name, value)
         self.socket.connect(address)
@@ -265,7 +267,7 @@ class Served:
         """The lines so far that hold a text."""
         return [line for line in self.lines if text in line]
 
-    def wait_for(self, text: str, times: int = 1, seconds: float = 60.0) -> str:
+    def wait_for(self, text: str, times: int = 1, seconds: float = PATIENCE) -> str:
         """Wait until a text was said so many times, and return the last of those lines."""
         with self._said:
             self._said.wait_for(lambda: len(self.said(text)) >= times or self._ended, seconds)
@@ -292,9 +294,13 @@ class Served:
 
 
 @contextmanager
-def serving(*options: str, stdin: Any = subprocess.DEVNULL) -> Iterator[Served]:
-    """Run ``quadfollow serve`` for real on free ports; in the end nothing of it may be left."""
-    program = "from quadfollow_core.cli import main; main()"
+def serving(*options: str, stdin: Any = subprocess.DEVNULL, stop_seconds: float = PATIENCE) -> Iterator[Served]:
+    """Run ``quadfollow serve`` for real on free ports; in the end nothing of it may be left.
+
+    Its supervisor gives a server that is to stop ``stop_seconds``, so that a slow machine's is not killed meanwhile.
+    """
+    patient = f"from quadfollow_server import supervisor; supervisor.STOP_SECONDS = {stop_seconds}"
+    program = f"{patient}; from quadfollow_core.cli import main; main()"
     command = [sys.executable, "-c", program, "serve", "--port=0", "--zmq-port=0", "--pub-port=0", *options]
     with subprocess.Popen(command, stdin=stdin, stderr=subprocess.PIPE, text=True) as process:
         served = Served(process)
@@ -313,7 +319,7 @@ def serve() -> Callable[..., Any]:
     return serving
 
 
-def wait_until(is_so: Callable[[], bool], seconds: float = 60.0) -> None:
+def wait_until(is_so: Callable[[], bool], seconds: float = PATIENCE) -> None:
     """Wait for a state that must come about."""
     end = time.monotonic() + seconds
     while not is_so():

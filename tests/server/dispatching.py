@@ -41,7 +41,7 @@ class Bench:
 
     async def until(self, *numbers: object) -> None:
         """Wait until these frames have met their outcome."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not self.outcomes.keys() >= set(numbers):
                 await asyncio.sleep(0.001)
 

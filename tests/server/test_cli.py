@@ -69,7 +69,7 @@ def test_serve_ends_with_the_code_of_its_error(models: tuple[Path, Path]) -> Non
     with socket.create_server(("127.0.0.1", 0)) as taken:
         options = ["--model", str(models[0]), "--port", str(taken.getsockname()[1]), "--zmq-port=0", "--pub-port=0"]
         command = [sys.executable, "-c", program, "serve", *options, "--log-level=error"]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
     assert ended.returncode == 4
     assert ended.stderr.startswith("error: HTTP cannot listen on 127.0.0.1 port")
     assert len(ended.stderr.splitlines()) == 1
@@ -83,5 +83,5 @@ for module in pkgutil.iter_modules(quadfollow_server.__path__):
     importlib.import_module(f"quadfollow_server.{module.name}")
 print(sorted({"tensorflow", "keras", "tf2onnx", "matplotlib"} & sys.modules.keys()))
 """
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=200, check=True)
     assert ended.stdout.strip() == "[]"

@@ -6,9 +6,8 @@ import base64
 import concurrent.futures
 import json
 import socket
-import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from http.client import HTTPConnection
 from typing import Any
 
@@ -22,6 +21,7 @@ from tests.server.dispatching import ONE_WORKER
 
 from quadfollow_core.codec import decode_image, decode_rle, encode_jpeg
 from quadfollow_core.http_client import HttpClient
+from quadfollow_server import http_protocol
 from quadfollow_server.running import RunningServer
 from quadfollow_server.schema import ProblemShape, SegmentAnswer
 from quadfollow_server.settings import Settings
@@ -123,7 +123,7 @@ def test_multipart_carries_camera_and_depth(http: httpx.Client, server: RunningS
     """With camera, pose and depth the target has bearing, distance and a world position."""
     depth = np.full((96, 128), 500, dtype="<u2").tobytes()
     header = {"encoding": "raw-u16", "scale": 0.01, "width": 128, "height": 96}
-    with HttpClient(server.url) as client:
+    with HttpClient(server.url, timeout=60) as client:
         target = client.segment(png, camera=CAMERA, depth=depth, depth_header=header).sighting.target
     assert target is not None
     assert target.distance_source == "depth"
@@ -210,7 +210,7 @@ def test_http_results_of_a_stream_count_on_their_own(png: bytes, constant: Calla
 
     with (
         RunningServer(Settings(port=0, zmq_port=0, pub_port=0), [constant()]) as server,
-        HttpClient(server.url) as client,
+        HttpClient(server.url, timeout=60) as client,
         concurrent.futures.ThreadPoolExecutor(16) as pool,
     ):
         answers = list(pool.map(lambda number: client.segment(png, stream="s", id=number).body, range(64)))
@@ -250,17 +250,26 @@ def test_frames_of_clients_that_have_gone_are_not_looked_at(
     assert 'quadfollow_frames_total{detail="gone",door="http",outcome="dropped"} 30.0' in metrics
 
 
-def test_a_slow_camera_keeps_its_connection(server: RunningServer, png: bytes) -> None:
-    """A post after a pause of six seconds goes over the connection of the one before, which is not made anew."""
-    connection = HTTPConnection("127.0.0.1", server.service.ports.http, timeout=30)
-    connection.connect()
-    used = connection.sock
-    for pause in (6.0, 0.0):
+@pytest.mark.parametrize(("seconds", "is_kept"), [(600, True), (0.05, False)])
+def test_a_slow_camera_keeps_its_connection(
+    constant: Callable[..., Any], png: bytes, monkeypatch: pytest.MonkeyPatch, seconds: float, is_kept: bool
+) -> None:
+    """A connection is kept between two posts for as long as is said, which is far longer than a slow camera pauses."""
+    assert http_protocol.KEEP_ALIVE_SECONDS >= 30
+    monkeypatch.setattr(http_protocol, "KEEP_ALIVE_SECONDS", seconds)
+    with (
+        RunningServer(segmenters=[constant()]) as server,
+        closing(HTTPConnection("127.0.0.1", server.service.ports.http, timeout=60)) as connection,
+    ):
         connection.request("POST", "/segment", png)
+        used = connection.sock
         assert connection.getresponse().read().startswith(b"{")
-        time.sleep(pause)
-    assert connection.sock is used
-    connection.close()
+        if is_kept:
+            connection.request("POST", "/segment", png)
+            assert connection.getresponse().read().startswith(b"{")
+            assert connection.sock is used
+        else:
+            assert used.recv(1) == b""
 
 
 def test_a_refusal_is_documented_too(http: httpx.Client) -> None:

@@ -18,11 +18,14 @@ import numpy as np
 import pytest
 import zmq
 from numpy.typing import NDArray
+from tests.server.conftest import PATIENCE
 from tests.server.dispatching import ONE_WORKER
 
 from quadfollow_core import wire
 from quadfollow_core.errors import BadInput, BadModel, NotFound, Unavailable
 from quadfollow_core.stream_client import StreamClient
+from quadfollow_server import http_protocol, http_request
+from quadfollow_server import serve as serve_module
 from quadfollow_server.access import Access
 from quadfollow_server.running import RunningServer
 from quadfollow_server.serve import Server, run
@@ -118,7 +121,7 @@ def test_readiness_follows_the_model(constant: Callable[..., Any], gate: Any, de
             listening.set_result(service)
 
     with in_thread(Server(ANY, load, watch)):
-        ports = listening.result(30).ports
+        ports = listening.result(PATIENCE).ports
         client = dealer(f"tcp://127.0.0.1:{ports.zmq}")
         with httpx.Client(base_url=f"http://127.0.0.1:{ports.http}") as http:
             assert http.get("/livez").status_code == 200
@@ -129,7 +132,7 @@ def test_readiness_follows_the_model(constant: Callable[..., Any], gate: Any, de
             assert http.post("/segment", content=png).status_code == 503
             assert client.ask(1)["code"] == "unavailable"
             gate.open()
-            assert ready.wait(30)
+            assert ready.wait(PATIENCE)
             assert http.get("/readyz").json() == {"ready": True, "models": {"constant": "none"}}
             assert client.ask(2)["type"] == "result"
 
@@ -146,9 +149,10 @@ def test_a_server_can_be_stopped_while_its_model_loads(gate: Any) -> None:
 
 
 def test_stopping_answers_what_runs_and_drops_what_waits(
-    constant: Callable[..., Any], gate: Any, dealer: Any, png: bytes
+    constant: Callable[..., Any], gate: Any, dealer: Any, png: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Jobs that wait when the server stops are dropped as `shutdown` on both doors; the running one is answered."""
+    monkeypatch.setattr(serve_module, "DRAIN_SECONDS", PATIENCE)
     with RunningServer(ONE_WORKER, [constant(gate)]) as server, concurrent.futures.ThreadPoolExecutor() as pool:
         client = dealer(server.address)
         client.send("running")
@@ -168,10 +172,25 @@ def test_stopping_answers_what_runs_and_drops_what_waits(
     assert (refused.status_code, refused.json()["reason"]) == (503, "shutdown")
 
 
-def test_the_server_ends_in_time_whatever_hangs(constant: Callable[..., Any], gate: Any, dealer: Any) -> None:
-    """Stuck inference, a body that never ends and a client that never reads keep it from ending for 5 s at most."""
+def test_the_server_ends_in_time_whatever_hangs(
+    constant: Callable[..., Any], gate: Any, dealer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stuck inference, a body that never ends and a client that never reads are not waited for to their end.
+
+    How long they are waited for is said; together it is less than 5 s.
+    """
+    assert serve_module.DRAIN_SECONDS + http_protocol.GRACE_SECONDS < 5
+    monkeypatch.setattr(http_request, "UPLOAD_SECONDS", 3600.0)
+    over: list[None] = []
+
+    def hang() -> None:
+        try:
+            gate()
+        finally:
+            over.append(None)
+
     with (
-        RunningServer(ONE_WORKER, [constant(gate)]) as server,
+        RunningServer(ONE_WORKER, [constant(hang)]) as server,
         socket.create_connection(("127.0.0.1", server.service.ports.http)) as half,
     ):
         half.sendall(b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf")
@@ -180,9 +199,8 @@ def test_the_server_ends_in_time_whatever_hangs(constant: Callable[..., Any], ga
         gate.wait_reached()
         for number in range(20_000):
             deaf.raw(*wire.encode_ping(f"{number:>100}"))
-        begun = time.monotonic()
         server.stop()
-        assert time.monotonic() - begun < 5
+        assert over == []
 
 
 def test_a_stream_client_goes_on_by_itself_after_a_restart(
@@ -192,14 +210,16 @@ def test_a_stream_client_goes_on_by_itself_after_a_restart(
     settings = replace(ANY, models=(str(models[0]),))
     with RunningServer(settings) as server:
         ports = server.service.ports
-        client = StreamClient(server.address, timeout=0.3)
+        client = StreamClient(server.address, timeout=PATIENCE)
         client.offer(picture)
-        assert [fate.outcome for fate in client.poll(30)] == ["result"]
+        assert [fate.outcome for fate in client.poll(PATIENCE)] == ["result"]
+    client._timeout = 0.3
     client.offer(picture)
-    assert [fate.outcome for fate in client.poll(30)] == ["lost"]
+    assert [fate.outcome for fate in client.poll(PATIENCE)] == ["lost"]
+    client._timeout = 5.0
     with client, RunningServer(replace(settings, port=ports.http, zmq_port=ports.zmq, pub_port=ports.pub)):
         outcomes: list[str] = []
-        end = time.monotonic() + 60
+        end = time.monotonic() + PATIENCE
         while "result" not in outcomes and time.monotonic() < end:
             client.offer(picture)
             outcomes += [fate.outcome for fate in client.poll(0.1)]
@@ -236,7 +256,7 @@ def test_a_signal_under_full_load_ends_the_process_gracefully(
         while len(statuses) < 50:
             time.sleep(0.01)
         served.process.send_signal(number)
-        code = served.process.wait(timeout=5)
+        code = served.process.wait(PATIENCE)
         over.set()
         for future in load:
             future.result()

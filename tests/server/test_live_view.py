@@ -14,6 +14,7 @@ import httpx
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.server.conftest import PATIENCE
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -43,7 +44,7 @@ class Watcher:
 
     def read(self) -> tuple[dict[str, Any], bytes]:
         """Read one answer: a picture's header and bytes, or what is said when there is none."""
-        message = self.socket.recv(timeout=30)
+        message = self.socket.recv(timeout=PATIENCE)
         if isinstance(message, str):
             return json.loads(message), b""
         (length,) = struct.unpack_from("<I", message)
@@ -219,7 +220,7 @@ def test_a_viewer_that_does_not_read_holds_nobody_up(
     assert shown(good, client, "busy")[1]
     over.set()
     greedy.socket.socket.close()
-    asking.join(30)
+    asking.join(PATIENCE)
 
 
 def test_the_server_stops_while_viewers_wait(settings: Settings, watch: Callable[..., Watcher]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from tests.server.conftest import PATIENCE
 
 from quadfollow_server.logs import Facts, JsonFormatter
 from quadfollow_server.metrics import Metrics
@@ -121,7 +122,7 @@ def test_a_frame_can_be_followed_through_the_log(models: tuple[Path, Path], serv
         assert client.ask("worse", min_area=0)["code"] == "bad-message"
         assert httpx.post(f"http://127.0.0.1:{found['http']}/segment?id=web&mask=x", content=b"x").status_code == 400
         served.process.terminate()
-        assert served.process.wait(30) == 0
+        assert served.process.wait(PATIENCE) == 0
         served.join()
     lines = [json.loads(line) for line in served.lines]
     steps: dict[str, list[dict[str, Any]]] = {}

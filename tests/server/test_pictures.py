@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import zmq
+from tests.server.conftest import PATIENCE
 
 from quadfollow_core import wire
 from quadfollow_core.errors import BadMessage
@@ -17,6 +18,7 @@ from quadfollow_server.running import RunningServer
 
 Dealers = Callable[..., Any]
 Subscribe = Callable[..., "zmq.Socket[bytes]"]
+PROBE = "probe"
 CAMERA = {"fx": 100.0, "fy": 101.0, "cx": 64.0, "cy": 48.0, "pose": {"position": [1, 2, 3], "rpy": [0, 0.5, 1]}}
 
 
@@ -29,7 +31,7 @@ def subscribe(server: RunningServer) -> Iterator[Subscribe]:
         def connect(*topics: bytes) -> zmq.Socket[bytes]:
             sub = context.socket(zmq.SUB)
             made.append(sub)
-            sub.linger, sub.rcvtimeo = 0, 30_000
+            sub.linger, sub.rcvtimeo = 0, int(1000 * PATIENCE)
             for topic in topics:
                 sub.subscribe(topic)
             sub.connect(server.pub_address)
@@ -41,13 +43,18 @@ def subscribe(server: RunningServer) -> Iterator[Subscribe]:
 
 
 def wait_for(sub: zmq.Socket[bytes], client: Any, stream: str) -> None:
-    """Send frames of a stream until the subscription has arrived, and read what they brought."""
-    end = time.monotonic() + 30
+    """Send frames of a stream until the subscription has arrived."""
+    end = time.monotonic() + PATIENCE
     while not sub.poll(20):
         assert time.monotonic() < end, "nothing published"
-        client.ask("probe", stream=stream)
-    while sub.poll(50):
-        sub.recv_multipart()
+        client.ask(PROBE, stream=stream)
+
+
+def heard(sub: zmq.Socket[bytes]) -> list[bytes]:
+    """The next publication of what is no probe."""
+    while json.loads((parts := sub.recv_multipart())[1])["id"] == PROBE:
+        pass
+    return parts
 
 
 def test_a_picture_comes_as_it_was_sent_with_its_result_and_camera(
@@ -58,7 +65,7 @@ def test_a_picture_comes_as_it_was_sent_with_its_result_and_camera(
     wait_for(sub, client, "1")
     client.ask(7, stream="10", camera=CAMERA)
     answer = client.ask(8, stream="1", camera=CAMERA, want=["target", "mask:png"])
-    stream, body, image = wire.decode_picture(sub.recv_multipart())
+    stream, body, image = wire.decode_picture(heard(sub))
     assert (stream, body["id"], image) == ("1", 8, png)
     assert body["picture"] == {"encoding": "png"}
     assert parse_camera(body["camera"]) == parse_camera(CAMERA)
@@ -72,7 +79,7 @@ def test_raw_pixels_come_with_their_size(server: RunningServer, dealer: Dealers,
     wait_for(sub, client, "raw")
     data = bytes(range(240))
     client.ask(9, data=data, stream="raw", encoding="raw-rgb8", width=10, height=8)
-    _, body, image = wire.decode_picture(sub.recv_multipart())
+    _, body, image = wire.decode_picture(heard(sub))
     assert body["picture"] == {"encoding": "raw-rgb8", "width": 10, "height": 8}
     assert (body["camera"], image) == (None, data)
 
@@ -80,13 +87,13 @@ def test_raw_pixels_come_with_their_size(server: RunningServer, dealer: Dealers,
 def test_a_picture_too_large_to_publish_is_left_out(constant: Callable[..., Any], dealer: Dealers) -> None:
     """Its result comes with an empty part and says so."""
     with RunningServer(segmenters=[constant()]) as server, zmq.Context() as context, context.socket(zmq.SUB) as sub:
-        sub.linger, sub.rcvtimeo = 0, 30_000
+        sub.linger, sub.rcvtimeo = 0, int(1000 * PATIENCE)
         sub.subscribe(wire.picture_topic(""))
         sub.connect(server.pub_address)
         client = dealer(server.address)
         wait_for(sub, client, "")
         client.ask(1, data=bytes(1400 * 1200 * 3), encoding="raw-rgb8", width=1400, height=1200)
-        _, body, image = wire.decode_picture(sub.recv_multipart())
+        _, body, image = wire.decode_picture(heard(sub))
     assert (body["id"], body["picture"], image) == (1, None, b"")
 
 
@@ -96,23 +103,21 @@ def test_nobody_who_did_not_ask_pays_for_pictures(server: RunningServer, dealer:
     wait_for(everything, client, "1")
 
     def kinds(number: int) -> set[bool]:
-        """Whether pictures are among what frames bring, once the frame of this number is through."""
+        """Whether pictures are among what the frame of this number brings, all of it before the next one's."""
         client.ask(number, stream="1")
+        client.ask(f"after {number}", stream="after")
         seen: set[bool] = set()
-        while True:
-            parts = everything.recv_multipart()
+        while (told := json.loads((parts := heard(everything))[1]))["stream"] != "after":
+            assert told["id"] == number
             seen.add(parts[0].startswith(wire.PICTURES))
-            if not parts[0].startswith(wire.PICTURES) and json.loads(parts[1])["id"] == number:
-                while everything.poll(50):
-                    seen.add(everything.recv_multipart()[0].startswith(wire.PICTURES))
-                return seen
+        return seen
 
     assert kinds(1) == {False}
     asking = subscribe(wire.picture_topic("1"))
     wait_for(asking, client, "1")
     assert kinds(2) == {False, True}
     asking.close(0)
-    end, number = time.monotonic() + 30, 3
+    end, number = time.monotonic() + PATIENCE, 3
     while kinds(number) != {False}:
         assert time.monotonic() < end, "pictures go on although nobody asks"
         number += 1
@@ -126,7 +131,7 @@ def test_who_subscribes_to_very_many_streams_gets_them_alone(
     wait_for(sub, client, "399")
     client.ask(1, stream="other")
     client.ask(2, stream="7")
-    assert wire.decode_publication(sub.recv_multipart())[0] == "7"
+    assert wire.decode_publication(heard(sub))[0] == "7"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import signal
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +16,8 @@ import pytest
 from onnx import numpy_helper
 
 from quadfollow_core.contract import Contract
+from quadfollow_server import model_keeper
 from quadfollow_server.device import usable_devices
-from quadfollow_server.model_keeper import WATCH_SECONDS
 from quadfollow_server.running import RunningServer
 from quadfollow_server.settings import Settings
 
@@ -188,6 +187,13 @@ def test_the_same_file_again_keeps_its_date(file: Path, until: Any) -> None:
         assert described(server.url) | {"device": None} == before | {"device": None}
 
 
+@pytest.fixture
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have servers that watch their files look at them often."""
+    monkeypatch.setattr(model_keeper, "WATCH_SECONDS", 0.2)
+
+
+@pytest.mark.usefixtures("often")
 def test_a_watched_file_is_loaded_when_it_has_come_to_rest(file: Path, green: bytes, until: Any) -> None:
     """With `watch` a file that is replaced, in one step or by writing over it, is loaded without being asked."""
     with RunningServer(replace(ANY, models=(str(file),), watch=True)) as server:
@@ -198,8 +204,9 @@ def test_a_watched_file_is_loaded_when_it_has_come_to_rest(file: Path, green: by
         assert reloads(server.url, "failed") == 0
 
 
+@pytest.mark.usefixtures("often")
 def test_a_watched_file_that_breaks_is_tried_once(file: Path, green: bytes, until: Any) -> None:
-    """A bad replacement is one failure, not one per second, and a good one after it is taken."""
+    """A bad replacement is one failure, not one per look, and a good one after it is taken."""
     with RunningServer(replace(ANY, models=(str(file),), watch=True)) as server:
         swap(file, green[:100])
         until(lambda: reloads(server.url, "failed") == 1)
@@ -208,12 +215,14 @@ def test_a_watched_file_that_breaks_is_tried_once(file: Path, green: bytes, unti
         assert reloads(server.url, "failed") == 1
 
 
-def test_without_watch_nothing_is_loaded_unasked(file: Path, green: bytes) -> None:
-    """The negative control: for longer than a watching server needs, a swapped file alone changes nothing."""
-    with RunningServer(replace(ANY, models=(str(file),))) as server:
+@pytest.mark.usefixtures("often")
+def test_without_watch_nothing_is_loaded_unasked(file: Path, green: bytes, until: Any) -> None:
+    """The negative control: when a watching server has loaded a swapped file, one beside it still has the old one."""
+    settings = replace(ANY, models=(str(file),))
+    with RunningServer(settings) as server, RunningServer(replace(settings, watch=True)) as watching:
         before = described(server.url)
         swap(file, green)
-        time.sleep(3 * WATCH_SECONDS)
+        until(lambda: reloads(watching.url, "done") == 1)
         assert described(server.url) == before
 
 

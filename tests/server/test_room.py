@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quadfollow_core.errors import Overloaded
+from quadfollow_server import http_protocol, http_request
 from quadfollow_server.room import Room
 from quadfollow_server.running import RunningServer
 from quadfollow_server.settings import Settings
@@ -77,9 +78,10 @@ def test_frames_that_wait_hold_so_many_bytes_at_most(
 
 
 def test_bodies_being_received_count_as_far_as_they_have_come(
-    constant: Callable[..., Any], dealer: Any, until: Any, png: bytes
+    constant: Callable[..., Any], dealer: Any, until: Any, png: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Uploads that never end hold what was sent of them, not what they promise, and give it back when they go."""
+    monkeypatch.setattr(http_request, "UPLOAD_SECONDS", 600.0)  # they go when the test says so
     with RunningServer(SMALL, [constant()]) as server, ExitStack() as open_ones:
 
         def upload(sent: int) -> None:
@@ -97,8 +99,12 @@ def test_bodies_being_received_count_as_far_as_they_have_come(
         assert httpx.post(f"{server.url}/segment", content=png).status_code == 200
 
 
-def test_one_connection_too_many_is_told_so(constant: Callable[..., Any], png: bytes, until: Any) -> None:
+def test_one_connection_too_many_is_told_so(
+    constant: Callable[..., Any], png: bytes, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Connections over the limit are answered 503 and closed; those there are go on, and a freed place is taken."""
+    for name in ("UPLOAD_SECONDS", "KEEP_ALIVE_SECONDS"):
+        monkeypatch.setattr(http_protocol, name, 600)  # none goes before the test says so
     settings = replace(ANY, max_connections=3)
     with (
         RunningServer(settings, [constant()]) as server,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import signal
 import socket
 import sys
@@ -21,10 +22,11 @@ import onnx
 import psutil
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from tests.server.conftest import PATIENCE
 
 from quadfollow_core.codec import encode_png
 from quadfollow_core.contract import Contract
-from quadfollow_server import supervisor
+from quadfollow_server import child, supervisor
 from quadfollow_server.cli import serve as serve_command
 from quadfollow_server.cli import unsupervised
 from quadfollow_server.supervisor import Supervisor
@@ -80,7 +82,7 @@ BLUE = encode_png(np.full((48, 64, 3), (0, 0, 255), np.uint8))
 def answers(url: str, png: bytes) -> bool:
     """Whether a good frame is answered with its target."""
     with suppress(httpx.TransportError):
-        response = httpx.post(f"{url}/segment", content=png, timeout=10)
+        response = httpx.post(f"{url}/segment", content=png, timeout=PATIENCE)
         return response.status_code == 200 and response.json()["target"] is not None
     return False
 
@@ -92,7 +94,7 @@ def test_a_server_that_dies_is_replaced_on_its_ports(
     """Killed or crashed, the server comes back on the ports it had chosen; a client's connection finds it again."""
     with serve("--model", str(models[0])) as served:
         served.wait_ready()
-        client = dealer(served.address, rcvtimeo=200)
+        client = dealer(served.address)
         assert client.ask(1)["type"] == "result"
         before = served.child.pid
         os.kill(before, number)
@@ -100,59 +102,63 @@ def test_a_server_that_dies_is_replaced_on_its_ports(
         assert f"was ended by {number.name}" in served.wait_for(f"server process {before} was")
         assert served.child.pid != before
         assert answers(served.url, png)
-        client.socket.rcvtimeo = 30_000
         assert client.ask(2)["id"] == 2
         served.process.send_signal(signal.SIGTERM)
-        assert served.process.wait(5) == 0
+        assert served.process.wait(PATIENCE) == 0
 
 
-def test_a_server_that_hangs_is_replaced(models: tuple[Path, Path], serve: Any, png: bytes) -> None:
+def test_a_server_that_hangs_is_replaced(models: tuple[Path, Path], serve: Any, until: Any, png: bytes) -> None:
     """A process that is stopped in its tracks (SIGSTOP) gives no heartbeat, and another one takes its place."""
-    with serve("--model", str(models[0]), "--hang-seconds=1") as served:
+    with serve("--model", str(models[0]), "--hang-seconds=2") as served:
         served.wait_ready()
-        os.kill(served.child.pid, signal.SIGSTOP)
-        served.wait_for("hangs: no heartbeat")
-        served.wait_ready(2)
-        assert answers(served.url, png)
+        stopped = served.child
+        stopped.suspend()
+        served.wait_for(f"server process {stopped.pid} hangs: no heartbeat")
+        until(lambda: answers(served.url, png))
 
 
 def test_a_native_call_that_never_returns_is_noticed(trapping: Path, serve: Any, until: Any, png: bytes) -> None:
     """While inference loops for ever inside onnxruntime the event loop is well, and still the process is replaced."""
     with serve("--model", str(trapping), "--hang-seconds=2") as served:
         served.wait_ready()
-        assert answers(served.url, png)
-        with pytest.raises(httpx.TransportError):
-            httpx.post(f"{served.url}/segment", content=BLUE, timeout=30)
-        served.wait_for("hangs: no heartbeat")
-        assert served.said("onnxruntime"), "the log does not say where it hung"
-        served.wait_ready(2)
-        assert answers(served.url, png)
+        until(lambda: answers(served.url, png))
+        for times in range(1, 4):  # a slow machine may not get round to writing where it hung before it is killed
+            with pytest.raises(httpx.TransportError):
+                httpx.post(f"{served.url}/segment", content=BLUE, timeout=PATIENCE)
+            served.wait_for("hangs: no heartbeat", times)
+            until(lambda: answers(served.url, png))
+            if served.said("onnxruntime"):
+                return
+        pytest.fail("the log does not say where it hung")
 
 
 def test_probes_notice_a_native_call_that_never_returns(trapping: Path, serve: Any, until: Any, png: bytes) -> None:
     """Without a supervisor, /livez and /readyz tell an orchestrator that the process should be replaced."""
     with serve("--model", str(trapping), "--hang-seconds=1", "--no-supervisor") as served:
         served.wait_ready()
-        assert httpx.get(f"{served.url}/livez").status_code == 200
-        with pytest.raises(httpx.TimeoutException):
-            httpx.post(f"{served.url}/segment", content=BLUE, timeout=0.5)
+        until(lambda: httpx.get(f"{served.url}/livez").status_code == 200)
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{served.url}/segment", content=BLUE, timeout=httpx.Timeout(PATIENCE, read=0.1))
         until(lambda: httpx.get(f"{served.url}/livez").status_code == 503)
         assert "inference has not moved on" in httpx.get(f"{served.url}/readyz").json()["detail"]
         served.process.send_signal(signal.SIGTERM)
-        assert served.process.wait(5) == 0
+        assert served.process.wait(PATIENCE) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
 def test_sigterm_ends_it_in_time_whatever_the_server_does(
     models: tuple[Path, Path], serve: Any, number: signal.Signals
 ) -> None:
-    """A server that hangs or has just died does not keep the supervisor from stopping within 5 s."""
-    with serve("--model", str(models[0]), "--hang-seconds=60") as served:
+    """A server that hangs or has just died is waited for no longer than is said, which is less than 5 s."""
+    assert supervisor.STOP_SECONDS + child.TRACE_SECONDS < 5
+    with serve("--model", str(models[0]), "--hang-seconds=600", stop_seconds=0.5) as served:
         served.wait_ready()
         os.kill(served.child.pid, number)
         served.process.send_signal(signal.SIGTERM)
-        code = served.process.wait(5)
-        assert code == (137 if number == signal.SIGSTOP else code)
+        code = served.process.wait(PATIENCE)
+        served.join()
+        if number == signal.SIGSTOP:
+            assert (code, len(served.said("did not stop within 0.5 s"))) == (137, 1)
         assert code in (0, 137)
 
 
@@ -160,9 +166,9 @@ def test_a_killed_supervisor_takes_the_server_along(models: tuple[Path, Path], s
     """When the supervisor itself is killed, the server notices that it is alone and ends."""
     with serve("--model", str(models[0])) as served:
         served.wait_ready()
-        child = served.child
+        alone = served.child
         served.process.kill()
-        child.wait(10)
+        alone.wait(PATIENCE)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +177,7 @@ def test_a_killed_supervisor_takes_the_server_along(models: tuple[Path, Path], s
 def test_a_start_that_cannot_succeed_is_tried_once(serve: Any, options: list[str], code: int) -> None:
     """A missing model, a file that is none and a bad option end it with their exit code and one line of error."""
     with serve(*options) as served:
-        assert served.process.wait(60) == code
+        assert served.process.wait(PATIENCE) == code
         served.join()
         assert len(served.said("error: ")) == 1
         assert len(served.said("server process")) <= 2
@@ -183,7 +189,7 @@ def test_a_taken_port_is_an_error_not_a_loop(models: tuple[Path, Path], serve: A
         socket.create_server(("127.0.0.1", 0)) as taken,
         serve("--model", str(models[0]), f"--port={taken.getsockname()[1]}") as served,
     ):
-        assert served.process.wait(60) == 4
+        assert served.process.wait(PATIENCE) == 4
         served.join()
         assert served.said("error: HTTP cannot listen")
 
@@ -239,12 +245,16 @@ def test_a_successor_gets_the_ports_of_the_first(scripted: Scripted, tmp_path: P
     assert words.read_text().startswith("--port=1 --zmq-port=2 --pub-port=3 --heartbeat=")
 
 
-def test_a_slow_start_is_no_hang_but_silence_after_it_is(scripted: Scripted, tmp_path: Path) -> None:
+def test_a_slow_start_is_no_hang_but_silence_after_it_is(
+    scripted: Scripted, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Before it is ready a process may say nothing for longer than afterwards."""
-    then = f"(time.sleep(1.5), {READY}, time.sleep(60))"
-    begun = time.monotonic()
-    assert scripted.run(once(tmp_path / "starts", then, "sys.exit(0)"), hang_seconds=0.3) == 0
-    assert 1.5 < time.monotonic() - begun < 30
+    then = f"(time.sleep(1), {READY}, time.sleep(600))"
+    with caplog.at_level("INFO"):
+        assert scripted.run(once(tmp_path / "starts", then, "sys.exit(0)"), hang_seconds=0.3) == 0
+    first, _ = re.findall(r"server process (\d+) started", caplog.text)
+    assert re.findall(r"server process (\d+) hangs: no heartbeat", caplog.text) == [first]
+    assert re.search(rf"server process {first} was ended by SIG\w+ after ", caplog.text), "it was never ready"
 
 
 def test_a_stop_during_the_pause_between_two_starts_ends_it(
@@ -292,7 +302,7 @@ def test_a_closed_terminal_ends_it_and_a_kept_one_does_not(models: tuple[Path, P
         keyboard.close()
         terminal.close()
         served.process.send_signal(signal.SIGHUP)
-        assert served.process.wait(10) == 0
+        assert served.process.wait(PATIENCE) == 0
 
 
 def test_the_supervisor_is_small(models: tuple[Path, Path], serve: Any) -> None:

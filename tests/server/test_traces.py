@@ -16,6 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from quadfollow_core.errors import Unavailable
+from quadfollow_server import traces
 from quadfollow_server.running import RunningServer
 from quadfollow_server.settings import Settings
 
@@ -65,9 +66,10 @@ class _Take(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
-    """A collector that the environment names."""
+    """A collector that the environment names, and for which a server that stops waits as long as it takes."""
+    monkeypatch.setattr(traces, "CLOSE_SECONDS", 120.0)
     with Collector() as running:
-        thread = threading.Thread(target=running.serve_forever)
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{running.server_port}")
         yield running

@@ -61,7 +61,7 @@ def test_a_frame_has_all_cores_while_no_other_is_worked_on(gate: Any) -> None:
 
 def test_no_worker_sleeps_through_frames_that_come_together(constant: Any, gate: Any, monkeypatch: Any) -> None:
     """Frames handed in at once are all taken at once, as many as there are workers; nobody waits for a turn to end."""
-    monkeypatch.setattr(dispatch, "TURN_SECONDS", 60.0)
+    monkeypatch.setattr(dispatch, "TURN_SECONDS", 600.0)
 
     async def scenario() -> None:
         async with bench(constant(gate), workers=3) as it:
@@ -90,7 +90,7 @@ def test_a_hanging_worker_is_noticed_though_another_goes_on(constant: Any, gate:
             assert it.dispatcher.turned <= stuck_since
             gate.open()
             await it.until("stuck")
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while it.dispatcher.turned <= stuck_since:
                     await asyncio.sleep(0.01)
 

@@ -94,7 +94,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture
 def client() -> Iterator[httpx.Client]:
     """An HTTP client that trusts no proxy settings of the machine it runs on."""
-    with httpx.Client(timeout=5, trust_env=False) as opened:
+    with httpx.Client(timeout=60, trust_env=False) as opened:
         yield opened
 
 

@@ -185,7 +185,7 @@ def test_the_snippets_run_as_they_stand(
     assert isinstance(image, bytes)
     (tmp_path / "frame.jpg").write_bytes(image)
     command: Any = ["bash", "-c", text] if name == "curl" else [sys.executable, "-c", text]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200, check=True)
     assert "centroid" in done.stdout
 
 

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import pytest
 
+from quadfollow_server.scale import gateway as gateway_module
+from quadfollow_server.scale import member as member_module
 from quadfollow_server.scale.gateway import Gateway
 from quadfollow_server.scale.member import Member
 from quadfollow_server.segmenter import ConstantSegmenter
@@ -91,8 +93,11 @@ class Scaled:
 
 
 @pytest.fixture
-def scaled() -> Iterator[Scaled]:
-    """A gateway without replicas."""
+def scaled(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scaled]:
+    """A gateway without replicas, which gives none up because the machine stood still for some seconds."""
+    monkeypatch.setattr(gateway_module, "SILENCE", 600.0)
+    for module in (gateway_module, member_module):
+        monkeypatch.setattr(module, "BEAT", 600_000)
     running = Scaled()
     yield running
     running.close()
