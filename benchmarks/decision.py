@@ -6,6 +6,7 @@ on, and scores its answers under each rule by the official score's formula. A ru
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,12 +21,9 @@ from numpy.typing import NDArray
 from quadfollow_core.resize import TARGET
 from quadfollow_core.scoring import FOLLOWING, PATROL_TARGET, THRESHOLD
 from quadfollow_core.shipped import DEFAULT_MODEL, find_model
-from quadfollow_training.frames import open_frames
-from quadfollow_training.holdout import held_out_score
-from quadfollow_training.predictors import Predictor, open_predictor
-from quadfollow_training.recipes import HOLD_OUT, REAL
 
 NAME = "decision"
+Predict = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +62,7 @@ RULES = (
 )
 
 
-def decided(rule: Rule, predictor: Predictor, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+def decided(rule: Rule, predictor: Predict, images: NDArray[np.uint8]) -> NDArray[np.float64]:
     """What a model with this rule answers, as probabilities of 0 or 1."""
     return rule(predictor(images)) / 255
 
@@ -92,6 +90,11 @@ def main(model: str, data: Path, out: Path) -> None:
     """Score every rule."""
 
     def measure() -> dict[str, Any]:
+        from quadfollow_training.frames import open_frames
+        from quadfollow_training.holdout import held_out_score
+        from quadfollow_training.predictors import open_predictor
+        from quadfollow_training.recipes import HOLD_OUT, REAL
+
         predictor = open_predictor(find_model(model))
         _, held_out = open_frames([data], REAL).split(HOLD_OUT)
         rows = []
