@@ -28,7 +28,7 @@ from quadfollow_sim.venue import QuadSimPlan
 
 SEED = 9
 """A street with nothing about that has the target's colours."""
-SPEED = 0.25
+SPEED = 0.1
 """Of QuadSim's simulation: slow, so that the target stays in view where the machine stands still for some seconds."""
 
 
