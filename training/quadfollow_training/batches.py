@@ -100,12 +100,12 @@ class Sampler:
             aim = (float(v), float(u))
         sample = self.frames.read(index)
         if self.pasted and wanted is not None and rng.random() < self.pasted:
-            sample = self._elsewhere(index, wanted, rng)
+            sample = self._elsewhere(sample, index, wanted, rng)
         return self.augment(*self.cut(*sample, aim, rng), rng)
 
-    def _elsewhere(self, index: int, wanted: int, rng: Generator) -> Sample:
-        """Show what a frame is drawn for in another frame of its size."""
-        donor, host = self.frames.read(index), self.frames.read(int(rng.choice(self.hosts[index])))
+    def _elsewhere(self, donor: Sample, index: int, wanted: int, rng: Generator) -> Sample:
+        """Show what the frame at ``index`` is drawn for in another frame of its size."""
+        host = self.frames.read(int(rng.choice(self.hosts[index])))
         return paste(host, donor, wanted, rng) if host[1].shape == donor[1].shape else donor
 
     def cut(self, image: NDArray[np.uint8], mask: NDArray[np.uint8], aim: Aim, rng: Generator) -> Sample:

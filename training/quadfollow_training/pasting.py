@@ -24,7 +24,7 @@ def paste(host: Sample, donor: Sample, wanted: int, rng: Generator) -> Sample:
     """
     image, mask = (part.copy() for part in host)
     piece = _piece(donor[1] == wanted, rng)
-    left, top, width, height = _box(cv2.dilate(piece, _RIM))
+    left, top, width, height = cv2.boundingRect(cv2.dilate(piece, _RIM))
     rows, columns = mask.shape
     v = int(np.clip(top + rng.integers(-rows // 16, rows // 16 + 1), 0, rows - height))
     u = int(rng.integers(0, columns - width + 1))
@@ -41,8 +41,3 @@ def _piece(where: NDArray[np.bool_], rng: Generator) -> NDArray[np.uint8]:
     _, pieces = cv2.connectedComponents(where.astype(np.uint8))
     number = rng.choice(pieces[where])
     return np.asarray(pieces == number, np.uint8)
-
-
-def _box(piece: NDArray[np.uint8]) -> tuple[int, int, int, int]:
-    left, top, width, height = cv2.boundingRect(piece)
-    return left, top, width, height
