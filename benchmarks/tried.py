@@ -31,9 +31,9 @@ from quadfollow_core.resize import fit_frame
 from quadfollow_core.shipped import DEFAULT_MODEL, find_model
 from quadfollow_export.fuse import MOST_FILTERS, fuse
 from quadfollow_export.lower import quantise
-from quadfollow_server.cores import bound_cores
-from quadfollow_server.device import open_session
+from quadfollow_server.cores import bound_cores, inference_threads
 from quadfollow_server.engine import load_model
+from quadfollow_server.openvino import OpenVinoRunner
 
 NAME = "tried"
 Ways = dict[str, Callable[[], object]]
@@ -87,8 +87,7 @@ def eight_bits(model: Path) -> Ways:
     whole = onnx.load(model)
 
     def run(graph: Any) -> Callable[[], object]:
-        session = open_session(quantise(graph, image).SerializeToString(), "openvino")
-        return partial(session.run, None, {"image": image})
+        return partial(OpenVinoRunner(quantise(graph, image).SerializeToString(), inference_threads()), image[0])
 
     return {
         f"enlargement and separable convolutions to {MOST_FILTERS} filters in one": run(fuse(whole)),

@@ -12,7 +12,7 @@ import psutil  # type: ignore[import-untyped]
 from quadfollow_core.provenance import git_commit
 from quadfollow_server.cores import bound_cores
 
-RUNTIMES = ("onnxruntime-gpu", "onnxruntime", "openvino", "onnxruntime-ep-openvino")
+RUNTIMES = ("onnxruntime-gpu", "onnxruntime", "openvino")
 PACKAGES = (*RUNTIMES, "numpy", "opencv-python", "simplejpeg", "uvicorn", "uvloop", "pyzmq", "fastapi")
 
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup/cpu.max")
+CPUS = Path("/sys/devices/system/cpu")
 
 
 def bound_cores() -> int:
@@ -26,9 +27,22 @@ def usable_cores() -> int:
     return max(1, round(share() or bound_cores()))
 
 
-def fitting_threads(asked: int) -> int:
-    """Threads for one inference: as asked for, else as many as a container's share lets run; 0 to leave it open.
+def physical_cores() -> int:
+    """Cores that this process may run on, counting those once that are two threads of one (Linux)."""
+    if not hasattr(os, "sched_getaffinity"):
+        return bound_cores()
+    return len({_siblings(number) for number in os.sched_getaffinity(0)})
 
-    onnxruntime counts the machine's cores, whatever share of their time it gets: threads beyond it wait for each other.
+
+def inference_threads(asked: int = 0) -> int:
+    """Threads for one inference: as asked for, else one for each physical core whose time this process gets.
+
+    Left to itself onnxruntime counts the machine's cores, whatever share of them it gets, and ties each thread to one
+    of them: there it waits for whatever else runs on that core.
     """
-    return asked if asked or share() is None else usable_cores()
+    return asked or min(usable_cores(), physical_cores())
+
+
+def _siblings(number: int) -> str:
+    siblings = CPUS / f"cpu{number}" / "topology" / "thread_siblings_list"
+    return siblings.read_text(encoding="ascii").strip() if siblings.is_file() else str(number)

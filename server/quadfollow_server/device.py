@@ -16,7 +16,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state
 from quadfollow_core.errors import Unavailable
 from quadfollow_server import accelerator, openvino
 from quadfollow_server.accelerator import Finding
-from quadfollow_server.cores import fitting_threads, usable_cores
+from quadfollow_server.cores import inference_threads
 from quadfollow_server.variants import VARIANTS, Variant
 
 PROVIDERS = {
@@ -47,16 +47,16 @@ RUNTIME_ERRORS: tuple[type[Exception], ...] = (
 def open_session(
     model: bytes, device: str, threads: int = 0, variant: Variant | None = None, at_once: int = 1
 ) -> onnxruntime.InferenceSession:
-    """Open a model on exactly the device named, one of PROVIDERS, as a variant of that device; the plain one if None.
+    """Open a model with onnxruntime on exactly the device named, as a variant of that device; the plain one if None.
 
     On a processor, calls that come ``at_once`` share its threads.
 
     Raises:
         Unavailable: the device cannot be used here; the message says what is missing and what to do.
     """
-    variant, threads = variant or VARIANTS[device][0], fitting_threads(threads)
+    variant = variant or VARIANTS[device][0]
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads if at_once == 1 else max(1, (threads or usable_cores()) // at_once)
+    options.intra_op_num_threads = max(1, inference_threads(threads) // at_once)
     if variant.bound:
         options.add_free_dimension_override_by_name(BATCH, 1)
     if device == "cpu":
@@ -64,9 +64,6 @@ def open_session(
     require_accelerator(device)
     options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     try:
-        if device == "openvino":
-            openvino.add_to(options, threads, at_once)
-            return onnxruntime.InferenceSession(model, options, enable_fallback=0)
         return onnxruntime.InferenceSession(model, options, providers=_with_options(device, variant), enable_fallback=0)
     except RUNTIME_ERRORS as error:
         raise Unavailable(f"device {device}: onnxruntime refuses the model there: {first_line(error)}") from error

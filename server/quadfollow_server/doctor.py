@@ -16,7 +16,7 @@ import numpy as np
 from quadfollow_core.errors import QuadfollowError
 from quadfollow_core.shipped import find_model
 from quadfollow_server.accelerator import Finding
-from quadfollow_server.cores import bound_cores, fitting_threads, share
+from quadfollow_server.cores import bound_cores, inference_threads, share
 from quadfollow_server.device import look
 from quadfollow_server.engine import load_model
 from quadfollow_server.settings import Settings
@@ -90,12 +90,11 @@ def _installed(name: str) -> Distribution | None:
 
 def _look_at_cores() -> Finding:
     part = share()
-    if part is None:
-        return Finding("processor", f"{bound_cores()} cores")
+    limited = "" if part is None else f", of which this container gets the time of {part:g}"
     return Finding(
         "processor",
-        f"{bound_cores()} cores, of which this container gets the time of {part:g}: "
-        f"one inference takes {fitting_threads(0)} threads unless --threads says otherwise",
+        f"{bound_cores()} cores{limited}: "
+        f"one inference takes {inference_threads()} threads unless --threads says otherwise",
     )
 
 

@@ -17,6 +17,7 @@ from quadfollow_core.contract import Contract
 from quadfollow_core.errors import BadModel, NotFound, Unavailable
 from quadfollow_core.shipped import lower_precision
 from quadfollow_server.choice import Finding, Findings, answers_alike, best, measure, told
+from quadfollow_server.cores import inference_threads
 from quadfollow_server.device import (
     ON_PROCESSOR,
     PROVIDERS,
@@ -27,6 +28,7 @@ from quadfollow_server.device import (
     require_in_use,
 )
 from quadfollow_server.model_file import ModelFile, contract_of, read_file
+from quadfollow_server.openvino import OpenVinoRunner
 from quadfollow_server.runners import BoundRunner, OwnThread, PlainRunner, Runner
 from quadfollow_server.segmenter import Device, Plane
 from quadfollow_server.variants import AUTO, Variant, Way, ways_of
@@ -191,6 +193,11 @@ def _open(order: _Order, way: Way, data: bytes, reason: str) -> OnnxSegmenter:
 
 def _start(order: _Order, way: Way, data: bytes, used: Device, at_once: int = 1) -> Runner:
     device, variant = way
+    if device == "openvino":
+        require_accelerator(device)
+        runner: Runner = OpenVinoRunner(data, inference_threads(order.threads), at_once, variant.options)
+        _warm_up(_segmenter(order, used, runner))
+        return runner
     session = open_session(data, device, order.threads, variant, at_once)
     runner = _runner(session, order.contract.size, device, variant)
     _warm_up(_segmenter(order, used, runner))

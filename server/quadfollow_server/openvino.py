@@ -1,20 +1,24 @@
-"""OpenVINO on the processor, through onnxruntime's plug-in; it is registered when it is first asked for."""
+"""OpenVINO's own runtime, on processors of any maker.
+
+Its plug-in for onnxruntime offers itself on Intel's processors alone.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+import queue
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import onnxruntime
-
+from quadfollow_core.contract import CLASSES_OUTPUT, INPUT, PROBABILITY_OUTPUT
 from quadfollow_core.errors import Unavailable
 from quadfollow_server.accelerator import Finding
+from quadfollow_server.runners import Image
+from quadfollow_server.segmenter import Plane
 
-PROVIDER = "OpenVINOExecutionProvider"
-PACKAGE = "onnxruntime-ep-openvino"
+PROVIDER = "OpenVINO"
+PACKAGE = "openvino"
 REMEDY = "pip install 'quadfollow[openvino]'"
 
 
@@ -26,36 +30,58 @@ def look() -> Iterator[Finding]:
         yield Finding("OpenVINO", f"{PACKAGE} is not installed", f"install it: {REMEDY}")
         return
     try:
-        _devices()
+        _core()
     except Unavailable as error:
         yield Finding("OpenVINO", str(error), f"install the version this quadfollow is tested with: {REMEDY}")
     else:
         yield Finding("OpenVINO", f"{PACKAGE} {found}")
 
 
-def add_to(options: onnxruntime.SessionOptions, threads: int, at_once: int = 1) -> None:
-    """Have a session run on OpenVINO, in 32-bit floats where the model says nothing else; threads 0 for all cores.
+class OpenVinoRunner:
+    """Runs a model on the processor; from any thread, ``at_once`` calls at the same time, more wait for their turn.
 
-    Of several calls ``at_once``, each gets its share of the threads; with one, calls wait for each other.
+    Args:
+        model: an ONNX file's content.
+        threads: of one call that is alone; calls at the same time share them.
+        at_once: calls at the same time.
+        options: OpenVINO's properties of the compiled model.
 
     Raises:
-        Unavailable: the plug-in is not there or cannot be loaded.
+        Unavailable: OpenVINO is not there, or refuses the model.
     """
-    # Without the hint it takes the fastest type that the processor has, such as 16-bit floats of 8 bits' precision.
-    hints = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": str(at_once)}
-    if threads:
-        hints["INFERENCE_NUM_THREADS"] = str(threads)
-    options.add_provider_for_devices(_devices(), {"load_config": json.dumps({"CPU": hints})})
+
+    def __init__(self, model: bytes, threads: int, at_once: int = 1, options: Mapping[str, str] | None = None) -> None:
+        hints = {"NUM_STREAMS": at_once, "INFERENCE_NUM_THREADS": max(threads, at_once), **(options or {})}
+        core = _core()
+        try:
+            compiled = core.compile_model(core.read_model(model=model), "CPU", hints)
+        except RuntimeError as error:
+            raise Unavailable(f"OpenVINO refuses the model: {_reason(error)}") from error
+        self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        for _ in range(at_once):
+            self._idle.put(compiled.create_infer_request())
+
+    def __call__(self, image: Image) -> tuple[Plane, Plane]:
+        """Run the model once."""
+        request = self._idle.get()
+        try:
+            answer = request.infer({INPUT: image[None]}, share_inputs=True)
+            return answer[CLASSES_OUTPUT][0], answer[PROBABILITY_OUTPUT][0]
+        finally:
+            self._idle.put(request)
 
 
 @cache
-def _devices() -> list[Any]:
-    """Register the plug-in, and name the processor as the device that it offers."""
+def _core() -> Any:
     try:
-        import onnxruntime_ep_openvino as plugin
+        import openvino
 
-        onnxruntime.register_execution_provider_library(PROVIDER, plugin.get_library_path())
-    except Exception as error:  # an ImportError, an OSError, or one of onnxruntime's, which share no base
-        raise Unavailable(f"onnxruntime cannot load the plug-in: {error}") from error
-    cpu = onnxruntime.OrtHardwareDeviceType.CPU
-    return [one for one in onnxruntime.get_ep_devices() if one.ep_name == PROVIDER and one.device.type == cpu]
+        return openvino.Core()
+    except Exception as error:  # an ImportError, an OSError, or whatever a library of another version raises
+        raise Unavailable(f"OpenVINO cannot be loaded: {error}") from error
+
+
+def _reason(error: RuntimeError) -> str:
+    """The message without the lines that say where in OpenVINO's code it was raised."""
+    said = [line for line in str(error).splitlines() if line and not line.startswith(("Exception from", "Check"))]
+    return said[0] if said else str(error)

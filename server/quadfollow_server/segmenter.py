@@ -22,7 +22,7 @@ class Device:
     asked: str
     """``auto``, ``cpu``, ``openvino``, ``cuda`` or ``tensorrt``."""
     provider: str
-    """The execution provider in use, by onnxruntime's name."""
+    """The execution provider in use, by onnxruntime's name, or ``OpenVINO``."""
     reason: str
     name: str = "cpu"
     """The device that was taken, as it can be asked for."""

@@ -21,7 +21,7 @@ class Variant:
 
     name: str
     options: Mapping[str, str] = field(default_factory=dict)
-    """Options of the device's first provider."""
+    """Options of the device's first provider, or OpenVINO's properties of the compiled model."""
     bound: bool = False
     """Through buffers that stay where they are, instead of new ones for every frame."""
     captured: bool = False
@@ -43,6 +43,8 @@ def _tensorrt_cache() -> str:
     return str(Path(home) / "quadfollow" / "tensorrt")
 
 
+# Left to itself OpenVINO takes the fastest type that the processor has, such as 16-bit floats of 8 bits' precision.
+_OPENVINO = {"INFERENCE_PRECISION_HINT": "f32"}
 # Tensor cores would round what goes into a convolution to 10 bits; the answers are to be those of the CPU.
 _CUDA = {"use_tf32": "0"}
 _TENSORRT = {"trt_engine_cache_enable": "1", "trt_engine_cache_path": _tensorrt_cache()}
@@ -50,7 +52,7 @@ _TENSORRT = {"trt_engine_cache_enable": "1", "trt_engine_cache_path": _tensorrt_
 VARIANTS: Mapping[str, tuple[Variant, ...]] = {
     "cpu": (Variant("plain"),),
     # onnxruntime's own kernels for 8-bit integers are slower than those for floats on these networks.
-    "openvino": (Variant("plain"), Variant("int8", precision="int8")),
+    "openvino": (Variant("plain", _OPENVINO), Variant("int8", _OPENVINO, precision="int8")),
     "cuda": (
         Variant("plain", _CUDA),
         Variant("bound", _CUDA, bound=True),

@@ -102,7 +102,7 @@ def test_a_swapped_model_takes_over_between_two_frames(
         assert after["since"] >= before["since"]
 
 
-@pytest.mark.skipif(usable_devices()["openvino"] != "usable", reason="OpenVINO's plug-in is not installed")
+@pytest.mark.skipif(usable_devices()["openvino"] != "usable", reason="OpenVINO is not installed")
 def test_a_reload_keeps_to_the_engine_that_was_fastest_at_the_start(file: Path, green: bytes, until: Any) -> None:
     """Engines are not timed beside the load that is being served: `/info` tells of the times from the start."""
     with RunningServer(replace(ANY, models=(str(file),), device="auto")) as server:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -42,12 +43,27 @@ def test_a_lower_precision_is_the_best_only_where_it_is_clearly_faster() -> None
 
 
 def test_threads_fit_a_containers_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A container with the time of one core gets one thread unless asked for another; elsewhere it is open."""
+    """A container with the time of one core gets one thread unless asked for another; elsewhere all cores count."""
     limit = tmp_path / "cpu.max"
     monkeypatch.setattr(cores, "CGROUP", limit)
     monkeypatch.setattr(cores, "bound_cores", lambda: 4)
-    assert (cores.fitting_threads(0), cores.share()) == (0, None)
+    monkeypatch.setattr(cores, "physical_cores", lambda: 4)
+    assert (cores.inference_threads(), cores.share()) == (4, None)
     limit.write_text("max 100000\n")
-    assert cores.fitting_threads(0) == 0
+    assert cores.inference_threads() == 4
     limit.write_text("100000 100000\n")
-    assert (cores.fitting_threads(0), cores.fitting_threads(3), cores.share()) == (1, 3, 1.0)
+    assert (cores.inference_threads(), cores.inference_threads(3), cores.share()) == (1, 3, 1.0)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="Linux tells which of its processors are one core")
+def test_two_threads_of_one_core_count_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four processors that are two cores get two threads; where the system does not tell, each counts."""
+    monkeypatch.setattr(cores, "CGROUP", tmp_path / "none")
+    monkeypatch.setattr(cores, "CPUS", tmp_path)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+    assert cores.inference_threads() == 4
+    for number in range(4):
+        topology = tmp_path / f"cpu{number}" / "topology"
+        topology.mkdir(parents=True)
+        (topology / "thread_siblings_list").write_text(f"{number % 2},{number % 2 + 2}\n")
+    assert cores.inference_threads() == 2
