@@ -23,7 +23,7 @@ ROUNDS = 5
 RUNS = 8
 """Runs in a row before the next way takes its turn."""
 GAIN = 0.9
-"""Share of the fastest exact variant's time that one of lower precision must stay below to be taken."""
+"""Share of a variant's time that a coarser one must stay below to be taken, for each step that it is coarser."""
 DIFFERENT = 0.005
 """Most pixels, as a share, that may be answered otherwise than they should.
 
@@ -87,9 +87,9 @@ def measure(
 
 
 def best(tried: list[Tried]) -> Tried:
-    """The fastest that answers rightly; a lower precision must be clearly faster than the model as it is."""
+    """The fastest that answers rightly; a coarser one must be clearly faster than a finer one."""
     right = [one for one in tried if one.different <= DIFFERENT]
-    return min(right, key=lambda one: one.milliseconds * (1.0 if one.way[1].is_exact else 1.0 / GAIN))
+    return min(right, key=lambda one: one.milliseconds / GAIN ** one.way[1].coarseness)
 
 
 def answers_alike(runner: Runner, model: Runner, size: tuple[int, int]) -> bool:

@@ -19,6 +19,7 @@ from quadfollow_server.segmenter import Plane
 
 PROVIDER = "OpenVINO"
 PACKAGE = "openvino"
+PRECISION = "INFERENCE_PRECISION_HINT"
 REMEDY = "pip install 'quadfollow[openvino]'"
 
 
@@ -47,7 +48,7 @@ class OpenVinoRunner:
         options: OpenVINO's properties of the compiled model.
 
     Raises:
-        Unavailable: OpenVINO is not there, or refuses the model.
+        Unavailable: OpenVINO is not there, refuses the model, or computes in another type than ``options`` say.
     """
 
     def __init__(self, model: bytes, threads: int, at_once: int = 1, options: Mapping[str, str] | None = None) -> None:
@@ -57,6 +58,9 @@ class OpenVinoRunner:
             compiled = core.compile_model(core.read_model(model=model), "CPU", hints)
         except RuntimeError as error:
             raise Unavailable(f"OpenVINO refuses the model: {_reason(error)}") from error
+        asked, used = hints.get(PRECISION), compiled.get_property(PRECISION).get_type_name()
+        if asked not in (None, used):
+            raise Unavailable(f"OpenVINO computes in {used} on this processor, not in {asked}: ask for another variant")
         self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
         for _ in range(at_once):
             self._idle.put(compiled.create_infer_request())

@@ -107,9 +107,9 @@ def measure(opened: dict[Setting, OnnxSegmenter], seconds: float) -> list[Measur
 
 
 def best(found: Sequence[Measured]) -> Measured:
-    """The fastest; one of lower precision must be clearly faster than the model as it is."""
-    exact = {(device, variant.name): variant.is_exact for device, variants in VARIANTS.items() for variant in variants}
-    return min(found, key=lambda one: one.p50_ms / (1.0 if exact[one.setting.device, one.setting.variant] else GAIN))
+    """The fastest; a coarser one must be clearly faster than a finer one."""
+    steps = {(device, one.name): one.coarseness for device, variants in VARIANTS.items() for one in variants}
+    return min(found, key=lambda one: one.p50_ms / GAIN ** steps[one.setting.device, one.setting.variant])
 
 
 def _timed(segmenter: OnnxSegmenter, frame: Any) -> float:

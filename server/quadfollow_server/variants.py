@@ -28,13 +28,15 @@ class Variant:
     """As a graph of CUDA calls that is recorded once, which only one thread may run."""
     precision: str = ""
     """Which file is run: the model's own, or that of the same model in ``fp16`` or ``int8`` beside it."""
+    rounded: bool = False
+    """Whether the model's own file is computed in fewer bits than it says."""
     automatic: bool = True
     """Whether it is taken without being asked for by name."""
 
     @property
-    def is_exact(self) -> bool:
-        """Whether it computes as the model's own file says, not in a lower precision."""
-        return not self.precision and self.automatic
+    def coarseness(self) -> int:
+        """0 where it computes as the model's own file says, 1 in fewer bits, 2 from a file of fewer bits."""
+        return 2 if self.precision else int(self.rounded)
 
 
 def _tensorrt_cache() -> str:
@@ -43,8 +45,9 @@ def _tensorrt_cache() -> str:
     return str(Path(home) / "quadfollow" / "tensorrt")
 
 
-# Left to itself OpenVINO takes the fastest type that the processor has, such as 16-bit floats of 8 bits' precision.
-_OPENVINO = {"INFERENCE_PRECISION_HINT": "f32"}
+# Left to itself OpenVINO takes the fastest type that the processor has.
+_FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32"}
+_BFLOAT16 = {"INFERENCE_PRECISION_HINT": "bf16"}
 # Tensor cores would round what goes into a convolution to 10 bits; the answers are to be those of the CPU.
 _CUDA = {"use_tf32": "0"}
 _TENSORRT = {"trt_engine_cache_enable": "1", "trt_engine_cache_path": _tensorrt_cache()}
@@ -52,7 +55,11 @@ _TENSORRT = {"trt_engine_cache_enable": "1", "trt_engine_cache_path": _tensorrt_
 VARIANTS: Mapping[str, tuple[Variant, ...]] = {
     "cpu": (Variant("plain"),),
     # onnxruntime's own kernels for 8-bit integers are slower than those for floats on these networks.
-    "openvino": (Variant("plain", _OPENVINO), Variant("int8", _OPENVINO, precision="int8")),
+    "openvino": (
+        Variant("plain", _FLOAT32),
+        Variant("bf16", _BFLOAT16, rounded=True),
+        Variant("int8", _FLOAT32, precision="int8"),
+    ),
     "cuda": (
         Variant("plain", _CUDA),
         Variant("bound", _CUDA, bound=True),
@@ -62,7 +69,7 @@ VARIANTS: Mapping[str, tuple[Variant, ...]] = {
     "tensorrt": (
         Variant("plain", _TENSORRT),
         Variant("graph", _TENSORRT | {"trt_cuda_graph_enable": "1"}, bound=True, captured=True),
-        Variant("fp16", _TENSORRT | {"trt_fp16_enable": "1"}, automatic=False),
+        Variant("fp16", _TENSORRT | {"trt_fp16_enable": "1"}, rounded=True, automatic=False),
     ),
 }
 NAMES = (AUTO, *dict.fromkeys(variant.name for variants in VARIANTS.values() for variant in variants))

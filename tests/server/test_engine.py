@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -106,6 +107,36 @@ def test_openvino_gives_the_answers_of_the_cpu() -> None:
     for one, other in zip(expected.segment(frame), found.segment(frame), strict=True):
         assert np.abs(one.astype(int) - other.astype(int)).max() <= 1
     assert (expected.segment(frame)[1] != found.segment(probe_frame(found.contract.size, 1))[1]).any(), "control"
+
+
+@pytest.mark.skipif(not WITH_OPENVINO, reason="OpenVINO is not installed")
+def test_fewer_bits_are_really_in_use() -> None:
+    """In 16-bit floats the shipped model's answers are near those in 32 bits, and other ones."""
+    model = find_model()
+    try:
+        rounded = load_model(model, "openvino", variant="bf16")
+    except Unavailable as error:
+        pytest.skip(str(error))
+    frame = probe_frame(rounded.contract.size, 0)
+    (classes, probability), (exact, expected) = (one.segment(frame) for one in (rounded, load_model(model, "cpu")))
+    assert 0 < np.mean(probability != expected) < 0.2
+    assert np.abs(probability.astype(int) - expected.astype(int)).max() <= 32
+    assert np.mean(classes != exact) < 0.005
+
+
+@pytest.mark.skipif(not WITH_OPENVINO, reason="OpenVINO is not installed")
+def test_openvino_refuses_a_model_in_a_line() -> None:
+    """What is no model is refused with OpenVINO's own reason, and not with the places in its code."""
+    with pytest.raises(Unavailable, match=r"^OpenVINO refuses the model: Unable to read the model"):
+        openvino.OpenVinoRunner(b"nonsense", threads=1)
+
+
+@pytest.mark.skipif(not WITH_OPENVINO, reason="OpenVINO is not installed")
+@pytest.mark.skipif(platform.machine() not in {"x86_64", "AMD64"}, reason="others do compute in half precision")
+def test_openvino_in_another_type_than_asked_for_is_refused() -> None:
+    """A processor that computes in another type than it was told does not pass for one that obeys."""
+    with pytest.raises(Unavailable, match=r"OpenVINO computes in \S+ on this processor, not in f16"):
+        openvino.OpenVinoRunner(find_model().read_bytes(), 1, options={"INFERENCE_PRECISION_HINT": "f16"})
 
 
 @pytest.mark.parametrize(

@@ -150,6 +150,9 @@ def test_the_fastest_right_way_is_taken() -> None:
     times = [replace(tried[0], milliseconds=1.0), replace(tried[1], way=coarse, milliseconds=0.95)]
     assert best(times).way is plain
     assert best([times[0], replace(times[1], milliseconds=0.5)]).way is coarse
+    rounded = replace(times[1], way=("openvino", Variant("rounded", rounded=True)), milliseconds=0.52)
+    assert best([times[0], rounded, replace(times[1], milliseconds=0.5)]).way is rounded.way, "finer, nearly as fast"
+    assert best([times[0], rounded, replace(times[1], milliseconds=0.4)]).way is coarse
 
 
 def test_a_lower_precision_is_held_to_its_own_file() -> None:
