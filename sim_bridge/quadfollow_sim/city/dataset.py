@@ -10,6 +10,7 @@ import json
 import math
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -132,10 +133,17 @@ def _render_runs(recipe: Recipe, folder: Path, todo: dict[int, list[int]], pool:
 
 
 def _start_worker() -> None:
-    """Keep a process to one thread."""
+    """Keep a process to one thread, and have it end with the one that began it instead of waiting for work for ever."""
     for name, value in ONE_THREAD.items():
         os.environ.setdefault(name, value)
     cv2.setNumThreads(1)
+    threading.Thread(target=_end_with_parent, name="quadfollow-parent", daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)
 
 
 def render_run(recipe: Recipe, folder: Path, run: int, frames: list[int]) -> int:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from click.testing import CliRunner
 
@@ -129,6 +133,20 @@ def test_workers_change_nothing(tmp_path: Path) -> None:
     for workers in (1, 2):
         render_dataset(recipe, tmp_path / str(workers), local_pool(workers))
     assert contents(tmp_path / "1") == contents(tmp_path / "2")
+
+
+def test_no_worker_outlives_a_command_that_is_killed(tmp_path: Path) -> None:
+    """The processes that draw end with the one that began them, even where that gets no chance to tell them."""
+    code = "from quadfollow_core.cli import main; main()"
+    words = ["data", "render", "--count", "1280", "--workers", "2", "-o", str(tmp_path)]
+    with subprocess.Popen([sys.executable, "-c", code, *words], stdout=subprocess.DEVNULL) as command:
+        while not any(tmp_path.glob("images/*")):
+            assert command.poll() is None
+            time.sleep(0.1)
+        workers = psutil.Process(command.pid).children(recursive=True)
+        command.kill()
+    assert workers
+    assert psutil.wait_procs(workers, timeout=120)[1] == []
 
 
 def test_command(tmp_path: Path) -> None:
