@@ -62,6 +62,21 @@ RULES = (
 )
 
 
+class AskedOnce:
+    """Asks a model about each batch of frames only once, however many rules decide on its answer."""
+
+    def __init__(self, predict: Predict) -> None:
+        self._predict = predict
+        self._answers: dict[bytes, NDArray[np.uint8]] = {}
+
+    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Answer from memory where the batch is known."""
+        batch = images.tobytes()
+        if batch not in self._answers:
+            self._answers[batch] = self._predict(images)
+        return self._answers[batch]
+
+
 def decided(rule: Rule, predictor: Predict, images: NDArray[np.uint8]) -> NDArray[np.float64]:
     """What a model with this rule answers, as probabilities of 0 or 1."""
     return rule(predictor(images)) / 255
@@ -96,10 +111,11 @@ def main(model: str, data: Path, out: Path) -> None:
         from quadfollow_training.recipes import HOLD_OUT, REAL
 
         predictor = open_predictor(find_model(model))
+        asked = AskedOnce(predictor)
         _, held_out = open_frames([data], REAL).split(HOLD_OUT)
         rows = []
         for rule in RULES:
-            score = held_out_score(partial(decided, rule, predictor), held_out, predictor.size)
+            score = held_out_score(partial(decided, rule, asked), held_out, predictor.size)
             rows.append(
                 {
                     "rule": {"threshold": rule.threshold, "peak": rule.peak, "area": rule.area},

@@ -16,21 +16,10 @@ import cv2
 import httpx
 import psutil
 import pytest
-from tests.sim_bridge.unhurried import PATIENCE
+from tests.sim_bridge.unhurried import PATIENCE, PROGRAM
 
 from quadfollow_sim.mission import city_is_missing
 
-PROGRAM = f"""
-from functools import partial
-from quadfollow_core.cli import main
-from quadfollow_sim import bridge, closed_loop, flight, mission
-bridge.DRAIN = closed_loop.ANSWER_WITHIN = mission.TIMEOUT["lockstep"] = {PATIENCE}
-flight.StreamClient = partial(flight.StreamClient, timeout={PATIENCE})
-for module in (flight, mission):
-    module.require_server = partial(module.require_server, seconds={PATIENCE})
-main()
-"""
-"""The console command, with patience for its server's answers."""
 Demo = Callable[..., "subprocess.Popen[str]"]
 MARK = "QUADFOLLOW_TEST_MARK"
 

@@ -16,10 +16,11 @@ TICK = 1e-6
 PROGRAM = f"""
 from functools import partial
 from quadfollow_core.cli import main
-from quadfollow_sim import bridge, flight
-bridge.DRAIN = {PATIENCE}
+from quadfollow_sim import bridge, closed_loop, flight, mission
+bridge.DRAIN = closed_loop.ANSWER_WITHIN = mission.TIMEOUT["lockstep"] = {PATIENCE}
 flight.StreamClient = partial(flight.StreamClient, timeout={PATIENCE})
-flight.require_server = partial(flight.require_server, seconds={PATIENCE})
+for module in (flight, mission):
+    module.require_server = partial(module.require_server, seconds={PATIENCE})
 main()
 """
 """The console command, flying by the real clock, but with patience for a server's answers."""
