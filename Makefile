@@ -75,6 +75,7 @@ bench: setup ## measure on this machine, about half an hour, into out/bench: als
 	for one in floor stages latency rewrites tried breakdown scale flight city; do $(BIN)/python benchmarks/$$one.py; done
 	for model in follow-256 follow-160; do $(BIN)/python benchmarks/stream.py --model $$model; done
 	for graph in exported same null; do $(BIN)/python benchmarks/serve.py --graph $$graph; done
+	$(if $(QUADFOLLOW_DATA),$(BIN)/python benchmarks/precisions.py)
 	$(BIN)/python benchmarks/page.py --results out/bench --docs out/bench/docs
 
 bench-pages: setup ## keep what `make bench` measured, and make the documentation's pages of it

@@ -17,6 +17,7 @@ import click
 import flight
 import floor
 import latency
+import precisions
 import rewrites
 import scale
 import serve
@@ -24,6 +25,7 @@ import stages
 import stream
 import tried
 from measuring import charts, results
+from measuring.machine import RUNTIMES
 
 from quadfollow_core.files import write_whole
 
@@ -112,6 +114,14 @@ PARTS = (
         "benchmarks/floor.py",
         "No server, no codec: what this machine can do at most.",
         floor.table,
+    ),
+    Part(
+        "precisions",
+        "What each way of running them scores",
+        "benchmarks/precisions.py",
+        "The official score of what each device and variant answers on this machine, whose kernels round in their own "
+        "way. A server that is left the choice takes the fastest, and a coarser one only where it is a tenth faster.",
+        precisions.table,
     ),
     Part(
         "stages",
@@ -288,11 +298,11 @@ def circumstances(result: Result) -> str:
     """Say on what machine, when, and how quiet it was."""
     machine = result["machine"]
     before, after = (f"{100 * load:.0f} %" for load in result["others_load"])
-    runtime = next((f"{name} {version}" for name, version in machine["packages"].items() if "onnxruntime" in name), "")
+    runtimes = [f"{name} {version}" for name, version in machine["packages"].items() if name in RUNTIMES]
     when = result["made"][:16].replace("T", " ")
     return (
         f"{machine['cores']} cores of {machine['cpu']}, {machine['memory_gib']:g} GiB, Python {machine['python']}, "
-        f"{runtime}; {when} UTC; others used {before} of the machine just before and {after} just after."
+        f"{', '.join(runtimes)}; {when} UTC; others used {before} of the machine just before and {after} just after."
     )
 
 
