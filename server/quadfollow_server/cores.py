@@ -37,8 +37,8 @@ def physical_cores() -> int:
 def inference_threads(asked: int = 0) -> int:
     """Threads for one inference: as asked for, else one for each physical core whose time this process gets.
 
-    Left to itself onnxruntime counts the machine's cores, whatever share of them it gets, and ties each thread to one
-    of them: there it waits for whatever else runs on that core.
+    Left to itself onnxruntime counts the machine's cores, whatever share of their time it gets: threads beyond that
+    wait for each other.
     """
     return asked or min(usable_cores(), physical_cores())
 
