@@ -1,10 +1,11 @@
 """Our HTTP door against other servers: the same frame, the same answer, the same client, taking turns.
 
-``python benchmarks/serve.py [--graph same|exported|null]``: a JPEG goes in and the class mask comes out as a PNG. With
-``same`` all serve one and the same ONNX file by onnxruntime on the CPU; with ``exported`` each is served as it ships:
-ours by the shipped model and the device it takes by itself, theirs by the graph that tf2onnx exports; with ``null`` the
-network costs nothing, so that only the servers' own work is left. Before anything is timed, every server's mask is
-compared with the session's own. The others are installed on first use, each into an environment of its own.
+``python benchmarks/serve.py [--graph same|chosen|exported|null]``: a JPEG goes in and the class mask comes out as a
+PNG. With ``same`` all serve one and the same ONNX file by onnxruntime on the CPU; with ``chosen`` the same file, but
+ours by the engine that it takes by itself; with ``exported`` each is served as it ships: ours by the shipped model and
+that engine, theirs by the graph that tf2onnx exports; with ``null`` the network costs nothing, so that only the
+servers' own work is left. Before anything is timed, every server's mask is compared with the session's own. The others
+are installed on first use, each into an environment of its own.
 """
 
 from __future__ import annotations
@@ -56,9 +57,7 @@ class Arena:
 
     def __init__(self, graph: str, model: Path, out: Path) -> None:
         self.graph, self.model, self.logs = graph, model, out / "logs"
-        self.theirs = (
-            {"same": model, "null": None}[graph] if graph != "exported" else as_exported(model, out / "graphs")
-        )
+        self.theirs = _theirs(graph, model, out / "graphs")
         self.jpeg = frame()
         self.plans: dict[str, Callable[..., Plan]] = {}
         self.servers: dict[str, Process] = {}
@@ -125,6 +124,13 @@ class Arena:
     def _own_session(self) -> Segmenter:
         way = {"device": "cpu", "variant": "plain"} if self.graph == "same" else {}
         return load_model(self.model, threads=1, **way)
+
+
+def _theirs(graph: str, model: Path, folder: Path) -> Path | None:
+    """The file that the others serve; None without a network."""
+    if graph == "null":
+        return None
+    return as_exported(model, folder) if graph == "exported" else model
 
 
 def floor(segmenter: Segmenter, jpeg: bytes, seconds: float) -> Load:
@@ -235,7 +241,7 @@ def one_table(found: dict[str, Any]) -> str:
 
 
 @click.command()
-@click.option("--graph", type=click.Choice(["same", "exported", "null"]), default="same", show_default=True)
+@click.option("--graph", type=click.Choice(["same", "chosen", "exported", "null"]), default="same", show_default=True)
 @click.option("--model", default=DEFAULT_MODEL, show_default=True, help="Shipped model that is served.")
 @click.option("--clients", multiple=True, type=int, default=(1, 4, 16), show_default=True)
 @click.option("--rounds", default=3, show_default=True)
