@@ -8,6 +8,7 @@ scaled as a whole, centred, and padded with black.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -38,6 +39,7 @@ class Letterbox:
         return u * self.scale_u + self.offset_u, v * self.scale_v + self.offset_v
 
 
+@lru_cache(maxsize=64)
 def plan_fit(frame_size: tuple[int, int], model_size: tuple[int, int]) -> tuple[Letterbox, tuple[int, int, int, int]]:
     """Plan how a frame of ``(width, height)`` lies in a model input of ``(width, height)``.
 
