@@ -291,7 +291,8 @@ def of_bound(clients: list[dict[str, Any]], names: list[str]) -> str:
         f"({floors['session_ms']['median']:.2f} ms of processor time), decoding "
         f"({floors['decode_ms']['median']:.2f} ms) and the load client's work. *Answers/s* is the share of it that was "
         "reached, *processor time* what share of the time spent was any of the three; only the latter is independent "
-        "of who else uses the machine.\n"
+        "of who else uses the machine. Sessions that run at once slow each other, which no server can undo: how much, "
+        "tell *sessions of 1 thread at once* among [the networks alone](#the-networks-alone).\n"
     )
     return results.table(head, rows) + "\n" + told
 
