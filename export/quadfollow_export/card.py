@@ -96,8 +96,8 @@ def _variants(contract: Contract, model: Path, variants: Mapping[Path, Contract]
     head = ("file", "computes in", "size", "official score", "pixels with another class", "of the target's pixels")
     return (
         f"## Variants\n\n{_table(head, rows)}\n\nThe server takes the one that is fastest on its device, see "
-        "`quadfollow bench`. The differences are shares, against the model's own answers to the same frames. Processors "
-        "round in their own ways, and some also run the first file in 16-bit floats (`--variant bf16`): what each way "
+        "`quadfollow bench`. The differences are shares, against the model's own answers to the same frames. Processors"
+        " round in their own ways, and some also run the first file in 16-bit floats (`--variant bf16`): what each way "
         "scores on a machine tells `python benchmarks/precisions.py`, and on one docs/benchmarks.md."
     )
 
