@@ -11,10 +11,12 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from quadfollow_core.contract import CLASSES_OUTPUT, INPUT, PROBABILITY_OUTPUT
+import numpy as np
+
+from quadfollow_core.contract import INPUT
 from quadfollow_core.errors import Unavailable
 from quadfollow_server.accelerator import Finding
-from quadfollow_server.runners import Image
+from quadfollow_server.runners import OUTPUTS, Image
 from quadfollow_server.segmenter import Plane
 
 PROVIDER = "OpenVINO"
@@ -56,23 +58,44 @@ class OpenVinoRunner:
         core = _core()
         try:
             compiled = core.compile_model(core.read_model(model=model), "CPU", hints)
+            requests = [_Request(compiled) for _ in range(at_once)]
         except RuntimeError as error:
             raise Unavailable(f"OpenVINO refuses the model: {_reason(error)}") from error
         asked, used = hints.get(PRECISION), compiled.get_property(PRECISION).get_type_name()
         if asked not in (None, used):
             raise Unavailable(f"OpenVINO computes in {used} on this processor, not in {asked}: ask for another variant")
-        self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        for _ in range(at_once):
-            self._idle.put(compiled.create_infer_request())
+        self._idle: queue.SimpleQueue[_Request] = queue.SimpleQueue()
+        for request in requests:
+            self._idle.put(request)
 
     def __call__(self, image: Image) -> tuple[Plane, Plane]:
         """Run the model once."""
         request = self._idle.get()
         try:
-            answer = request.infer({INPUT: image[None]}, share_inputs=True)
-            return answer[CLASSES_OUTPUT][0], answer[PROBABILITY_OUTPUT][0]
+            return request(image)
         finally:
             self._idle.put(request)
+
+
+class _Request:
+    """One call at a time, through buffers that stay where they are."""
+
+    def __init__(self, compiled: Any) -> None:
+        import openvino
+
+        _, height, width, _ = compiled.input(INPUT).partial_shape
+        size = height.get_length(), width.get_length()
+        self._image = np.zeros((1, *size, 3), np.uint8)
+        self._answers = [np.zeros((1, *size), np.uint8) for _ in OUTPUTS]
+        self._request = compiled.create_infer_request()
+        for name, buffer in zip((INPUT, *OUTPUTS), (self._image, *self._answers), strict=True):
+            self._request.set_tensor(name, openvino.Tensor(buffer, shared_memory=True))
+
+    def __call__(self, image: Image) -> tuple[Plane, Plane]:
+        np.copyto(self._image[0], image)
+        self._request.infer()
+        classes, probability = (answer[0].copy() for answer in self._answers)
+        return classes, probability
 
 
 @cache
