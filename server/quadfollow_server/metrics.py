@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
@@ -63,19 +64,23 @@ class Metrics:
         )
         self.viewers = Gauge("quadfollow_viewers", "Viewers of the live view", registry=self.registry)
         self._shown = Counter("quadfollow_shown", "Pictures sent to viewers", registry=self.registry)
+        # Looking a label up costs more than counting; all of a frame's are known names, so these stay few.
+        self._fate = cache(self._frames.labels)
+        self._held_at = cache(self._held.labels)
+        self._stage = cache(self._stages.labels)
 
     def count(self, door: str, outcome: str, detail: str = "") -> None:
         """Count one frame's fate."""
-        self._frames.labels(door, outcome, detail).inc()
+        self._fate(door, outcome, detail).inc()
 
     def tell(self, door: str, outcome: Outcome) -> None:
         """Count one frame's fate; of a result, record how long it and its stages took."""
         match outcome:
             case Result(body=body):
                 self.count(door, "result")
-                self._held.labels(door).observe(body["held_ms"] / 1000)
+                self._held_at(door).observe(body["held_ms"] / 1000)
                 for stage, milliseconds in body["timings"].items():
-                    self._stages.labels(stage.removesuffix("_ms")).observe(milliseconds / 1000)
+                    self._stage(stage.removesuffix("_ms")).observe(milliseconds / 1000)
             case Dropped(reason=reason):
                 self.count(door, "dropped", reason)
             case QuadfollowError(code=code):
