@@ -18,16 +18,13 @@ import numpy as np
 import onnxruntime
 from measuring import results
 from measuring.graphs import as_exported
-from measuring.models import chosen, model_option
+from measuring.models import chosen, every_way, model_option
 from measuring.summaries import percentiles, spread
 from measuring.turns import in_turns, timed
 
-from quadfollow_core.errors import NotFound, Unavailable
+from quadfollow_core.errors import Unavailable
 from quadfollow_server.cores import bound_cores
-from quadfollow_server.device import usable_devices
-from quadfollow_server.engine import load_model
 from quadfollow_server.model_file import read_contract
-from quadfollow_server.variants import VARIANTS
 
 NAME = "floor"
 Way = Callable[[], object]
@@ -84,12 +81,9 @@ def side_by_side(path: Path) -> tuple[int, Way]:
 def served_ways(path: Path) -> dict[str, tuple[int, Way]]:
     """What the server can run here, on each device in each variant."""
     ways: dict[str, tuple[int, Way]] = {}
-    for device in (name for name, state in usable_devices().items() if state == "usable"):
-        for variant in VARIANTS[device]:
-            with suppress(NotFound, Unavailable):
-                segmenter = load_model(path, device, variant=variant.name)
-                frame = np.zeros((segmenter.contract.height, segmenter.contract.width, 3), np.uint8)
-                ways[f"served, {device}, {variant.name}"] = 1, partial(segmenter.segment, frame)
+    for name, segmenter in every_way(path).items():
+        frame = np.zeros((segmenter.contract.height, segmenter.contract.width, 3), np.uint8)
+        ways[f"served, {name}"] = 1, partial(segmenter.segment, frame)
     return ways
 
 

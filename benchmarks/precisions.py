@@ -13,16 +13,14 @@ from typing import Any
 import click
 import numpy as np
 from measuring import results
-from measuring.models import chosen, model_option
+from measuring.models import chosen, every_way, model_option
 from measuring.summaries import percentiles, ratio
 from measuring.turns import in_turns, timed
 from numpy.typing import NDArray
 
-from quadfollow_core.errors import BadInput, NotFound, Unavailable
 from quadfollow_core.scoring import combine
 from quadfollow_server.choice import probe_frame
-from quadfollow_server.engine import OnnxSegmenter, load_model
-from quadfollow_server.variants import VARIANTS
+from quadfollow_server.engine import OnnxSegmenter
 from quadfollow_training.evaluate import find_pairs, score_sets
 from quadfollow_training.predictors import OnnxPredictor
 
@@ -41,21 +39,9 @@ class Session:
         return [np.stack(planes) for planes in zip(*answers, strict=True)]
 
 
-def opened(path: Path) -> dict[str, OnnxSegmenter]:
-    """Every way that works here, the plain one on the CPU first."""
-    ways: dict[str, OnnxSegmenter] = {}
-    for device, variants in VARIANTS.items():
-        for variant in variants:
-            try:
-                ways[f"{device}, {variant.name}"] = load_model(path, device, variant=variant.name)
-            except (BadInput, NotFound, Unavailable) as error:
-                click.echo(f"{path.stem}: not {device}, {variant.name}: {error}", err=True)
-    return ways
-
-
 def measure_model(path: Path, data: Path, rounds: int, calls: int) -> dict[str, Any]:
     """Score and time every way of one model."""
-    ways = opened(path)
+    ways = every_way(path)
     size = next(iter(ways.values())).contract.size
     frame = probe_frame(size, 0)
     taken = in_turns({name: timed(partial(one.segment, frame), calls) for name, one in ways.items()}, rounds)
