@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from quadfollow_server.runners import Runner
 from quadfollow_server.segmenter import Plane
-from quadfollow_server.variants import Way
+from quadfollow_server.variants import Variant, Way
 
 WARM_UP = 5
 ROUNDS = 5
@@ -89,7 +89,12 @@ def measure(
 def best(tried: list[Tried]) -> Tried:
     """The fastest that answers rightly; a coarser one must be clearly faster than a finer one."""
     right = [one for one in tried if one.different <= DIFFERENT]
-    return min(right, key=lambda one: one.milliseconds / GAIN ** one.way[1].coarseness)
+    return min(right, key=lambda one: weighed(one.milliseconds, one.way[1]))
+
+
+def weighed(milliseconds: float, variant: Variant) -> float:
+    """A time by which variants are compared: a coarser one's counts as longer."""
+    return milliseconds / GAIN**variant.coarseness
 
 
 def answers_alike(runner: Runner, model: Runner, size: tuple[int, int]) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from quadfollow_core.errors import BadInput, NotFound, Unavailable
-from quadfollow_server.choice import GAIN, probe_frame
+from quadfollow_server.choice import probe_frame, weighed
 from quadfollow_server.cores import usable_cores
 from quadfollow_server.device import ON_PROCESSOR, PROVIDERS
 from quadfollow_server.engine import OnnxSegmenter, load_model
@@ -108,8 +108,8 @@ def measure(opened: dict[Setting, OnnxSegmenter], seconds: float) -> list[Measur
 
 def best(found: Sequence[Measured]) -> Measured:
     """The fastest; a coarser one must be clearly faster than a finer one."""
-    steps = {(device, one.name): one.coarseness for device, variants in VARIANTS.items() for one in variants}
-    return min(found, key=lambda one: one.p50_ms / GAIN ** steps[one.setting.device, one.setting.variant])
+    variants = {(device, one.name): one for device, ways in VARIANTS.items() for one in ways}
+    return min(found, key=lambda one: weighed(one.p50_ms, variants[one.setting.device, one.setting.variant]))
 
 
 def _timed(segmenter: OnnxSegmenter, frame: Any) -> float:
