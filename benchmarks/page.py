@@ -82,7 +82,7 @@ def told_serve(graph: str) -> str:
     """What a run against other servers measures."""
     return {
         "same": "All serve one and the same ONNX file by onnxruntime on the CPU.",
-        "chosen": "All serve the same ONNX file, the others by onnxruntime on the CPU, ours by the one it takes.",
+        "chosen": "All serve the same ONNX file: the others by onnxruntime on the CPU, ours as it chooses.",
         "exported": "Ours serves the shipped model, the others the graph as tf2onnx exports it from the same network.",
         "null": "The network costs nothing (a fixed mask), so what is left is each server's own work.",
     }[graph]
