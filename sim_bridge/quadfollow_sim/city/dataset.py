@@ -161,7 +161,7 @@ def render_run(recipe: Recipe, folder: Path, run: int, frames: list[int]) -> int
 
 
 def _seed(recipe: Recipe, run: int) -> int:
-    order = sorted(PRESETS).index(recipe.preset(run))
+    order = list(PRESETS).index(recipe.preset(run))
     return int(SeedSequence([recipe.seed, order, run]).generate_state(1)[0])
 
 

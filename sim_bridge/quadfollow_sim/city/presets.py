@@ -43,12 +43,15 @@ class Preset:
 
 
 _ALL = (
-    Preset("plaza", "plaza", (12, 24), (1, 3), (26, 36)),
-    Preset("street", "street", (12, 20), (1, 3), (30, 44)),
     Preset("crowd", "plaza", (45, 60), (3, 6), (20, 30)),
     Preset("dusk", "street", (12, 24), (1, 3), (26, 40), (0.25, 0.42), (0.26, 0.38), (0.15, 0.4)),
+    Preset("plaza", "plaza", (12, 24), (1, 3), (26, 36)),
+    Preset("street", "street", (12, 20), (1, 3), (30, 44)),
     Preset("wind", "street", (12, 20), (1, 3), (26, 40), wind=(5.0, 8.0)),
+    Preset("decoys", "street", (14, 20), (7, 10), (30, 44)),
 )
+"""In the order that labelled sets draw their seeds by: a new one goes last."""
+
 PRESETS = {preset.name: preset for preset in _ALL}
 
 
