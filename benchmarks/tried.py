@@ -30,7 +30,7 @@ from quadfollow_core.codec import decode_image, encode_png, encode_rle
 from quadfollow_core.resize import fit_frame
 from quadfollow_core.shipped import DEFAULT_MODEL, find_model
 from quadfollow_export.fuse import MOST_FILTERS, fuse
-from quadfollow_export.lower import quantise
+from quadfollow_export.lower import integers
 from quadfollow_server.cores import bound_cores, inference_threads
 from quadfollow_server.engine import load_model
 from quadfollow_server.openvino import OpenVinoRunner
@@ -82,18 +82,18 @@ def pairs(device: str, model: Path) -> Ways:
 
 
 def eight_bits(model: Path) -> Ways:
-    """The 8-bit variant through OpenVINO: which steps are multiplied out into one."""
+    """The 8-bit variants through OpenVINO: which steps are multiplied out into one."""
     image = fit_frame(decode_image(frame()), _size(model))[0][None]
     whole = onnx.load(model)
 
     def run(graph: Any) -> Callable[[], object]:
-        return partial(OpenVinoRunner(quantise(graph, image).SerializeToString(), inference_threads()), image[0])
+        return partial(OpenVinoRunner(integers(graph, image).SerializeToString(), inference_threads()), image[0])
 
     return {
-        f"enlargement and separable convolutions to {MOST_FILTERS} filters in one": run(fuse(whole)),
+        "each step by itself: int8": run(whole),
+        f"enlargement and separable convolutions to {MOST_FILTERS} filters in one: int8-fused": run(fuse(whole)),
         "half as many filters": run(fuse(whole, MOST_FILTERS // 2)),
         "twice as many filters": run(fuse(whole, 2 * MOST_FILTERS)),
-        "each step by itself": run(whole),
     }
 
 

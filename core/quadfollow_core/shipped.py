@@ -8,7 +8,7 @@ from pathlib import Path
 from quadfollow_core.errors import NotFound
 
 DEFAULT_MODEL = "follow-256"
-PRECISIONS = ("fp16", "int8")
+PRECISIONS = ("fp16", "int8", "int8-fused")
 """Lower precisions in which a model can lie beside itself, such as ``follow-256.fp16.onnx``."""
 
 

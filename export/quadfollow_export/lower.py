@@ -52,12 +52,12 @@ def _make_half(graph: Graph, node: Any) -> None:
             item.i = TensorProto.FLOAT16
 
 
-def integers(model: Any, frames: Frames) -> Any:
+def fused_integers(model: Any, frames: Frames) -> Any:
     """Fuse steps, see :mod:`quadfollow_export.fuse`, and compute in 8-bit integers."""
-    return quantise(fuse(model), frames)
+    return integers(fuse(model), frames)
 
 
-def quantise(model: Any, frames: Frames) -> Any:
+def integers(model: Any, frames: Frames) -> Any:
     """Compute in 8-bit integers (QDQ) from the first convolution to the last; weights have a scale per channel.
 
     The range of every tensor is the one that it takes on ``frames``.
@@ -104,4 +104,6 @@ def _body(nodes: Any) -> tuple[int, int]:
     return places[0], places[-1]
 
 
-LOWER: Mapping[str, Lower] = {"fp16": half, "int8": integers}
+LOWER: Mapping[str, Lower] = {"fp16": half, "int8": integers, "int8-fused": fused_integers}
+CALIBRATED = ("int8", "int8-fused")
+"""Those that take their numbers' ranges from the frames."""

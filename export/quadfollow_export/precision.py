@@ -24,7 +24,7 @@ from quadfollow_core.shipped import lower_precision
 from quadfollow_export.frames import Samples, recorded, rendered
 from quadfollow_export.graph import Graph
 from quadfollow_export.head import attach_probabilities
-from quadfollow_export.lower import LOWER
+from quadfollow_export.lower import CALIBRATED, LOWER
 from quadfollow_export.official import official_scores
 from quadfollow_export.session import Predictor, in_batches, open_session
 
@@ -91,7 +91,7 @@ def make_variant(
 
     Args:
         path: the model.
-        precision: ``fp16`` or ``int8``.
+        precision: one of :data:`quadfollow_export.lower.LOWER`.
         data: recorded frames to calibrate and to compare on, never those of the official evaluation; rendered ones
             if None, which will do for ``fp16``.
         evaluate: official evaluation sets, to have the loss of score measured.
@@ -103,7 +103,7 @@ def make_variant(
         BadInput: there are no frames to calibrate on.
         ExportRefused: it loses more than is allowed.
     """
-    if precision == "int8" and data is None:
+    if precision in CALIBRATED and data is None:
         raise BadInput("8-bit integers are calibrated on frames of the kind the model is for: give them with --data")
     allowed, source = allowed or Allowed(), _read(path)
     model = onnx.load_model_from_string(source)

@@ -27,7 +27,7 @@ class Variant:
     captured: bool = False
     """As a graph of CUDA calls that is recorded once, which only one thread may run."""
     precision: str = ""
-    """Which file is run: the model's own, or that of the same model in ``fp16`` or ``int8`` beside it."""
+    """Which file is run: the model's own, or that of the same model in another precision beside it."""
     rounded: bool = False
     """Whether the model's own file is computed in fewer bits than it says."""
     automatic: bool = True
@@ -59,6 +59,7 @@ VARIANTS: Mapping[str, tuple[Variant, ...]] = {
         Variant("plain", _FLOAT32),
         Variant("bf16", _BFLOAT16, rounded=True),
         Variant("int8", _FLOAT32, precision="int8"),
+        Variant("int8-fused", _FLOAT32, precision="int8-fused"),
     ),
     "cuda": (
         Variant("plain", _CUDA),

@@ -13,9 +13,10 @@ from click.testing import CliRunner
 
 from quadfollow_core.contract import METADATA_KEY, Contract
 from quadfollow_core.errors import BadInput, ExportRefused
+from quadfollow_core.shipped import PRECISIONS
 from quadfollow_export.cli import export
 from quadfollow_export.convert import Converted
-from quadfollow_export.lower import half, integers
+from quadfollow_export.lower import CALIBRATED, LOWER, half
 from quadfollow_export.parity import to_levels
 from quadfollow_export.precision import Allowed, compare, make_variant
 from quadfollow_export.scenes import render_scenes
@@ -52,10 +53,13 @@ def test_sixteen_bits_answer_nearly_alike(conversions: dict[str, Converted], fra
     assert np.abs(expected[1].astype(int) - found[1]).max() <= 8
 
 
-def test_integers_answer_the_same_frames_much_alike(conversions: dict[str, Converted], frames: Frames) -> None:
+@pytest.mark.parametrize("precision", CALIBRATED)
+def test_integers_answer_the_same_frames_much_alike(
+    conversions: dict[str, Converted], frames: Frames, precision: str
+) -> None:
     """In 8-bit integers the answers stay near the model's, nearer than another frame's answers are."""
     source = conversions["after-relu"].answers
-    lower = integers(source, render_scenes(8, (48, 32), seed=9))
+    lower = LOWER[precision](source, render_scenes(8, (48, 32), seed=9))
     assert sum(node.op_type == "QuantizeLinear" for node in lower.graph.node) > 10
     expected, found = (open_session(one.SerializeToString())(frames)[0] for one in (source, lower))
     assert np.mean(expected != found) < 0.5 * np.mean(expected != found[::-1])
@@ -68,10 +72,11 @@ def test_a_variant_tells_what_it_is_made_of_and_the_server_takes_it(
     monkeypatch.setattr("quadfollow_export.precision.Allowed", lambda: Allowed(0.5, 1.0, 1.0))
     options = ["--fp16", "--int8", "--data", str(evaluation), "--evaluate", str(evaluation), "--json"]
     told = CliRunner().invoke(export, [str(model), *options], catch_exceptions=False)
-    (sixteen, eight) = json.loads(told.stdout)["variants"]
+    made = json.loads(told.stdout)["variants"]
     version = load_model(model, "cpu").version
-    assert [one["precision"] for one in (sixteen, eight)] == ["fp16", "int8"]
-    assert sixteen["of"] == eight["of"] == version
+    assert [one["precision"] for one in made] == list(PRECISIONS)
+    assert {one["of"] for one in made} == {version}
+    sixteen, eight, _ = made
     assert abs(sixteen["official_score"]["variant"] - sixteen["official_score"]["model"]) < 0.02
     card = model.with_suffix(".md").read_text(encoding="utf-8")
     assert "## Variants" in card
@@ -101,10 +106,11 @@ def test_what_loses_too_much_is_not_written(model: Path, evaluation: Path) -> No
     assert make_variant(model, "fp16", None, allowed=LOOSE).path.is_file()
 
 
-def test_integers_need_frames_to_calibrate_on(model: Path) -> None:
+@pytest.mark.parametrize("precision", CALIBRATED)
+def test_integers_need_frames_to_calibrate_on(model: Path, precision: str) -> None:
     """Without frames there is no range to find."""
     with pytest.raises(BadInput, match="--data"):
-        make_variant(model, "int8", None)
+        make_variant(model, precision, None)
 
 
 def test_a_model_compared_with_itself_loses_nothing(model: Path, frames: Frames) -> None:
