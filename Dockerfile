@@ -2,7 +2,7 @@
 #
 #   docker build -t quadfollow .                                  # serves, on an NVIDIA GPU: CUDA 13 and cuDNN 9 from wheels
 #   docker run --gpus all -p 8000:8000 -p 5555:5555 -p 5556:5556 quadfollow
-#   docker build -t quadfollow:cpu --build-arg EXTRAS= --build-arg DEVICE=cpu .       # serves without one, and is small
+#   docker build -t quadfollow:cpu --build-arg EXTRAS=openvino --build-arg DEVICE=auto .       # serves without one, and is small
 #   docker build -t quadfollow:sim --target sim .                 # flies: `docker run quadfollow:sim` shows the demo in the city
 #   docker build -t quadfollow:train --target train .             # trains and exports, on the processor
 #

@@ -94,7 +94,7 @@ refuses_without_gpu() { # NAME IMAGE
     "${podman[@]}" logs "$name" 2>&1 | grep "^error: device cuda: no NVIDIA driver" >/dev/null || fail "the message does not say what is missing"
 }
 
-build quadfollow-cpu --target serve --build-arg EXTRAS= --build-arg DEVICE=cpu
+build quadfollow-cpu --target serve --build-arg EXTRAS=openvino --build-arg DEVICE=auto
 start serving --publish "$http:8000" --publish "$router:5555" --publish "$pub:5556" localhost/quadfollow-cpu
 await_ready serving
 say "ready; runs as $("${podman[@]}" exec serving id)"
@@ -126,7 +126,7 @@ say "with keys in a volume it answers those who have one, and nobody else"
 
 refuses_without_gpu refused quadfollow-cpu
 
-build quadfollow-sim --target sim --build-arg EXTRAS= --build-arg DEVICE=cpu
+build quadfollow-sim --target sim
 # What the image does by itself, but shorter: a server, a drone that flies behind it in the city, a film.
 "${podman[@]}" run "${confined[@]}" --tmpfs /tmp --rm --env QUADFOLLOW_DEMO_SECONDS=3 localhost/quadfollow-sim demo --json >"$work/demo.json"
 "$python" -c 'import json, sys; told = json.load(open(sys.argv[1])); sys.exit(not (told["overall"]["seconds"] and told["flights"][0]["outcomes"]["result"]))' \
@@ -134,7 +134,7 @@ build quadfollow-sim --target sim --build-arg EXTRAS= --build-arg DEVICE=cpu
 say "the simulator's image flies the demo through the city"
 
 if [[ -n ${TRAIN:-} ]]; then
-    build quadfollow-train --target train --build-arg EXTRAS= --build-arg DEVICE=cpu
+    build quadfollow-train --target train
     shared=("${confined[@]}" --tmpfs /tmp --rm --volume work:/data:U)
     "${podman[@]}" run "${shared[@]}" localhost/quadfollow-sim data render --count 8 --out /data/city >/dev/null 2>&1 || fail "rendering failed"
     "${podman[@]}" run "${shared[@]}" localhost/quadfollow-train train --data /data/city --out /data/run \
