@@ -46,7 +46,7 @@ train: setup ## train a shipped network anew, from data to card (DATA=dir of Qua
 		--data $(DATA) --data $(CITY) --out runs/follow-$(MODEL) --resume
 	KERAS_BACKEND=tensorflow $(BIN)/quadfollow train --recipe $(BEST-$(MODEL)) --init runs/follow-$(MODEL)/last.keras \
 		--data $(DATA) --data $(CITY) --out runs/$(BEST-$(MODEL)) --resume $(MISTAKES-$(MODEL))
-	KERAS_BACKEND=tensorflow $(BIN)/quadfollow export runs/$(BEST-$(MODEL)) -o runs/follow-$(MODEL).onnx --network runs/follow-$(MODEL).keras \
+	KERAS_BACKEND=tensorflow $(BIN)/quadfollow export runs/$(BEST-$(MODEL)) -o runs/follow-$(MODEL).onnx \
 		--data $(DATA)/validation --evaluate $(DATA)/sample_evaluation_data
 	KERAS_BACKEND=tensorflow $(BIN)/quadfollow export runs/follow-$(MODEL).onnx --int8 \
 		--data $(DATA)/validation --evaluate $(DATA)/sample_evaluation_data

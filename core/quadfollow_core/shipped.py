@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from quadfollow_core.errors import NotFound
@@ -31,26 +30,14 @@ def lower_precision(model: Path, precision: str) -> Path:
 
 
 def find_model(name: str | None = None) -> Path:
-    """Find an ONNX file by path, or a shipped model by its bare name; the default where no name is given.
+    """Find a model's file by path, or a shipped model by its bare name; the default where no name is given.
 
     Raises:
         NotFound: there is no such file; the message lists the shipped models.
     """
-    return _find(name or DEFAULT_MODEL, ".onnx", "model", shipped_models())
-
-
-def find_network(name: str) -> Path:
-    """Find a ``.keras`` file by path, or by its bare name one that is shipped to go on training with.
-
-    Raises:
-        NotFound: there is no such file; the message lists the shipped ones.
-    """
-    return _find(name, ".keras", "network", sorted(models_folder().glob("*.keras")))
-
-
-def _find(name: str, suffix: str, kind: str, known: Iterable[Path]) -> Path:
-    for candidate in (Path(name), models_folder() / f"{name}{suffix}"):
+    name = name or DEFAULT_MODEL
+    for candidate in (Path(name), models_folder() / f"{name}.onnx"):
         if candidate.is_file():
             return candidate
-    shipped = ", ".join(path.stem for path in known) or "none"
-    raise NotFound(f"no {kind} {name!r}: give the path of a {suffix} file or a shipped {kind}'s name ({shipped})")
+    shipped = ", ".join(path.stem for path in shipped_models()) or "none"
+    raise NotFound(f"no model {name!r}: give the path of an .onnx file or a shipped model's name ({shipped})")

@@ -43,7 +43,6 @@ def read_size(context: click.Context, option: click.Parameter, value: str | None
     type=click.Path(path_type=Path),
     help="Where the float variant goes; by default RUN/export/NAME.float.onnx.",
 )
-@click.option("--network", type=click.Path(path_type=Path), help="Also write there what train --init begins with.")
 @click.option("--fp16", is_flag=True, help="Also write a variant in 16-bit floats, for GPUs, beside the model.")
 @click.option("--int8", is_flag=True, help="Also write two in 8-bit integers, for OpenVINO, calibrated on --data.")
 @click.option(
@@ -73,7 +72,6 @@ def export(
     frames: int,
     evaluate: Path | None,
     float_path: Path | None,
-    network: Path | None,
     fp16: bool,
     int8: bool,
     triton: Path | None,
@@ -89,7 +87,7 @@ def export(
     precisions = [*(["fp16"] if fp16 else []), *(["int8", "int8-fused"] if int8 else [])]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if source.suffix == ".onnx":
-        if out is not None or network is not None or not (triton or precisions):
+        if out is not None or not (triton or precisions):
             raise click.UsageError(
                 f"{source.name} is exported already: give --fp16, --int8, --triton, or a .keras file"
             )
@@ -101,17 +99,12 @@ def export(
         raise click.UsageError("say which .onnx file to write: --out models/NAME.onnx")
     with _needing_extra():
         from quadfollow_export.exporting import Options, export_network
-        from quadfollow_export.network_file import write_network
-        from quadfollow_export.source import find_source
     options = Options(name=name, size=size, data=data, frames=frames, evaluate=evaluate, float_path=float_path)
     exported = export_network(source, out, options, progress=lambda line: click.echo(line, err=True))
-    if network is not None:
-        write_network(find_source(source), network)
     made = _variants(exported.model, precisions, data, evaluate)
     repository = _repository(exported.model, triton, triton_backend, triton_device) if triton else None
     if as_json:
-        kept = {} if network is None else {"network": str(network)}
-        click.echo(json.dumps(exported.as_dict() | kept | _more(made, repository)))
+        click.echo(json.dumps(exported.as_dict() | _more(made, repository)))
         return
     checks = exported.contract.checks
     proof = checks["parity"]
@@ -122,7 +115,7 @@ def export(
     if "final" in exported.contract.score:
         click.echo(f"official score {exported.contract.score['final']:.4f}")
     click.echo(f"{checks['parameters']:,} parameters, {checks['macs'] / 1e6:,.0f} million multiply-accumulates a frame")
-    for path in (exported.model, exported.float_model, exported.card, *([network] if network else [])):
+    for path in (exported.model, exported.float_model, exported.card):
         click.echo(f"wrote {path}")
     _tell_more(made, repository, as_json)
 

@@ -12,7 +12,7 @@ import click
 
 from quadfollow_core.cli import LazyGroup
 from quadfollow_core.errors import Unavailable
-from quadfollow_core.shipped import find_network
+from quadfollow_core.shipped import find_model
 
 _INSTALL = 'pip install "quadfollow[train]"'
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -49,7 +49,7 @@ def _size(text: str) -> tuple[int, int]:
 )
 @data_option()
 @click.option("--out", type=_FOLDER, required=True, help="The run's folder.")
-@click.option("--init", help="Begin with these weights: a .keras file, or a shipped network's name such as follow-256.")
+@click.option("--init", help="Begin with these weights: a .keras or exported .onnx file, or a shipped model's name.")
 @click.option("--mistakes-of", type=_MODEL, help="Draw more of what this model gets wrong (the recipe says how much).")
 @click.option("--resume", is_flag=True, help="Go on from the last finished epoch in the run's folder.")
 @click.option("--tensorboard", is_flag=True, help="Also write event files for TensorBoard.")
@@ -98,7 +98,7 @@ def train(
         data,
         out,
         hold_out=hold_out or None,
-        init=None if init is None else find_network(init),
+        init=None if init is None else find_model(init),
         mistakes_of=mistakes_of,
         resume=resume,
         tensorboard=tensorboard,

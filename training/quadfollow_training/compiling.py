@@ -13,6 +13,7 @@ from quadfollow_training.growing import grow
 from quadfollow_training.losses import SegmentationLoss
 from quadfollow_training.recipes import Recipe
 from quadfollow_training.rundir import RunFolder
+from quadfollow_training.unfolding import unfold
 
 
 def start(recipe: Recipe, folder: RunFolder, init: Path | None = None) -> tuple[keras.Model, int]:
@@ -21,7 +22,7 @@ def start(recipe: Recipe, folder: RunFolder, init: Path | None = None) -> tuple[
     Args:
         recipe: what to build.
         folder: the run's; what was saved there goes before all else.
-        init: a ``.keras`` network whose weights a new run begins with; a narrower one is grown.
+        init: a ``.keras`` network or exported model whose weights a new run begins with; a narrower one is grown.
 
     Raises:
         BadModel: what lies in the run's folder is not this recipe's network.
@@ -30,7 +31,7 @@ def start(recipe: Recipe, folder: RunFolder, init: Path | None = None) -> tuple[
     network = compile_network(recipe)
     if not folder.last.exists():
         if init is not None:
-            begin_with(load(init), init, network)
+            begin_with(unfold(init) if init.suffix == ".onnx" else load(init), init, network)
         return network, 0
     saved = _checked(load(folder.last), folder.last, network, recipe)
     epoch, rest = divmod(int(saved.optimizer.iterations), recipe.steps)

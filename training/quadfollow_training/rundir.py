@@ -20,6 +20,7 @@ from typing import Any
 from quadfollow_core.errors import BadInput
 from quadfollow_core.files import save_whole, write_whole
 from quadfollow_core.provenance import git_commit
+from quadfollow_training.exported import read_exported
 
 PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "numpy", "opencv-python", "pillow", "simplejpeg", "quadfollow")
 COLUMNS = (
@@ -125,11 +126,15 @@ def file_hash(path: Path) -> str:
 
 
 def earlier(network: Path | None) -> dict[str, Any]:
-    """Tell of the run that a network came from, where it still lies in that run's folder."""
-    config = None if network is None else RunFolder(network.parent).config
-    if config is None or not config.is_file():
+    """Tell of the run that a network came from: an exported model knows it, another may lie in its run's folder."""
+    if network is None:
         return {}
-    told = json.loads(config.read_text(encoding="utf-8"))
+    if network.suffix == ".onnx":
+        told = read_exported(network)[1].training
+    elif not (config := RunFolder(network.parent).config).is_file():
+        return {}
+    else:
+        told = json.loads(config.read_text(encoding="utf-8"))
     return {"run": {name: told[name] for name in TOLD_ON if name in told}}
 
 

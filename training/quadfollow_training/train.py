@@ -31,9 +31,13 @@ from quadfollow_training.predictors import open_predictor
 from quadfollow_training.progress import ProgressBar
 from quadfollow_training.recipes import Recipe
 from quadfollow_training.rundir import Row, RunFolder, earlier, environment, file_hash
+from quadfollow_training.unfolding import settle
 
 VALIDATION_EPOCH = 10**6
 """Seeds the validation batches, which are the same after every epoch and no epoch's own."""
+SETTLING_EPOCH = VALIDATION_EPOCH + 1
+SETTLING_STEPS = 16
+"""Batches that batch normalisation is measured on where the network was an exported model."""
 
 
 def train(
@@ -54,7 +58,7 @@ def train(
         data: data sets, or folders of data sets.
         out: the run's folder.
         hold_out: runs never to train on; by default those of the recipe that are in the data.
-        init: a ``.keras`` network of the recipe's shape to begin with, instead of random weights.
+        init: a network of the recipe's shape to begin with, ``.keras`` or exported, instead of random weights.
         mistakes_of: a model whose mistakes on the frames to train on are drawn more often (the recipe's share of them).
         resume: go on from the last finished epoch in ``out``, if there is one.
         tensorboard: also write event files for TensorBoard.
@@ -78,6 +82,9 @@ def train(
     folder.write_config(_facts(recipe, frames, held_out, init, mistakes_of), environment())
     network, finished = start(recipe, folder, init)
     source = sampler(recipe, learn, augment=True, mistakes=_mistakes(mistakes_of, learn, console))
+    if init is not None and init.suffix == ".onnx" and not finished:
+        batches = _batches(recipe, source, SETTLING_EPOCH, SETTLING_STEPS)
+        settle(network, (batches[step][0] for step in range(len(batches))))
     draw_network(recipe.spec, folder.path / "network.png")
     rows = folder.read_history(finished)
     events = _tensorboard(tensorboard, folder)

@@ -1,0 +1,25 @@
+"""An exported model, read as a training needs it: its graph, and what its contract tells of its own training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from quadfollow_core.contract import Contract
+from quadfollow_core.errors import BadModel
+
+
+def read_exported(path: Path) -> tuple[Any, Contract]:
+    """Read a model's graph and contract.
+
+    Raises:
+        BadModel: it is not a model that ``quadfollow export`` wrote.
+    """
+    try:
+        model = onnx.load(path)
+        return model.graph, Contract.from_metadata({item.key: item.value for item in model.metadata_props})
+    except (OSError, DecodeError, BadModel) as error:
+        raise BadModel(f"{path} is not an exported model: {error}") from error
