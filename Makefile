@@ -35,21 +35,18 @@ demo: setup ## serve the shipped model, follow a person, print the table (FRAMES
 
 MODEL ?= 256
 CITY := runs/data/city
-DECOYS := runs/data/decoys
-STAGES-256 := follow-256 hard-256 decoys-256
-STAGES-160 := follow-160 regular-160 decoys-160
+BEST-256 := hard-256
+BEST-160 := regular-160
+MISTAKES-256 := --mistakes-of runs/follow-256/best.keras
 train: setup ## train a shipped network anew, from data to card (DATA=dir of QuadSim's sets; KERAS_BACKEND=jax with a GPU)
 	$(if $(DATA),,$(error say where QuadSim's sets lie: make train DATA=dir))
 	$(BIN)/quadfollow data render $(addprefix --preset ,street plaza crowd dusk wind) --count 12800 --seed 101 -o $(CITY)
-	$(BIN)/quadfollow data render $(addprefix --preset ,decoys street decoys plaza) --count 12800 --seed 303 -o $(DECOYS)
 	$(BIN)/quadfollow train --recipe crops-$(MODEL) --data $(DATA) --data $(CITY) --out runs/crops-$(MODEL) --resume
-	before=crops-$(MODEL); for stage in $(STAGES-$(MODEL)); do \
-		mistakes=; [[ $$stage != hard-* ]] || mistakes="--mistakes-of runs/$$before/best.keras"; \
-		KERAS_BACKEND=tensorflow $(BIN)/quadfollow train --recipe $$stage --init runs/$$before/last.keras $$mistakes \
-			--data $(DATA) --data $(CITY) --data $(DECOYS) --out runs/$$stage --resume; \
-		before=$$stage; \
-	done
-	KERAS_BACKEND=tensorflow $(BIN)/quadfollow export runs/$(lastword $(STAGES-$(MODEL))) -o runs/follow-$(MODEL).onnx \
+	KERAS_BACKEND=tensorflow $(BIN)/quadfollow train --recipe follow-$(MODEL) --init runs/crops-$(MODEL)/last.keras \
+		--data $(DATA) --data $(CITY) --out runs/follow-$(MODEL) --resume
+	KERAS_BACKEND=tensorflow $(BIN)/quadfollow train --recipe $(BEST-$(MODEL)) --init runs/follow-$(MODEL)/last.keras \
+		--data $(DATA) --data $(CITY) --out runs/$(BEST-$(MODEL)) --resume $(MISTAKES-$(MODEL))
+	KERAS_BACKEND=tensorflow $(BIN)/quadfollow export runs/$(BEST-$(MODEL)) -o runs/follow-$(MODEL).onnx \
 		--data $(DATA)/validation --evaluate $(DATA)/sample_evaluation_data
 	KERAS_BACKEND=tensorflow $(BIN)/quadfollow export runs/follow-$(MODEL).onnx --int8 \
 		--data $(DATA)/validation --evaluate $(DATA)/sample_evaluation_data

@@ -41,7 +41,7 @@ def test_recipes_are_plain_data(recipe):
 
 def test_an_unknown_recipe_is_refused_with_those_there_are():
     """The message lists the names to choose from."""
-    with pytest.raises(NotFound, match="seed, crops-256, follow-256, hard-256, decoys-256"):
+    with pytest.raises(NotFound, match="seed, crops-256, follow-256, hard-256"):
         find_recipe("best")
 
 

@@ -131,22 +131,6 @@ FOLLOW_256 = replace(
 )
 """Goes on with ``crops-256`` (``--init``) at a rate that falls to nothing: a CPU's hour or two."""
 
-DECOYS_256 = replace(
-    FOLLOW_256,
-    name="decoys-256",
-    folders=(*REAL, "city", "decoys"),
-    folder_shares={"city": 0.1, "decoys": 0.4},
-    crop=128,
-    shares=Shares(target=0.4, person=0.35, anywhere=0.25),
-    class_weights=(1.0, 2.0, 4.0),
-    learning_rate=6e-4,
-    batch=24,
-    epochs=18,
-    steps=200,
-    score_every=6,
-)
-"""Goes on with ``hard-256`` and sees many people who are dressed nearly like the target."""
-
 CROPS_160 = replace(
     CROPS_256,
     name="crops-160",
@@ -191,20 +175,6 @@ HARD_256 = replace(
 )
 """Goes on with ``follow-256`` (``--init``) and sees more of what that gets wrong (``--mistakes-of``)."""
 
-DECOYS_160 = replace(
-    REGULAR_160,
-    name="decoys-160",
-    folders=DECOYS_256.folders,
-    folder_shares=DECOYS_256.folder_shares,
-    crop=96,
-    shares=DECOYS_256.shares,
-    class_weights=DECOYS_256.class_weights,
-    learning_rate=6e-4,
-    epochs=12,
-    score_every=6,
-)
-"""The same, begun with ``regular-160``."""
-
 OWN_256 = replace(
     FOLLOW_256,
     name="own-256",
@@ -220,7 +190,7 @@ OWN_256 = replace(
 )
 """Teaches a network that is there (``--init``) another target, from whatever sets it is given."""
 
-_ALL = (SEED, CROPS_256, FOLLOW_256, HARD_256, DECOYS_256, CROPS_160, FOLLOW_160, REGULAR_160, DECOYS_160, OWN_256)
+_ALL = (SEED, CROPS_256, FOLLOW_256, HARD_256, CROPS_160, FOLLOW_160, REGULAR_160, OWN_256)
 RECIPES = {recipe.name: recipe for recipe in _ALL}
 
 
