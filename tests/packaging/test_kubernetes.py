@@ -116,7 +116,7 @@ def test_the_command_understands_what_it_is_told(
     assert not told["insecure_public"]
     assert not told["supervisor"]
     assert told["threads"] == int(limits["cpu"])
-    assert told["device"] == {"cpu": "cpu", "gpu": "cuda"}[overlay]
+    assert told["device"] == {"cpu": "auto", "gpu": "cuda"}[overlay]
     assert ("nvidia.com/gpu" in limits) == (overlay == "gpu")
 
 
