@@ -144,7 +144,7 @@ class ModelFiles:
         model.doc_string = f"version {number} of a soak"
         whole = model.SerializeToString()
         lower = onnx.load(lower_precision(find_model(), "int8"))
-        contract = Contract.from_metadata({item.key: item.value for item in lower.metadata_props})
+        contract = Contract.from_onnx(lower)
         contract.checks["variant"]["of"] = hashlib.sha256(whole).hexdigest()[:12]
         onnx.helper.set_model_props(lower, {METADATA_KEY: contract.to_json()})
         self._place(lower_precision(self.path, "int8"), lower.SerializeToString())

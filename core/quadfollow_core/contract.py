@@ -92,6 +92,11 @@ class Contract:
             raise BadModel(f"the model's contract cannot be read: {error}") from error
 
     @classmethod
+    def from_onnx(cls, model: Any) -> Contract:
+        """Read the contract of a model that the package ``onnx`` loaded; see :meth:`from_metadata` for the errors."""
+        return cls.from_metadata({item.key: item.value for item in model.metadata_props})
+
+    @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> Contract:
         """Read the contract from an ONNX file's ``metadata_props``.
 

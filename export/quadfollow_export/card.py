@@ -81,7 +81,7 @@ def tell_variants(model: Path) -> None:
 
 
 def _contract(model: Path) -> Contract:
-    return Contract.from_metadata({item.key: item.value for item in onnx.load(model).metadata_props})
+    return Contract.from_onnx(onnx.load(model))
 
 
 def _variants(contract: Contract, model: Path, variants: Mapping[Path, Contract]) -> str:

@@ -107,7 +107,7 @@ def make_variant(
         raise BadInput("8-bit integers are calibrated on frames of the kind the model is for: give them with --data")
     allowed, source = allowed or Allowed(), _read(path)
     model = onnx.load_model_from_string(source)
-    contract = Contract.from_metadata({item.key: item.value for item in model.metadata_props})
+    contract = Contract.from_onnx(model)
     samples = rendered(COMPARED, contract.size) if data is None else recorded(data, COMPARED * PARTS, contract.size)
     progress(f"{precision}: deriving it with {samples.origin}")
     lower = LOWER[precision](model, _part(samples, slice(1, None, PARTS)).images)

@@ -118,7 +118,7 @@ def write_repository(model: Path, out: Path, backend: Backend = "onnxruntime", *
 
 def _read_contract(model: Path) -> Contract:
     try:
-        properties = onnx.load(model, load_external_data=False).metadata_props
+        loaded = onnx.load(model, load_external_data=False)
     except Exception as error:
         raise BadModel(f"{model} is not an ONNX model: {error}") from error
-    return Contract.from_metadata({entry.key: entry.value for entry in properties})
+    return Contract.from_onnx(loaded)

@@ -22,6 +22,13 @@ def test_a_model_is_found_by_path_or_name(tmp_path: Path, monkeypatch: pytest.Mo
         shipped.find_model("nobody")
 
 
+def test_a_network_is_no_model() -> None:
+    """What is served is found among the ONNX files alone."""
+    assert shipped.find_model().suffix == ".onnx"
+    with pytest.raises(NotFound, match=shipped.DEFAULT_MODEL):
+        shipped.find_model("nobody")
+
+
 def test_variants_are_no_models_of_their_own() -> None:
     """The shipped models are listed without what lies beside them in lower precision."""
     assert [path.stem for path in shipped.shipped_models()] == ["follow-160", "follow-256", "seed"]

@@ -20,6 +20,6 @@ def read_exported(path: Path) -> tuple[Any, Contract]:
     """
     try:
         model = onnx.load(path)
-        return model.graph, Contract.from_metadata({item.key: item.value for item in model.metadata_props})
+        return model.graph, Contract.from_onnx(model)
     except (OSError, DecodeError, BadModel) as error:
         raise BadModel(f"{path} is not an exported model: {error}") from error
