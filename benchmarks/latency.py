@@ -1,8 +1,8 @@
 """How long an answer takes through each door, beside the network alone, in one run.
 
 ``python benchmarks/latency.py``: one client asks for one frame after the other: the session by itself, over ZeroMQ,
-over HTTP, of a server in a process of its own. All take turns, so that a noisy machine disturbs all alike; read the
-differences, not the absolute times.
+over HTTP, of a server in a process of its own; and of a bare loop in its place, which shows what this machine asks of
+any server. All take turns, so that a noisy machine disturbs all alike; read the differences, not the absolute times.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from measuring import results
 from measuring.frames import frame
 from measuring.http_client import HttpClient
 from measuring.models import chosen, model_option
-from measuring.servers import Ours, jpeg_request
+from measuring.servers import Bare, Ours, jpeg_request
 from measuring.summaries import percentiles, spread
 from measuring.turns import in_turns, timed
 
@@ -29,6 +29,7 @@ from quadfollow_server.engine import load_model
 
 NAME = "latency"
 SESSION = "session alone"
+BARE = ("ZeroMQ, bare loop", "HTTP, bare loop")
 
 
 def ask_stream(client: StreamClient, jpeg: bytes) -> None:
@@ -44,15 +45,22 @@ def measure_model(path: Path, device: str, rounds: int, calls: int, logs: Path) 
     jpeg = frame()
     segmenter = load_model(path, device)
     image, _ = fit_frame(decode_image(jpeg), segmenter.contract.size)
+    served = ("--model", path.resolve(), "--device", device)
     with (
-        Ours(logs / f"latency-{path.stem}.log", ("--model", path.resolve(), "--device", device)) as server,
+        Ours(logs / f"latency-{path.stem}.log", served) as server,
         StreamClient(server.address, timeout=30) as stream,
         HttpClient(server.port) as http,
+        Bare(logs / f"latency-{path.stem}-zmq.log", "zmq", served) as bare_zmq,
+        StreamClient(bare_zmq.address, timeout=30) as bare_stream,
+        Bare(logs / f"latency-{path.stem}-http.log", "http", served) as bare_http,
+        HttpClient(bare_http.port) as bare_client,
     ):
         ways: dict[str, Callable[[], object]] = {
             SESSION: partial(segmenter.segment, image),
             "ZeroMQ": partial(ask_stream, stream, jpeg),
+            BARE[0]: partial(ask_stream, bare_stream, jpeg),
             "HTTP": partial(http.ask, jpeg_request(jpeg)),
+            BARE[1]: partial(bare_client.ask, jpeg_request(jpeg)),
         }
         taken = in_turns({name: timed(way, calls) for name, way in ways.items()}, rounds)
     return {"model": path.stem, "device": segmenter.device.provider, **summary(taken)}

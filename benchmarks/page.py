@@ -135,7 +135,8 @@ PARTS = (
         "latency",
         "One client",
         "benchmarks/latency.py",
-        "What a door adds to the session alone; the session and the doors take turns.",
+        "What a door adds to the session alone; all take turns. A *bare loop* reads a frame, decodes it, runs the session "
+        "and sends one place, on one thread and for one client: what it adds, any server on this machine adds.",
         latency.table,
     ),
     served("exported", "Beside other servers, each as it ships"),

@@ -28,6 +28,7 @@ HOST = "127.0.0.1"
 READY_SECONDS = 240.0
 STOP_SECONDS = 10.0
 LOAD = Path(__file__).with_name("load.py")
+BARE_SERVER = Path(__file__).with_name("bare_server.py")
 NULL_SERVER = Path(__file__).with_name("null_server.py")
 
 
@@ -153,6 +154,36 @@ class Ours(Process):
         """What ``/info`` tells of the model that answers."""
         described: dict[str, Any] = json.loads(get(self.port, "/info")[1])["models"][0]
         return {key: described[key] for key in ("name", "file", "version", "device")}
+
+
+class Bare(Process):
+    """A loop around the network in place of a server, on a free port; it takes connections within the block.
+
+    Args:
+        log: where its log goes.
+        door: ``zmq`` or ``http``.
+        options: what it serves: ``--model``, ``--device``.
+    """
+
+    def __init__(self, log: Path, door: str, options: Sequence[object]) -> None:
+        (port,) = free_ports(1)
+        super().__init__([sys.executable, BARE_SERVER, door, *options, "--port", port], port, log)
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        with ended_on_error(self):
+            self.wait_until(self._listens)
+        return self
+
+    def _listens(self) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection((HOST, self.port), timeout=1):
+            return True
+        return False
+
+    @property
+    def address(self) -> str:
+        """Where it is over ZeroMQ."""
+        return f"tcp://{HOST}:{self.port}"
 
 
 @contextlib.contextmanager

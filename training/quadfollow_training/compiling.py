@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from quadfollow_core.errors import BadInput, BadModel
+from quadfollow_training.exported import is_exported
 from quadfollow_training.fcn import build
 from quadfollow_training.growing import grow
 from quadfollow_training.losses import SegmentationLoss
@@ -31,7 +32,7 @@ def start(recipe: Recipe, folder: RunFolder, init: Path | None = None) -> tuple[
     network = compile_network(recipe)
     if not folder.last.exists():
         if init is not None:
-            begin_with(unfold(init) if init.suffix == ".onnx" else load(init), init, network)
+            begin_with(unfold(init) if is_exported(init) else load(init), init, network)
         return network, 0
     saved = _checked(load(folder.last), folder.last, network, recipe)
     epoch, rest = divmod(int(saved.optimizer.iterations), recipe.steps)

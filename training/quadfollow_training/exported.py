@@ -12,6 +12,11 @@ from quadfollow_core.contract import Contract
 from quadfollow_core.errors import BadModel
 
 
+def is_exported(path: Path) -> bool:
+    """Tell an exported model from a network as training keeps it (``.keras``), by its name."""
+    return path.suffix == ".onnx"
+
+
 def read_exported(path: Path) -> tuple[Any, Contract]:
     """Read a model's graph and contract.
 

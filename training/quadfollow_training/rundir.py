@@ -20,7 +20,7 @@ from typing import Any
 from quadfollow_core.errors import BadInput
 from quadfollow_core.files import save_whole, write_whole
 from quadfollow_core.provenance import git_commit
-from quadfollow_training.exported import read_exported
+from quadfollow_training.exported import is_exported, read_exported
 
 PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "numpy", "opencv-python", "pillow", "simplejpeg", "quadfollow")
 COLUMNS = (
@@ -129,7 +129,7 @@ def earlier(network: Path | None) -> dict[str, Any]:
     """Tell of the run that a network came from: an exported model knows it, another may lie in its run's folder."""
     if network is None:
         return {}
-    if network.suffix == ".onnx":
+    if is_exported(network):
         told = read_exported(network)[1].training
     elif not (config := RunFolder(network.parent).config).is_file():
         return {}

@@ -22,6 +22,7 @@ from quadfollow_core.scoring import FOLLOWING, PATROL_TARGET
 from quadfollow_training.batches import Batches, Crops, Draw, Sampler, WholeFrames
 from quadfollow_training.compiling import start
 from quadfollow_training.curves import draw_curves
+from quadfollow_training.exported import is_exported
 from quadfollow_training.fcn import build
 from quadfollow_training.frames import Frames, open_frames
 from quadfollow_training.holdout import held_out_score
@@ -82,7 +83,7 @@ def train(
     folder.write_config(_facts(recipe, frames, held_out, init, mistakes_of), environment())
     network, finished = start(recipe, folder, init)
     source = sampler(recipe, learn, augment=True, mistakes=_mistakes(mistakes_of, learn, console))
-    if init is not None and init.suffix == ".onnx" and not finished:
+    if init is not None and is_exported(init) and not finished:
         batches = _batches(recipe, source, SETTLING_EPOCH, SETTLING_STEPS)
         settle(network, (batches[step][0] for step in range(len(batches))))
     draw_network(recipe.spec, folder.path / "network.png")
