@@ -135,7 +135,7 @@ def test_a_binary_request_says_where_its_json_ends() -> None:
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("floor", ["--batch", "1"]), ("stages", ["--device", "cpu"])],
+    [("floor", ["--batch", "1"]), ("stages", ["--device", "cpu"]), ("latency", ["--device", "cpu"])],
 )
 def test_a_small_run_leaves_a_result_that_makes_a_page(name: str, options: list[str], tmp_path: Path) -> None:
     """The JSON names benchmark, machine and options, its figures are positive, and the page shows them."""
