@@ -60,7 +60,7 @@ def fused_integers(model: Any, frames: Frames) -> Any:
 def integers(model: Any, frames: Frames) -> Any:
     """Compute in 8-bit integers (QDQ) from the first convolution to the last; weights have a scale per channel.
 
-    The range of every tensor is the one that it takes on ``frames``.
+    The range of every tensor is the one that it takes on ``frames``; the logits are not rounded.
     """
     named = onnx.ModelProto()
     named.CopyFrom(model)
@@ -81,7 +81,28 @@ def integers(model: Any, frames: Frames) -> Any:
             weight_type=QuantType.QInt8,
             nodes_to_exclude=outside,
         )
-        return onnx.load(after)
+        graph = Graph(onnx.load(after))
+    for node in graph.of_type("Resize"):
+        _resize_integers(graph, node)
+    _keep_logits(graph)
+    return graph.to_model()
+
+
+def _resize_integers(graph: Graph, resize: Any) -> None:
+    """Enlarge the integers themselves: a mean of numbers of one scale has that scale, so none is made a float."""
+    before, after = graph.producer(resize.input[0]), graph.only_consumer(resize.output[0])
+    if before is not None and after is not None and before.input[1:] == after.input[1:]:
+        resize.input[0], resize.output[0] = before.input[0], after.output[0]
+        graph.replace([after], [])
+
+
+def _keep_logits(graph: Graph) -> None:
+    """Take the rounding off what the last convolution computes."""
+    conv = list(graph.of_type("Conv"))[-1]
+    rounded = graph.only_consumer(conv.output[0])
+    if rounded is not None and (read := graph.only_consumer(rounded.output[0])) is not None:
+        conv.output[0] = read.output[0]
+        graph.replace([rounded, read], [])
 
 
 class _Calibration(CalibrationDataReader):  # type: ignore[misc]

@@ -16,6 +16,7 @@ from quadfollow_core.errors import BadInput, ExportRefused
 from quadfollow_core.shipped import PRECISIONS
 from quadfollow_export.cli import export
 from quadfollow_export.convert import Converted
+from quadfollow_export.graph import Graph
 from quadfollow_export.lower import CALIBRATED, LOWER, half
 from quadfollow_export.parity import to_levels
 from quadfollow_export.precision import Allowed, compare, make_variant
@@ -63,6 +64,21 @@ def test_integers_answer_the_same_frames_much_alike(
     assert sum(node.op_type == "QuantizeLinear" for node in lower.graph.node) > 10
     expected, found = (open_session(one.SerializeToString())(frames)[0] for one in (source, lower))
     assert np.mean(expected != found) < 0.5 * np.mean(expected != found[::-1])
+
+
+def test_integers_are_enlarged_as_they_are_and_logits_are_not_rounded(conversions: dict[str, Converted]) -> None:
+    """What is enlarged was rounded before and is read without being rounded again; behind the last step nothing is."""
+    lower = LOWER["int8"](conversions["before-relu"].answers, render_scenes(4, (48, 32), seed=9))
+    graph = Graph(lower)
+    enlarged = [
+        (graph.producer(node.input[0]), graph.only_consumer(node.output[0])) for node in graph.of_type("Resize")
+    ]
+    assert enlarged
+    assert {(before.op_type, after.op_type) for before, after in enlarged if before and after} == {
+        ("QuantizeLinear", "DequantizeLinear")
+    }
+    logits = list(graph.of_type("Conv"))[-1].output[0]
+    assert {node.op_type for node in graph.nodes if logits in node.input} == {"Gather"}
 
 
 def test_a_variant_tells_what_it_is_made_of_and_the_server_takes_it(
