@@ -19,7 +19,8 @@ from typing import Any
 import click
 
 from quadfollow_core.files import write_whole
-from quadfollow_core.shipped import DEFAULT_MODEL
+from quadfollow_core.shipped import DEFAULT_MODEL, find_model
+from quadfollow_server.model_file import read_file
 from quadfollow_sim.eyes import Arm
 from quadfollow_sim.mission import REPORT, MissionPlan, carry_out_mission
 from quadfollow_sim.server_process import ServerProcess
@@ -132,12 +133,13 @@ def table(preset: str, rows: list[list[str]]) -> str:
     return "\n".join([*lines, *(f"| {' | '.join(cells)} |" for cells in rows)]) + "\n"
 
 
-def page(seconds: float, model: str, tables: list[str]) -> str:
+def page(seconds: float, model: Path, tables: list[str]) -> str:
     """The whole page."""
     start = f"""# Flights in the embedded city
 
 Made by `python benchmarks/flights.py`: flights of {seconds:g} s in lockstep at 20 pictures a second, the same seeds
-for every way to see; the network is `{model}`. Means over flights, with 95 % intervals by resampling over flights.
+for every way to see; the network is `{model.stem}`, version `{read_file(model).version}`. Means over flights, with 95 %
+intervals by resampling over flights.
 *In view* counts pictures with at least 20 pixels of the target; the error is the horizontal distance from the track to
 the target's true place while it is followed or predicted, the median of each flight.
 """
@@ -175,7 +177,7 @@ def main(
                 report = fly(way, preset, flights, seconds, out, address)
                 ceilings.setdefault(preset, report)
                 rows.setdefault(preset, []).append(row(way.name, report, ceilings[preset]))
-    text = page(seconds, model or DEFAULT_MODEL, [table(preset, lines) for preset, lines in rows.items()])
+    text = page(seconds, find_model(model or DEFAULT_MODEL), [table(preset, lines) for preset, lines in rows.items()])
     click.echo(text)
     if to is not None:
         write_whole(to, text)

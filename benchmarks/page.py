@@ -82,7 +82,8 @@ def told_serve(graph: str) -> str:
     """What a run against other servers measures."""
     return {
         "same": "All serve one and the same ONNX file by onnxruntime on the CPU.",
-        "chosen": "All serve the same ONNX file: the others by onnxruntime on the CPU, ours as it chooses.",
+        "chosen": "All are given the same ONNX file: the others run it by onnxruntime on the CPU, ours in its variant "
+        "that is fastest here.",
         "exported": "Ours serves the shipped model, the others the graph as tf2onnx exports it from the same network.",
         "null": "The network costs nothing (a fixed mask), so what is left is each server's own work.",
     }[graph]
@@ -102,7 +103,8 @@ def filmed(model: str) -> Part:
         f"Live video, {model}",
         f"benchmarks/stream.py --model {model}",
         "Cameras at a fixed rate that do not wait for the server. An age counts from the moment a frame was due to the "
-        "moment its answer is read. All serve the same ONNX file, ours in the variant that is fastest here.",
+        "moment its answer is read. All are given the same ONNX file: the others run it by onnxruntime on the CPU, "
+        "ours in its variant that is fastest here.",
         stream.table,
         draw_stream,
     )
@@ -119,7 +121,7 @@ PARTS = (
     Part(
         "precisions",
         "What each way of running them scores",
-        "benchmarks/precisions.py",
+        "benchmarks/precisions.py --data DIR",
         "The official score of what each device and variant answers on this machine, whose kernels round in their own "
         "way. A server that is left the choice takes the fastest, and a coarser one only where it is a tenth faster.",
         precisions.table,
@@ -135,8 +137,8 @@ PARTS = (
         "latency",
         "One client",
         "benchmarks/latency.py",
-        "What a door adds to the session alone; all take turns. A *bare loop* reads a frame, decodes it, runs the session "
-        "and sends one place, on one thread and for one client: what it adds, any server on this machine adds.",
+        "What a door adds to the session alone; all take turns. A *bare loop* reads a frame, decodes it, runs the "
+        "session and sends one place, on one thread and for one client: what it adds, any server on this machine adds.",
         latency.table,
     ),
     served("exported", "Beside other servers, each as it ships"),
@@ -272,9 +274,12 @@ def section(part: Part, result: Result, images: str) -> str:
 
 
 def version_of(result: Result) -> str:
-    """Say which version of the model it was, as `quadfollow info` gives it."""
-    version = result["figures"].get("served", {}).get("version")
-    return f", version `{version}`" if version else ""
+    """Say which version of the model it was, as `quadfollow info` gives it, and how it ran."""
+    served = result["figures"].get("served")
+    if not served:
+        return ""
+    device = served["device"]
+    return f", version `{served['version']}`, served by {device['provider']} in variant `{device['variant']}`"
 
 
 def of_bound(clients: list[dict[str, Any]], names: list[str]) -> str:

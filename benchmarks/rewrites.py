@@ -37,7 +37,7 @@ def compare(network: Any, size: tuple[int, int], threads: int, rounds: int, call
 
 def table(result: dict[str, Any]) -> str:
     """Lay out the figures."""
-    head = ["recipe", "threads", "as exported, p50 ms", "served, p50 ms", "exported / served"]
+    head = ["network of recipe", "threads", "as exported, p50 ms", "served, p50 ms", "exported / served"]
     rows = [
         [
             row["recipe"],
@@ -59,16 +59,18 @@ def main(recipes: tuple[str, ...], rounds: int, calls: int, out: Path) -> None:
     """Measure with one thread and with all cores."""
 
     def measure() -> dict[str, Any]:
-        from quadfollow_training.fcn import build
+        from quadfollow_training.fcn import Spec, build
         from quadfollow_training.recipes import RECIPES
 
-        rows = []
+        networks: dict[Spec, list[str]] = {}
         for name in recipes or RECIPES:
-            spec = RECIPES[name].spec
+            networks.setdefault(RECIPES[name].spec, []).append(name)
+        rows = []
+        for spec, names in networks.items():
             network = build(spec)
             for threads in sorted({1, bound_cores()}):
                 figures = compare(network, spec.input_size, threads, rounds, calls)
-                rows.append({"recipe": name, "threads": threads, **figures})
+                rows.append({"recipe": ", ".join(names), "threads": threads, **figures})
         return {"recipes": rows}
 
     click.echo(table(results.run(NAME, out, {"rounds": rounds, "calls": calls}, measure)))

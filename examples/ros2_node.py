@@ -1,7 +1,11 @@
 """A ROS 2 node: shows a camera's pictures to a quadfollow server, and publishes where the target is.
 
-Run it where ROS 2 is sourced and quadfollow is installed: ``python3 ros2_node.py --ros-args -r image:=/camera/image_raw
--p server:=tcp://127.0.0.1:5555 -p world:=map``. Topics and parameters: docs/connect.md.
+Run it where ROS 2 is sourced and quadfollow is installed::
+
+    python3 ros2_node.py --ros-args -p server:=tcp://127.0.0.1:5555 -p world:=map \\
+        -r image/compressed:=/camera/image_raw/compressed -r camera_info:=/camera/camera_info
+
+Topics and parameters: docs/connect.md.
 """
 
 import rclpy

@@ -98,7 +98,7 @@ def _variants(contract: Contract, model: Path, variants: Mapping[Path, Contract]
         f"## Variants\n\n{_table(head, rows)}\n\nThe server takes the one that is fastest on its device, see "
         "`quadfollow bench`. The differences are shares, against the model's own answers to the same frames. Processors"
         " round in their own ways, and some also run the first file in 16-bit floats (`--variant bf16`): what each way "
-        "scores on a machine tells `python benchmarks/precisions.py`, and on one docs/benchmarks.md."
+        "scores on a machine tells `python benchmarks/precisions.py --data DIR`, and on one docs/benchmarks.md."
     )
 
 

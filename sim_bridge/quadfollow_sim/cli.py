@@ -50,7 +50,9 @@ world_options = _options(
     click.option("--speed", default=1.0, show_default=True, help="Replay: so many times as fast."),
     click.option("--topic", help="Replay: which pictures of a recording with several cameras."),
     click.option("--loop", is_flag=True, help="Replay: start over at the end."),
-    click.option("--preset", default="street", show_default=True, help="City: plaza, street, crowd, dusk or wind."),
+    click.option(
+        "--preset", default="street", show_default=True, help="City: plaza, street, crowd, dusk, wind, decoys."
+    ),
     click.option("--outfit", default="red", show_default=True, help="City: what the target wears: red, yellow, blue."),
     click.option(
         "--tracker",
