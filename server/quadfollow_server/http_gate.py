@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from quadfollow_server.access import Access, is_loopback
-from quadfollow_server.keys import Clients
+from quadfollow_server.keys import Client, Clients
 from quadfollow_server.login import LOGIN_PATH, Login, login_form
 from quadfollow_server.metrics import Metrics
 from quadfollow_server.problems import document
@@ -110,13 +110,13 @@ class HttpGate:
             if answer.status_code == 401:
                 self._metrics.refuse("http", "key")
             return await answer(scope, receive, _guarded(scope, send))
-        name = self._login.name_of(connection)
-        if name is None:
+        client = self._login.client_of(connection)
+        if client is None:
             self._metrics.refuse("http", "key")
             return await _refuse(_challenge(connection), scope, receive, send)
-        scope["client_name"] = name
+        scope["client_name"] = client.name
         if scope["type"] == "websocket":
-            send = _until_revoked(name, self._login.clients, send)
+            send = _until_revoked(client, self._login.clients, send)
         return await self._app(scope, receive, _guarded(scope, send))
 
     def _foreign(self, headers: Headers) -> str | None:
@@ -140,7 +140,10 @@ def _challenge(connection: HTTPConnection) -> Response:
 
 def is_same_origin(origin: str, host: str) -> bool:
     """Whether a browser's ``Origin`` is the page of the server that its ``Host`` names; ports by default count."""
-    parts = urlsplit(origin)
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
     default = {"http": ":80", "https": ":443"}.get(parts.scheme)
     if default is None:
         return False
@@ -151,6 +154,9 @@ def _is_own_name(host: str, origins: Sequence[str]) -> bool:
     """Whether a ``Host`` is no name that a stranger could have pointed at this machine."""
     try:
         name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:  # no name at all
+        return False
+    try:
         ipaddress.ip_address(name)
     except ValueError:
         return "." not in name or name.endswith(".localhost") or any(urlsplit(one).hostname == name for one in origins)
@@ -170,11 +176,11 @@ def _guarded(scope: Scope, send: Send) -> Send:
     return guarded
 
 
-def _until_revoked(name: str, clients: Clients, send: Send) -> Send:
+def _until_revoked(client: Client, clients: Clients, send: Send) -> Send:
     """End a WebSocket whose client may come in no more, the next time something is sent."""
 
     async def checked(message: Message) -> None:
-        if message["type"] == "websocket.send" and not clients.knows(name):
+        if message["type"] == "websocket.send" and clients.named(client.name) != client:
             message = {"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "the key was revoked"}
         await send(message)
 

@@ -31,8 +31,8 @@ CLIENTS_DOING = frozenset({"Invalid HTTP request received.", "Unsupported upgrad
 class BoundedHead(HttpToolsProtocol):
     """Refuses a request whose line and headers, or trailers, go on for too long: httptools collects them for ever.
 
-    A connection that does not bring a head to its end in time is closed. When a connection is lost, all requests that
-    came over it hear of that, not only the last one.
+    A connection that does not bring a head to its end in time is closed, and one with a body that nobody waits for.
+    When a connection is lost, all requests that came over it hear of that, not only the last one.
     """
 
     max_connections = 512
@@ -69,7 +69,7 @@ class BoundedHead(HttpToolsProtocol):
         self._collected = 0 if self._moved_on else self._collected + len(data)
         if self._collected > MAX_HEAD and not self.transport.is_closing():
             self._refuse_head()
-        if self._in_head and not self._moved_on:
+        if (self._in_head and not self._moved_on) or self._is_owed_a_body:
             self._await_head()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -96,11 +96,24 @@ class BoundedHead(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Note that the next head may begin."""
         self._in_head, self._moved_on = True, True
+        self._head_ended()
         super().on_message_complete()
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection to a WebSocket, unless that makes nothing of the request: it would wait for ever."""
+        super().handle_websocket_upgrade()
+        websocket: Any = self.transport.get_protocol()
+        if not websocket.handshake_initiated:
+            self._turn_away(400, "bad-message", "this is no request for a WebSocket, which has no body")
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP as every other error is answered."""
         self._turn_away(400, "bad-message", msg)
+
+    @property
+    def _is_owed_a_body(self) -> bool:
+        """Whether a body is under way that no application waits for: the request was answered without it."""
+        return not self._in_head and (self.cycle is None or self.cycle.response_complete)
 
     def _await_head(self) -> None:
         if self._patience is None and not self.transport.is_closing():

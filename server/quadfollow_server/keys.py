@@ -82,10 +82,10 @@ class Clients:
         self._refresh()
         return tuple(self._by_name.values())
 
-    def knows(self, name: str) -> bool:
-        """Whether a client that came in before may still."""
+    def named(self, name: str) -> Client | None:
+        """The client that goes by a name now; after a revocation another may."""
         self._refresh()
-        return name in self._by_name
+        return self._by_name.get(name)
 
     def name_of_api_key(self, presented: str) -> str | None:
         """Whose API key this is; takes as long for a wrong one as for a right one."""

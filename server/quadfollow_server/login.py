@@ -1,7 +1,7 @@
 """Logging in by browser: a form takes an API key once and gives a session cookie for it.
 
-A session is the client's name and an expiry, signed with a secret of this process: nothing is kept, a restart or the
-revoking of the client's key ends it.
+A session is the client's name and an expiry, signed for that very client with a secret of this process: nothing is
+kept, a restart or the revoking of the client's key ends it, whoever gets the name next.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import Receive, Scope
 
-from quadfollow_server.keys import Clients
+from quadfollow_server.keys import Client, Clients
 from quadfollow_server.settings import UPLOAD_SECONDS
 
 LOGIN_PATH = "/login"
@@ -59,13 +59,13 @@ class Login:
         self._clock = clock
         self._secret = secrets.token_bytes(32)
 
-    def name_of(self, connection: HTTPConnection) -> str | None:
-        """The name of the client that asks; None where it shows no key, or one that is not known."""
+    def client_of(self, connection: HTTPConnection) -> Client | None:
+        """The client that asks; None where it shows no key, or one that is not known."""
         kind, _, bearer = connection.headers.get("authorization", "").partition(" ")
         presented = bearer.strip() if kind.lower() == "bearer" else connection.headers.get("x-api-key")
         if presented:
-            return self.clients.name_of_api_key(presented)
-        return self._name_of_session(connection.cookies.get(COOKIE, ""))
+            return self._of_api_key(presented)
+        return self._of_session(connection.cookies.get(COOKIE, ""))
 
     async def post(self, scope: Scope, receive: Receive) -> Response:
         """Take the form: a cookie and the way on, or the form again."""
@@ -75,30 +75,36 @@ class Login:
         except (TimeoutError, ClientDisconnect):
             return login_form("/", "That took too long.")
         wanted = _local(fields.get("next", "/"))
-        name = self.clients.name_of_api_key(fields.get("key", "").strip())
-        if name is None:
+        client = self._of_api_key(fields.get("key", "").strip())
+        if client is None:
             return login_form(wanted, "This key is not known here.")
         answer = RedirectResponse(wanted, 303)
         secure = scope.get("scheme") == "https"
         answer.set_cookie(
-            COOKIE, self._session(name), max_age=SESSION_SECONDS, httponly=True, samesite="strict", secure=secure
+            COOKIE, self._session(client), max_age=SESSION_SECONDS, httponly=True, samesite="strict", secure=secure
         )
         return answer
 
-    def _name_of_session(self, cookie: str) -> str | None:
+    def _of_api_key(self, presented: str) -> Client | None:
+        name = self.clients.name_of_api_key(presented)
+        return None if name is None else self.clients.named(name)
+
+    def _of_session(self, cookie: str) -> Client | None:
         """Whose session a cookie shows, while it lasts and the client may come in."""
         name, _, rest = cookie.partition(".")
         expiry, _, signature = rest.partition(".")
-        if not hmac.compare_digest(self._sign(name, expiry).encode(), signature.encode()):
+        client = self.clients.named(name)
+        if client is None or not hmac.compare_digest(self._sign(client, expiry).encode(), signature.encode()):
             return None
-        return name if int(expiry) > self._clock() and self.clients.knows(name) else None
+        return client if int(expiry) > self._clock() else None
 
-    def _session(self, name: str) -> str:
+    def _session(self, client: Client) -> str:
         expiry = str(int(self._clock()) + SESSION_SECONDS)
-        return f"{name}.{expiry}.{self._sign(name, expiry)}"
+        return f"{client.name}.{expiry}.{self._sign(client, expiry)}"
 
-    def _sign(self, name: str, expiry: str) -> str:
-        return hmac.digest(self._secret, f"{name}.{expiry}".encode(), "sha256").hex()
+    def _sign(self, client: Client, expiry: str) -> str:
+        signed = f"{client.name}.{expiry}.{client.api_key_sha256}"
+        return hmac.digest(self._secret, signed.encode(), "sha256").hex()
 
 
 def login_form(wanted: str, message: str = "") -> Response:

@@ -124,6 +124,7 @@ def test_a_viewer_needs_a_key_too_and_goes_with_it(
             viewer.send('{"stream": null}')
             assert json.loads(viewer.recv(timeout=30)) == {"streams": []}
         revoke_client(folder, "drone")
+        new_client(folder, "drone")  # another client, which goes by that name now
         for viewer in viewers:
             viewer.send('{"stream": null}')
             with pytest.raises(ConnectionClosed, match="revoked"):
@@ -162,6 +163,8 @@ def test_a_person_logs_in_for_a_cookie(http: httpx.Client, key: ClientKey, folde
     assert http.get("/info", headers={"cookie": f"{COOKIE}={session}"}).status_code == 200
     revoke_client(folder, "drone")
     assert http.get("/info", headers={"cookie": f"{COOKIE}={session}"}).status_code == 401
+    new_client(folder, "drone")
+    assert http.get("/info", headers={"cookie": f"{COOKIE}={session}"}).status_code == 401, "it was another's"
 
 
 @pytest.mark.parametrize(
@@ -182,10 +185,11 @@ def test_a_session_ends(folder: Path, key: ClientKey) -> None:
     """A session holds for its time and not longer."""
     now = [1000.0]
     login = Login(Clients(folder), clock=lambda: now[0])
-    session = login._session("drone")
-    assert login._name_of_session(session) == "drone"
+    (drone,) = login.clients.all
+    session = login._session(drone)
+    assert login._of_session(session) == drone
     now[0] += SESSION_SECONDS + 1
-    assert login._name_of_session(session) is None
+    assert login._of_session(session) is None
 
 
 def test_the_right_curve_key_is_answered_a_wrong_one_meets_silence(

@@ -291,6 +291,29 @@ def test_a_head_that_never_ends(
         assert is_closed(raw)
 
 
+def test_a_body_that_nobody_waits_for(constant: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a request was answered without its body, the connection ends in time all the same."""
+    monkeypatch.setattr(http_protocol, "UPLOAD_SECONDS", 0.2)
+    with (
+        RunningServer(segmenters=[constant()]) as server,
+        socket.create_connection(("127.0.0.1", server.service.ports.http), timeout=60) as raw,
+    ):
+        raw.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+        assert raw.recv(65536).startswith(b"HTTP/1.1 200")
+        with suppress(ConnectionError):  # it may be over already
+            raw.sendall(b"x")  # from now on uvicorn's own patience has no end
+        assert is_closed(raw)
+
+
+def test_a_websocket_with_a_body(server: RunningServer) -> None:
+    """A request for a WebSocket that has a body is refused at once."""
+    lines = (b"GET /view HTTP/1.1", b"Host: x", b"Connection: upgrade", b"Upgrade: websocket", b"Content-Length: 1000")
+    with socket.create_connection(("127.0.0.1", server.service.ports.http), timeout=60) as raw:
+        raw.sendall(b"\r\n".join([*lines, b"", b""]))
+        assert raw.recv(65536).startswith(b"HTTP/1.1 400")
+        assert is_closed(raw)
+
+
 def test_a_connection_that_says_nothing(constant: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that is only opened is closed in time, too."""
     monkeypatch.setattr(http_protocol, "UPLOAD_SECONDS", 0.2)

@@ -101,14 +101,14 @@ def test_clients_follow_their_file(tmp_path: Path) -> None:
     revoke_client(tmp_path, "first")
     assert clients.name_of_api_key(first.api_key) is None
     assert clients.name_of_public_key(first.public_key) is None
-    assert not clients.knows("first")
+    assert clients.named("first") is None
     kept = (tmp_path / CLIENTS).read_text()
     (tmp_path / CLIENTS).write_text(kept[:-20])
     assert clients.name_of_api_key(second.api_key) == "second"
     (tmp_path / CLIENTS).unlink()
     assert clients.name_of_api_key(second.api_key) is None
     (tmp_path / CLIENTS).write_text(kept)
-    assert clients.knows("second")
+    assert clients.named("second") is not None
 
 
 @pytest.mark.parametrize("wrong", ["", "qf_", "qf_\udcff", "a" * 100_000])

@@ -28,6 +28,8 @@ def test_foreign_pages_are_turned_away(server: RunningServer, png: bytes) -> Non
             {"origin": "null"},
             {"host": "evil.example"},
             {"host": "evil.example", "origin": "http://evil.example"},
+            {"origin": "http://["},
+            {"host": "["},
         ):
             refused = http.post("/segment", content=png, headers=headers)
             assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
@@ -64,6 +66,7 @@ def test_an_allowed_origin_may_call(constant: Callable[..., Any], png: bytes) ->
         ("http://drone.example@evil", "drone.example", False),
         ("null", "", False),
         ("file://", "", False),
+        ("http://[", "[", False),
     ],
 )
 def test_origins_are_compared_by_host_and_port(origin: str, host: str, same: bool) -> None:
