@@ -129,17 +129,23 @@ def encode_png(image: NDArray[np.uint8]) -> bytes:
     return bytes(cv2.imencode(".png", pixels)[1])
 
 
+IHDR_BITS = 24
+"""Where a PNG says how many bits a channel has."""
+
+
 def decode_depth(data: bytes | memoryview, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint16]:
-    """Decode a depth PNG (8 or 16 bit, grey or with equal colour channels) to its raw ``(H, W)`` values.
+    """Decode a depth PNG (grey of 8 or 16 bits, or 8 bits with equal colour channels) to its raw ``(H, W)`` values.
 
     Raises:
-        BadImage: not a readable PNG.
+        BadImage: not a readable PNG, or one with 16 bits and several channels, of which Pillow would keep 8.
         LimitExceeded: the header promises more than ``max_pixels``.
     """
     if sniff(data) != "png":
         raise BadImage("a depth picture must be a PNG")
     with _opened(data, "png", max_pixels) as picture:
         values = np.asarray(picture)
+    if values.ndim == 3 and data[IHDR_BITS] == 16:
+        raise BadImage("a depth PNG of 16 bits has one channel, grey; with colours or transparency it has 8 bits")
     return (values if values.ndim == 2 else values[:, :, 0]).astype(np.uint16)
 
 

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import numpy as np
@@ -114,7 +115,8 @@ class HttpClient:
 
     def _answer(self, path: str, options: dict[str, Any], **content: Any) -> Answer:
         if options.get("stream"):  # where several servers share the work, one of them gets all frames of a stream
-            content["headers"] = content.get("headers", {}) | {"x-session-id": str(options["stream"])}
+            session = quote(str(options["stream"]), safe="")
+            content["headers"] = content.get("headers", {}) | {"x-session-id": session}
         body = self._json(self._request("POST", path, params=options, **content))
         return Answer(Sighting.from_dict(body), body)
 

@@ -165,7 +165,8 @@ def parse_camera(value: object) -> Camera | None:
     focal = [_number(source, key) for key in ("fx", "fy", "cx", "cy")]
     if any(number is None for number in focal):
         raise BadGeometry("camera needs fx, fy, cx and cy in pixels of the frame as sent")
-    distortion = _numbers(source.get("distortion", []), "camera.distortion")
+    coefficients = source.get("distortion")
+    distortion = () if coefficients is None else _numbers(coefficients, "camera.distortion")
     fx, fy, cx, cy = (number or 0.0 for number in focal)
     return Camera(Intrinsics(fx, fy, cx, cy, distortion), _pose(source.get("pose")))
 
@@ -247,12 +248,13 @@ def _pose(value: object) -> Pose | None:
         return None
     source = _object(value, "camera.pose")
     position = _numbers(source.get("position"), "camera.pose.position", 3)
-    if ("quaternion" in source) == ("rpy" in source):
+    quaternion, rpy = source.get("quaternion"), source.get("rpy")
+    if (quaternion is None) == (rpy is None):
         raise BadGeometry("camera.pose needs position and either quaternion [x, y, z, w] or rpy [roll, pitch, yaw]")
-    if "rpy" in source:
-        roll, pitch, yaw = _numbers(source["rpy"], "camera.pose.rpy", 3)
+    if rpy is not None:
+        roll, pitch, yaw = _numbers(rpy, "camera.pose.rpy", 3)
         return Pose.from_rpy((position[0], position[1], position[2]), roll, pitch, yaw)
-    x, y, z, w = _numbers(source["quaternion"], "camera.pose.quaternion", 4)
+    x, y, z, w = _numbers(quaternion, "camera.pose.quaternion", 4)
     return Pose((position[0], position[1], position[2]), (x, y, z, w))
 
 

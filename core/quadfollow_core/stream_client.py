@@ -63,6 +63,8 @@ class _Pending:
     id: int
     captured: float
     parts: list[Bytes]
+    resets: bool = False
+    """Whether it asks to forget the stream's target, for itself or for a frame whose place it took."""
     sent: float = 0.0
 
 
@@ -157,7 +159,10 @@ class StreamClient:
             fields["depth"] = depth_header
         if self._newest is not None:
             self._settle(self._newest, "unsent")
-        self._newest = _Pending(number, captured, wire.encode_request(fields, data, depth))
+            if self._newest.resets:
+                fields["reset_track"] = True
+        resets = bool(fields.get("reset_track"))
+        self._newest = _Pending(number, captured, wire.encode_request(fields, data, depth), resets)
         self._pump()
         return number
 

@@ -61,8 +61,10 @@ class TrackBook:
             look: what the frame showed, with the stream's own time.
             now: seconds on one clock for all streams (``time.monotonic()``), only to tell who fell silent.
         """
-        entry = self._streams.pop(key, None) or _Entry(make_tracker(self._name), now)
+        entry = self._streams.pop(key, None)
         self._forget_silent(now)
+        if entry is None or now - entry.heard > self._silence:
+            entry = _Entry(make_tracker(self._name), now)
         entry.heard = now
         self._streams[key] = entry
         return entry.tracker.update(look)

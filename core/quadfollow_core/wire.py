@@ -49,10 +49,10 @@ def decode_request(parts: Sequence[Bytes]) -> FrameRequest | Ping:
         BadMessage, and what :func:`quadfollow_core.request.parse_request` raises.
     """
     header = decode_header(parts)
-    kind = header.get("type", "frame")
+    kind = header.get("type")
     if kind == "ping":
         return Ping(header.get("id") if isinstance(header.get("id"), str | int) else None)
-    if kind != "frame":
+    if kind not in (None, "frame"):
         raise BadMessage(f"type {kind!r} is not a request: use frame (the default) or ping")
     if not 3 <= len(parts) <= 4:
         raise BadMessage(f"a request has 3 or 4 parts (qf1, header, image[, depth]), got {len(parts)}")

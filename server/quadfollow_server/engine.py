@@ -91,6 +91,8 @@ def load_model(
     try:
         return _load(order, ("cuda",), "auto took CUDA because it works here")
     except Unavailable as error:
+        if any(known == path and found.way[0] == "cuda" for (known, _), found in kept.items()):
+            raise  # it ran there before: whoever reloads it keeps what runs now
         return _load(order, ("cpu", "openvino"), f"auto took the fastest here; CUDA is not usable: {error}")
 
 

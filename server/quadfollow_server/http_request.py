@@ -37,10 +37,14 @@ class Asked:
     """The PNG is the frame with its overlay instead of the class mask."""
 
 
+WITHIN_BODY = 2**31
+"""No limit of a part's own: that of the body holds, and of JSON that of :func:`_object`."""
+
+
 class _InMemory(MultiPartParser):
     """Keeps files in memory (they are within the body's limit), so that a read-only container will do."""
 
-    spool_max_size = 2**31
+    spool_max_size = WITHIN_BODY
 
 
 async def read_request(request: Request, max_bytes: int, take: Callable[[int], None]) -> Asked:
@@ -95,7 +99,7 @@ async def _within(request: Request, max_bytes: int, take: Callable[[int], None])
 
 async def _from_parts(request: Request, header: dict[str, Any], body: AsyncGenerator[bytes, None]) -> FrameRequest:
     try:
-        form = await _InMemory(request.headers, body, max_files=8, max_fields=8, max_part_size=MAX_HEADER).parse()
+        form = await _InMemory(request.headers, body, max_files=8, max_fields=8, max_part_size=WITHIN_BODY).parse()
     except MultiPartException as error:
         raise BadMessage(f"the multipart body cannot be read: {error.message}") from error
     except UnicodeError as error:  # a charset such as "undefined"

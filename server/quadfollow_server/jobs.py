@@ -15,7 +15,7 @@ from quadfollow_core.request import FrameRequest, Result
 log = logging.getLogger(__name__)
 
 PATIENCE = 1.0
-"""Seconds after which a frame without a deadline is as urgent as one whose deadline is now: nobody starves."""
+"""Seconds after which a frame is as urgent as one whose deadline is now, if its own is not sooner: nobody starves."""
 NO_MEMORY = "the server has not enough memory for this frame now: send smaller ones, or lower its --max-pixels"
 INTERNAL = "internal error: the server's log has its trace"
 
@@ -69,7 +69,7 @@ class Job:
     def __post_init__(self) -> None:
         deadline = self.request.deadline_ms
         self.reset_track = self.request.reset_track and self.lane is not None
-        self.urgency = self.received + (PATIENCE if deadline is None else deadline / 1000)
+        self.urgency = self.received + min(PATIENCE, math.inf if deadline is None else deadline / 1000)
 
     @property
     def slot(self) -> Hashable:

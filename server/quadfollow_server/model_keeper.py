@@ -9,9 +9,11 @@ import logging
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import TypeVar
 
 from quadfollow_core.errors import NotFound, QuadfollowError
+from quadfollow_core.shipped import PRECISIONS, lower_precision
 from quadfollow_server.memory import give_back
 from quadfollow_server.models import Loader, model_paths
 from quadfollow_server.service import Service
@@ -20,7 +22,8 @@ from quadfollow_server.settings import Settings
 log = logging.getLogger(__name__)
 
 Value = TypeVar("Value")
-Stamp = tuple[tuple[int, int, int], ...] | None
+Look = tuple[int, int, int] | None
+Stamp = tuple[Look, ...] | None
 WATCH_SECONDS = 1.0
 """Time between two looks at the files; one that is being written is left alone until it looks the same twice."""
 
@@ -88,12 +91,23 @@ class ModelKeeper:
 
 
 def stamp(settings: Settings) -> Stamp:
-    """What tells whether a model's file is still the same; None while one is missing."""
+    """What changes with any file of the models, of lower precision too; None while a model's own is missing."""
     try:
-        found = [path.stat() for path in model_paths(settings)]
-    except (NotFound, OSError):
+        paths = model_paths(settings)
+    except NotFound:
         return None
-    return tuple((status.st_ino, status.st_mtime_ns, status.st_size) for status in found)
+    models = tuple(_look(path) for path in paths)
+    lower = (_look(lower_precision(path, precision)) for path in paths for precision in PRECISIONS)
+    return None if None in models else (*models, *lower)
+
+
+def _look(path: Path) -> Look:
+    """What changes whenever a file does; None while it is missing."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _in_thread(function: Callable[[], Value]) -> asyncio.Future[Value]:

@@ -7,6 +7,7 @@ client does not take is counted and forgotten.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 
 import zmq
@@ -179,7 +180,9 @@ def named(parts: Sequence[memoryview]) -> tuple[FrameId, str]:
     """Read id and stream of a request that is wrong in some other way, as far as they can be read."""
     try:
         header = wire.decode_header(parts)
-        stream = header.get("stream")
-        return frame_id(header), stream if isinstance(stream, str) and len(stream) <= MAX_NAME else ""
     except QuadfollowError:
         return None, ""
+    stream, number = header.get("stream"), None
+    with suppress(QuadfollowError):
+        number = frame_id(header)
+    return number, stream if isinstance(stream, str) and len(stream) <= MAX_NAME else ""

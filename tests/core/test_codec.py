@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -165,6 +166,17 @@ def test_depth_png_keeps_sixteen_bits_and_takes_colour() -> None:
     assert np.array_equal(decode_depth(saved(deep, "png")), deep)
     rgba = np.dstack([np.full((8, 8), 37, np.uint8)] * 3 + [np.full((8, 8), 255, np.uint8)])
     assert decode_depth(saved(rgba, "png")).tolist() == [[37] * 8] * 8
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_a_deep_depth_png_with_colours_is_refused_rather_than_rounded(channels: int) -> None:
+    """Of 16-bit colours Pillow keeps the upper 8, which would bring a wall of 1000 units as near as 3."""
+    wrote, data = cv2.imencode(".png", np.full((8, 8, channels), 1000, np.uint16))
+    assert wrote
+    with pytest.raises(BadImage, match="one channel"):
+        decode_depth(data.tobytes())
+    deep = cv2.imencode(".png", np.full((8, 8), 1000, np.uint16))[1]
+    assert decode_depth(deep.tobytes()).max() == 1000, "control: grey"
 
 
 @given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40), elements=st.integers(0, 2)))

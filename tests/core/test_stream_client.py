@@ -132,6 +132,24 @@ def test_only_the_newest_frame_waits_for_the_credit(start: Callable[..., Peer]) 
     assert outcomes == dict(zip(numbers, ["result", "unsent", "unsent", "unsent", "result"], strict=True))
 
 
+def test_a_reset_outlives_the_frame_that_asked_for_it(start: Callable[..., Peer]) -> None:
+    """A frame that takes the place of one with `reset_track` asks in its stead; the next one no longer does."""
+    peer = start()
+    with StreamClient(peer.address, timeout=PATIENCE) as client:
+        client.offer(IMAGE)
+        sender, header = peer.take()
+        for resets in ({"reset_track": True}, {}, {"reset_track": False}):
+            client.offer(IMAGE, **resets)
+        peer.answer(sender, header)
+        fates(client, 3)
+        sender, header = peer.take()
+        assert header["reset_track"] is True
+        peer.answer(sender, header)
+        fates(client, 1)
+        client.offer(IMAGE)
+        assert "reset_track" not in peer.take()[1]
+
+
 def test_two_credits_allow_two_in_flight(start: Callable[..., Peer]) -> None:
     """With two credits a second request leaves before the first is answered."""
     peer = start()

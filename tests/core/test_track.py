@@ -284,6 +284,18 @@ def test_streams_do_not_mix() -> None:
     assert len(book) == 2
 
 
+def test_a_stream_that_was_silent_for_long_begins_anew() -> None:
+    """Though nobody else was heard meanwhile, its own next frame finds nothing of it."""
+    states = {}
+    for silence in (4.9, 5.1):
+        book = TrackBook("centroid", silence=5.0)
+        for k in range(5):
+            book.update("one", Eye().look(k * STEP, walk(0)), now=0.0)
+        states[silence] = book.update("one", Eye().look(5 * STEP), now=silence).state
+    assert states[4.9] != "searching", "control"
+    assert states[5.1] == "searching"
+
+
 def test_a_stream_can_be_reset() -> None:
     """A reset stream starts anew; resetting an unknown one is no fault."""
     book = TrackBook()

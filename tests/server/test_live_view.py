@@ -152,6 +152,22 @@ def test_a_picture_that_is_too_large_is_left_out() -> None:
     assert header["result"] == {"target": None}
 
 
+@pytest.mark.parametrize("size", [(70_000, 2), (2, 70_000)])
+def test_raw_pixels_that_no_jpeg_can_hold_are_left_out(size: tuple[int, int]) -> None:
+    """A side may be longer than a JPEG's; viewers still get what was found."""
+    request = parse_request({"encoding": "raw-rgb8", "width": size[0], "height": size[1]}, bytes(3 * size[0] * size[1]))
+    header = json.loads(Preview("long", 1, 0.0, request, Result({"target": None})).message(["long"])[4:])
+    assert (header["media"], header["result"]) == (None, {"target": None})
+
+
+def test_raw_pixels_of_more_than_the_usual_number_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the server was told to take with `--max-pixels` it also shows."""
+    monkeypatch.setattr("quadfollow_core.request.MAX_PIXELS", 10)
+    request = parse_request({"encoding": "raw-rgb8", "width": 8, "height": 2}, bytes(48))
+    message = Preview("many", 1, 0.0, request, Result({"target": None})).message(["many"])
+    assert b"image/jpeg" in message
+
+
 def test_viewers_are_counted_and_bounded(own: RunningServer, watch: Callable[..., Watcher]) -> None:
     """One too many is told why; a place that becomes free is given again; /info and /metrics know."""
     first, second = watch(own), watch(own)

@@ -16,6 +16,7 @@ import pytest
 from onnx import numpy_helper
 
 from quadfollow_core.contract import Contract
+from quadfollow_core.shipped import lower_precision
 from quadfollow_server import model_keeper
 from quadfollow_server.device import usable_devices
 from quadfollow_server.running import RunningServer
@@ -202,6 +203,14 @@ def test_a_watched_file_is_loaded_when_it_has_come_to_rest(file: Path, green: by
         swap(file, green + b"")
         until(lambda: reloads(server.url, "done") == 2)
         assert reloads(server.url, "failed") == 0
+
+
+@pytest.mark.usefixtures("often")
+def test_a_file_of_lower_precision_that_comes_later_is_a_reason_too(file: Path, until: Any) -> None:
+    """The 8-bit file of a model is exported after the model itself; with `watch` the server then looks again."""
+    with RunningServer(replace(ANY, models=(str(file),), watch=True)) as server:
+        lower_precision(file, "int8").write_bytes(file.read_bytes())
+        until(lambda: reloads(server.url, "done") == 1)
 
 
 @pytest.mark.usefixtures("often")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from quadfollow_core.contract import METADATA_KEY, Contract
-from quadfollow_core.errors import BadInput, NotFound
+from quadfollow_core.errors import BadInput, NotFound, Unavailable
 from quadfollow_server import openvino
 from quadfollow_server.choice import Finding, Findings, answers_alike, best, measure, probe_frame, told
 from quadfollow_server.engine import load_model
@@ -108,6 +108,15 @@ def test_a_way_that_can_no_longer_be_gone_is_left(
     assert (used.name, used.variant) == ("cpu", "plain")
     assert "leisure" not in used.reason
     assert "does without plain on openvino" in caplog.text
+
+
+def test_a_model_that_ran_on_the_gpu_does_not_leave_it_unnoticed(models: tuple[Path, Path]) -> None:
+    """Where CUDA fails as a model is loaded anew, that fails; for another model, which never ran there, it does not."""
+    ways = tuple(ways_of(("cuda",)))
+    findings: Findings = {(models[0], ways): Finding(ways[0], "tried at leisure")}
+    with pytest.raises(Unavailable, match="cuda"):
+        load_model(models[0], "auto", findings=findings)
+    assert load_model(models[1], "auto", findings=findings).device.name in ("cpu", "openvino")
 
 
 def test_a_way_that_a_device_does_not_have_is_refused(models: tuple[Path, Path]) -> None:

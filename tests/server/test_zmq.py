@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from quadfollow_core import wire
-from quadfollow_core.codec import decode_image, encode_jpeg
+from quadfollow_core.codec import decode_image, encode_jpeg, encode_png
 from quadfollow_core.stream_client import StreamClient
 from quadfollow_server.binding import bound
 from quadfollow_server.dispatch import Dispatcher
@@ -143,6 +143,22 @@ def test_a_malformed_message_is_answered_with_the_fault(
     reply = client.read().body
     assert (reply["type"], reply["code"], reply["id"]) == ("error", code, number)
     assert reply["detail"]
+
+
+def test_a_stream_is_named_though_the_id_is_wrong(client: Any) -> None:
+    """What can be read of a request is repeated."""
+    client.raw(b"qf1", b'{"id":1.5,"stream":"front"}', b"x")
+    reply = client.read().body
+    assert (reply["code"], reply["id"], reply["stream"]) == ("bad-message", None, "front")
+
+
+def test_null_is_as_good_as_absent(client: Any, picture: NDArray[np.uint8]) -> None:
+    """A client that writes what it has not as null is answered as one that leaves it out."""
+    lens = {"fx": 100, "fy": 100, "cx": 64, "cy": 48, "distortion": None}
+    pose = {"position": [0, 0, 2], "rpy": [0, 0, 0], "quaternion": None}
+    header = {"id": 1, "type": None, "camera": lens | {"pose": pose}, "depth": None, "want": None}
+    client.raw(b"qf1", json.dumps(header).encode(), encode_png(picture))
+    assert client.read().body["type"] == "result"
 
 
 def test_a_truncated_jpeg_is_a_bad_image(client: Any, picture: NDArray[np.uint8]) -> None:

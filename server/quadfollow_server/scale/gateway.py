@@ -41,6 +41,7 @@ MAX_UNSENT = 64
 """Frames kept for a replica that does not take them."""
 CLOSED = "its connection ended"
 GONE = "the replica that had this frame is gone: send the next one"
+LATE = "no replica answered this frame in time: send the next one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +209,8 @@ class Gateway:
         while True:
             await asyncio.sleep(TICK)
             now = time.monotonic()
-            self._spread.expire(now)
+            for flight in self._spread.expire(now):
+                self._refuse(flight, Unavailable(LATE))
             for replica in self._spread.silent(now - SILENCE):
                 self._lose(replica, "it fell silent")
             for replica in self._spread.replicas:

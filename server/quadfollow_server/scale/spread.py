@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from quadfollow_core.errors import Overloaded, QuadfollowError, Unavailable
 from quadfollow_core.request import FrameId
 
-LANE_SECONDS = 30.0
-"""Silence after which a stream is forgotten."""
+LANE_SECONDS = 60.0
+"""Silence after which a stream is forgotten; longer than a replica may hold a frame (``queue_seconds``)."""
 MAX_LANES = 4096
 """Streams at once at most."""
 MAX_FLIGHTS = 32
@@ -121,11 +121,14 @@ class Spread:
         lane.flights.remove(number)
         return True
 
-    def expire(self, now: float) -> None:
-        """Forget streams that fell silent."""
+    def expire(self, now: float) -> list[Flight]:
+        """Forget streams that fell silent; return what is still owed of them, whose answers nobody will take."""
+        owed = []
         for name, lane in list(self._lanes.items()):
             if now - lane.seen > LANE_SECONDS:
+                owed += [Flight(name, number) for number in lane.flights]
                 self._end(name, lane)
+        return owed
 
     def flights(self) -> Iterator[Flight]:
         """All that is owed."""

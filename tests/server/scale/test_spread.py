@@ -23,6 +23,17 @@ def test_a_stream_stays_while_something_of_it_is_under_way() -> None:
     assert books.send((b"client", "other"), 1, 0) == b"b"
 
 
+def test_a_silent_stream_is_forgotten_with_what_is_owed_of_it() -> None:
+    """Its frames are told to be lost once; an answer that comes afterwards is no longer owed."""
+    books = Spread()
+    books.hear(b"a", 0)
+    books.send(STREAM, 1, 0)
+    assert books.expire(module.LANE_SECONDS) == []
+    assert books.expire(module.LANE_SECONDS + 1) == [Flight(STREAM, 1)]
+    assert not books.settle(STREAM, 1)
+    assert books.lanes_of(b"a") == 0
+
+
 def test_a_leaving_replica_gets_no_more() -> None:
     """What it owes is waited for, and then the stream goes on elsewhere; without an elsewhere that is said."""
     books = Spread()
