@@ -23,6 +23,7 @@ PATIENCE = 0.1
 """Seconds between two looks at whether to stop, while nothing is due."""
 Asker = Callable[[Observation], dict[str, Any]]
 """Says what a picture's request asks for, in the header's words."""
+Lens = Callable[[Observation], Observation]
 Witness = Callable[[Row, Observation, Fate], None]
 """Sees every frame whose fate is known, with the picture it was."""
 
@@ -58,6 +59,7 @@ def fly(
     client: StreamClient,
     *,
     seconds: float | None = None,
+    through: Lens = lambda observation: observation,
     ask: Asker = lambda observation: {},
     witnesses: tuple[Witness, ...] = (),
     stop: Callable[[], bool] = lambda: False,
@@ -68,6 +70,7 @@ def fly(
         source: the world; it stays open.
         client: a connection to a server that answers.
         seconds: length of the flight by the real clock; None to go on to the world's end.
+        through: what a picture is before it is offered and shown to witnesses, such as one whose camera is known.
         ask: what to put into a picture's request, such as ``want`` and ``model``.
         witnesses: called with every row as its fate becomes known.
         stop: asked between two frames; True ends the flight, and what is in flight is still waited for.
@@ -83,6 +86,7 @@ def fly(
         observation = source.read(skip)
         if observation is None:
             break
+        observation = through(observation)
         request = ask(observation) | known_fields(observation)
         log.offered(client.offer(observation.image, captured=observation.captured, **request), observation)
     log.flight.interrupted = stop()

@@ -39,15 +39,15 @@ class Calibration:
     error_px: float = 0.0
     views: int = 0
 
-    def camera(self, width: int, height: int) -> dict[str, Any]:
-        """The wire's ``camera`` for pictures of another size with the same proportions.
+    def camera(self, width: int, height: int) -> Camera:
+        """The camera for pictures of another size with the same proportions.
 
         Raises:
             BadInput: their proportions differ.
         """
         if abs(width * self.height - height * self.width) > max(width, height):
             raise BadInput(f"calibrated for {self.width}x{self.height}, which {width}x{height} is no scaling of")
-        return camera_header(Camera(self.intrinsics.scaled(width / self.width, height / self.height)))
+        return Camera(self.intrinsics.scaled(width / self.width, height / self.height))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as the file has them."""

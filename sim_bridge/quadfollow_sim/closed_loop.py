@@ -23,6 +23,7 @@ from quadfollow_sim.eyes import Eyes
 from quadfollow_sim.orders.door import OrdersDoor
 from quadfollow_sim.pace import Pace
 from quadfollow_sim.sortie import Recorder, Sortie, Taken, Witness
+from quadfollow_sim.vehicle import Brake
 
 ClockName = Literal["lockstep", "real"]
 ANSWER_WITHIN = 5.0
@@ -33,6 +34,8 @@ GIVE_UP = 10.0
 """Seconds of the world's clock without any answer after which a flight ends."""
 SILENCE = 0.5
 """The same after which, at the end of a flight, it is asked whether anybody is still there."""
+UNANSWERED = ("unsent", "lost")
+"""Outcomes of pictures that nobody answered; an error is an answer, too."""
 PATIENCE = 0.1
 """Seconds between two looks at whether to stop, while nothing is due."""
 
@@ -68,6 +71,8 @@ class ClosedLoop:
         self._recorder = Recorder(self._sortie, witnesses)
         self._unanswered_since: float | None = None
         self._wait = ANSWER_WITHIN
+        self._begun = 0.0
+        """The world's time when the real clock's began to count."""
 
     def fly(
         self,
@@ -78,6 +83,8 @@ class ClosedLoop:
         until_armed: bool = False,
     ) -> Sortie:
         """Fly until ``seconds`` of the world's clock are over, ``stop`` or an abort ends it, or nobody answers.
+
+        However it ends, the last command is to brake.
 
         Args:
             seconds: length of the flight; None for as long as a world that paces itself goes on.
@@ -91,7 +98,13 @@ class ClosedLoop:
         """
         if until_armed and not self._craft.takes_orders:
             raise BadInput("a flight that begins with an order needs a door for orders")
-        pace = Pace(self._sortie.rate)
+        pace, self._begun = Pace(self._sortie.rate), self._world.time
+        try:
+            return self._fly(seconds, clock, stop, pace, until_armed=until_armed)
+        finally:
+            self._world.command(Brake("the flight is over"))
+
+    def _fly(self, seconds: float | None, clock: ClockName, stop: Stop, pace: Pace, *, until_armed: bool) -> Sortie:
         self._craft.attend(late=True)
         armed = not until_armed or self._is_armed(clock, pace, stop)
         begun = self._world.time
@@ -101,6 +114,7 @@ class ClosedLoop:
         elif armed:
             self._beside_the_real_clock(pace, _either(stop, lambda: self._world.time >= end))
         self._drain()
+        self._sortie.steps.sort(key=lambda step: step.time)  # by the real clock fates come in another order
         self._sortie.interrupted = stop()
         self._sortie.aborted, self._sortie.orders = self._craft.is_aborted, self._craft.orders
         self._sortie.seconds = self._world.time - begun
@@ -143,7 +157,7 @@ class ClosedLoop:
             return
         while not (stop() or self._is_over()):
             fates = self._eyes.poll(min(pace.until_due(), PATIENCE))
-            self._world.advance(pace.elapsed())
+            self._world.advance(self._begun + pace.elapsed())
             self._craft.attend()
             self._settle(fates)
             if pace.until_due() == 0:
@@ -185,8 +199,9 @@ class ClosedLoop:
     def _settle(self, fates: list[Fate]) -> None:
         """Let the pilot hear what was answered, command, and note both."""
         for fate in fates:
-            if fate.track is not None:
+            if fate.outcome not in UNANSWERED:
                 self._unanswered_since = None
+            if fate.track is not None:
                 self._craft.hear(fate.track, self._recorder.captured(fate))
         command = self._craft.command()
         for fate in fates:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
@@ -14,7 +14,7 @@ from quadfollow_core.client_key import ClientKey
 from quadfollow_core.errors import BadInput
 from quadfollow_core.files import write_whole
 from quadfollow_core.stream_client import Fate, StreamClient
-from quadfollow_sim.bridge import Asker, Witness, fly, require_server
+from quadfollow_sim.bridge import Asker, Lens, Witness, fly, require_server
 from quadfollow_sim.calibration import load_calibration
 from quadfollow_sim.camera import CameraSource
 from quadfollow_sim.drawn import DrawnSource
@@ -130,7 +130,9 @@ def carry_out(plan: FlightPlan) -> dict[str, Any]:
         recorder = open_recorder(plan.record, plan.stream, stack)
         witnesses: tuple[Witness, ...] = (*_witnesses(plan, film, stack), *recorder)
         stop = stack.enter_context(stopping())
-        flight = fly(source, client, seconds=plan.seconds, ask=_asker(plan), witnesses=witnesses, stop=stop)
+        flight = fly(
+            source, client, seconds=plan.seconds, through=_lens(plan), ask=_asker(plan), witnesses=witnesses, stop=stop
+        )
     report = {"plan": plan.as_dict()} | summarise(flight) | {"files": _files(plan, film)}
     note_recording(report, recorder)
     write_whole(plan.out / REPORT, json.dumps(report, indent=1) + "\n")
@@ -165,17 +167,27 @@ def _asker(plan: FlightPlan) -> Asker:
     """Ask for the mask only where it is used: to draw it, or to measure its overlap with a truth. The track is for
     those who look on."""
     model: dict[str, Any] = {"model": plan.model} if plan.model else {}
-    lens = None if plan.calibration is None else load_calibration(plan.calibration)
 
     def ask(observation: Observation) -> dict[str, Any]:
         mask = ["mask:png"] if plan.video or observation.truth is not None else []
-        wanted = {"want": ["target", "people", "track", *mask]} | model
-        if lens is None:
-            return wanted
-        height, width = observation.pixels().shape[:2]
-        return wanted | {"camera": lens.camera(width, height)}
+        return {"want": ["target", "people", "track", *mask]} | model
 
     return ask
+
+
+def _lens(plan: FlightPlan) -> Lens:
+    """Give pictures whose camera is not known the one that was calibrated, if any was."""
+    if plan.calibration is None:
+        return lambda observation: observation
+    calibration = load_calibration(plan.calibration)
+
+    def known(observation: Observation) -> Observation:
+        if observation.camera is not None:
+            return observation
+        height, width = observation.pixels().shape[:2]
+        return replace(observation, camera=calibration.camera(width, height))
+
+    return known
 
 
 def _witnesses(plan: FlightPlan, film: VideoWriter, stack: contextlib.ExitStack) -> tuple[Witness, ...]:

@@ -58,13 +58,18 @@ class Row:
         return asdict(self)
 
 
+def reason_of(fate: Fate) -> str | None:
+    """Why a frame has no result, in the server's words; None where it has one, or nobody told."""
+    return None if fate.outcome == "result" else fate.body.get("reason") or fate.body.get("detail")
+
+
 def judge(fate: Fate, observation: Observation, *, offered_s: float, lag_ms: float, age_ms: float | None) -> Row:
     """Make the row of a frame whose fate is known."""
     timing = (round(offered_s, 4), round(lag_ms, 2), None if age_ms is None else round(age_ms, 2))
     truth_pixels = None if observation.truth is None else int((observation.truth == TARGET).sum())
     row = Row(fate.id, observation.name, *timing, outcome=fate.outcome, truth_pixels=truth_pixels)
     if fate.outcome != "result":
-        return _with(row, reason=fate.body.get("reason") or fate.body.get("detail"))
+        return _with(row, reason=reason_of(fate))
     sighting = fate.sighting
     target = None if sighting is None else sighting.target
     row = _with(

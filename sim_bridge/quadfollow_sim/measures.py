@@ -66,6 +66,7 @@ def measure_sortie(sortie: Sortie) -> dict[str, Any]:
         "latency_ms": percentiles(step.latency_ms for step in steps),
         "lag_ms": percentiles(step.lag_ms for step in steps),
         "outcomes": dict(Counter(step.outcome for step in steps)),
+        "reasons": dict(Counter(step.reason for step in steps if step.reason)),
         "server_gone": sortie.server_gone,
         "interrupted": sortie.interrupted,
         "aborted": sortie.aborted,

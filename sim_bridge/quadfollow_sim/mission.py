@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 import click
 
 from quadfollow_core.client_key import ClientKey
-from quadfollow_core.errors import BadInput, Unavailable
+from quadfollow_core.errors import BadInput, QuadfollowError, Unavailable
 from quadfollow_core.files import write_whole
 from quadfollow_core.stream_client import StreamClient
 from quadfollow_core.trackers import make_tracker
@@ -121,19 +121,26 @@ def city_is_missing() -> Unavailable | None:
 def carry_out_mission(plan: MissionPlan) -> dict[str, Any]:
     """Make all flights and return their report, which also lies in the plan's folder.
 
-    Ctrl-C or the order to abort ends the flight and those to come, not the report.
+    Ctrl-C, the order to abort or an error ends the flight and those to come, not the report of those made before.
 
     Raises:
-        ServerGone: no server answers at the plan's address; nothing was flown then.
+        ServerGone: no server answers at the plan's address.
         Unavailable: no city can be drawn on this machine, or orders cannot be taken where the plan says.
     """
     click.echo(f"flying {json.dumps(plan.as_dict())}", err=True)
     flights: list[dict[str, Any]] = []
     steps: list[Step] = []
+    failure: QuadfollowError | None = None
     with contextlib.ExitStack() as stack:
         stop, door = stack.enter_context(stopping()), _open_door(plan, stack)
         for number in range(1, plan.flights + 1):
-            sortie, more = _fly(plan, number, stop, door)
+            try:
+                sortie, more = _fly(plan, number, stop, door)
+            except QuadfollowError as error:
+                if not flights:
+                    raise
+                failure = error
+                break
             flights.append({"number": number, "seed": plan.seed + number - 1} | measure_sortie(sortie) | more)
             steps += sortie.steps
             _tell(flights[-1], plan.flights)
@@ -149,6 +156,8 @@ def carry_out_mission(plan: MissionPlan) -> dict[str, Any]:
         "files": {"report": str(plan.out / REPORT)} | flights[0]["files"],
     }
     write_whole(plan.out / REPORT, json.dumps(report, indent=1) + "\n")
+    if failure is not None:
+        raise failure
     return report
 
 
@@ -183,6 +192,8 @@ def _fly(
         loop = ClosedLoop(flown, eyes, venue.steersman, rate=plan.rate, witnesses=witnesses, door=door)
         sortie = loop.fly(plan.seconds, plan.clock, stop, until_armed=plan.hold_until_armed)
         told = venue.told()
+    for one in recorder:
+        told |= {"recording": one.summary()}
     files = {"page": str(draw_page(sortie, folder / PAGE, f"{venue.title}, {plan.eyes} eyes"))}
     files |= {"video": str(film.path)} if film.frames else {}
     for one in recorder:

@@ -10,7 +10,7 @@ from typing import Any
 
 from quadfollow_core.resize import TARGET
 from quadfollow_core.stream_client import Fate
-from quadfollow_sim.judge import Row, judge
+from quadfollow_sim.judge import Row, judge, reason_of
 from quadfollow_sim.vehicle import Brake, Command, OwnState
 from quadfollow_sim.world import Observation, Point
 
@@ -47,6 +47,8 @@ class Step:
 
     name: str = ""
     """What the world calls the picture."""
+    reason: str | None = None
+    """Why there was no result, as the server told it."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -134,4 +136,5 @@ def _step(taken: Taken, fate: Fate, command: Command) -> Step:
         place=None if track is None else track.world,
         braking=command.reason if isinstance(command, Brake) else None,
         name=observation.name,
+        reason=reason_of(fate),
     )

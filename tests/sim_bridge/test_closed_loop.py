@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from dataclasses import replace
@@ -140,6 +141,73 @@ def test_a_flight_without_answers_ends() -> None:
     sortie = fly(Fickle(until=2.0), 60.0)
     assert sortie.seconds == pytest.approx(2.0 + GIVE_UP, abs=0.3)
     assert sortie.server_gone
+
+
+class Refusing(LocalEyes):
+    """Eyes to which every picture is an error, as to a server without the model asked for."""
+
+    def poll(self, timeout: float) -> list[Fate]:
+        """Tell errors."""
+        return [
+            Fate(fate.id, "error", fate.age, {"code": "not-found", "detail": "no such model"})
+            for fate in super().poll(timeout)
+        ]
+
+
+def test_errors_are_answers_and_their_reason_is_told() -> None:
+    """A server that refuses every picture is there; the flight hovers to its end and says why it saw nothing."""
+    sortie = fly(Refusing("truth"), GIVE_UP + 2.0)
+    measures = measure_sortie(sortie)
+    assert not sortie.server_gone
+    assert sortie.seconds == pytest.approx(GIVE_UP + 2.0, abs=0.1)
+    assert measures["reasons"] == {"no such model": len(sortie.steps)}
+    assert {step.braking for step in sortie.steps} == {"no fresh answer"}
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_last_command_is_to_brake(fails: bool) -> None:
+    """Whatever ends a flight: a vehicle holds its last command until the next one, and there will be none."""
+    world = PaperSpace(walk)
+
+    def stop() -> bool:
+        if fails and world.time > 3.0:
+            raise RuntimeError("a witness, a pilot, the world")
+        return False
+
+    with pytest.raises(RuntimeError) if fails else contextlib.nullcontext():
+        fly(LocalEyes("truth"), 4.0, world=world, stop=stop)
+    assert math.hypot(*world.own.velocity) > 0.3, "control: it flew"
+    world.advance(world.time + 3.0)
+    assert math.hypot(*world.own.velocity) < 0.05
+
+
+def test_by_the_real_clock_a_world_that_is_older_goes_on_at_once() -> None:
+    """Its clock need not begin with the flight: no two pictures are of one moment."""
+    world = PaperSpace(walk)
+    world.advance(5.0)
+    times = [step.time for step in fly(LocalEyes("truth"), 1.0, world=world, clock="real").steps]
+    assert times[0] >= 5.0
+    assert len(set(times)) == len(times) > 1
+
+
+class Forgetful(Fickle):
+    """Eyes whose third picture's fate is known last."""
+
+    def poll(self, timeout: float) -> list[Fate]:
+        """Keep one fate back until ten more are known."""
+        self._held += LocalEyes.poll(self, 0.0)
+        ready = [fate for fate in self._held if fate.id != 3 or self._held[-1].id > 13]
+        self._held = [fate for fate in self._held if fate not in ready]
+        if not ready:
+            time.sleep(max(0.0, min(timeout, 0.001)))
+        return ready
+
+
+def test_steps_lie_in_the_order_of_their_pictures() -> None:
+    """Though one's fate became known late."""
+    times = [step.time for step in fly(Forgetful(), 2.0, clock="real").steps]
+    assert len(times) > 13
+    assert times == sorted(times)
 
 
 def test_a_flight_can_be_stopped() -> None:

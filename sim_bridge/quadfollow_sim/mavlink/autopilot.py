@@ -162,7 +162,8 @@ class Autopilot:
         if answer.command == words.MAV_CMD_DO_GIMBAL_MANAGER_CONFIGURE:
             self._outbox.has_gimbal_manager = not refused
         elif answer.command == words.MAV_CMD_DO_SET_MODE and refused and self.control == "asking":
-            reason = words.enums["MAV_RESULT"][answer.result].name
+            known = words.enums["MAV_RESULT"].get(answer.result)
+            reason = f"result {answer.result}" if known is None else known.name
             self._turn_to("none", f"the vehicle refused its {self._mode_name(self._wanted())} mode ({reason})")
 
     def _watch(self) -> None:

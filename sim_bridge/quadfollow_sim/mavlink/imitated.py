@@ -35,9 +35,11 @@ def behind_mavlink(world: Airspace, tell: Tell, dialect: Dialect = PX4) -> Itera
         _go_on(space, lambda: autopilot.connected)
         autopilot.take()
         _go_on(space, lambda: autopilot.control == "ours")
-        yield space
-        autopilot.release()
-        _go_on(space, lambda: autopilot.control == "none")
+        try:
+            yield space
+        finally:
+            autopilot.release()
+            _go_on(space, lambda: autopilot.control == "none")
 
 
 def _go_on(space: MavlinkAirspace, until: Callable[[], bool]) -> None:

@@ -6,6 +6,8 @@ it also proves that the loop is alive. A vehicle that nobody can stop because it
 
 from __future__ import annotations
 
+import socket
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -19,6 +21,7 @@ MOST = 16
 """Questions answered in one look, so that whoever floods the door does not hold up the flight."""
 WAITING = 16
 """Questions and replies that wait per client at most; what is more waits at the sender."""
+IPC = "ipc://"
 LINGER = 500
 """Milliseconds for which the last replies may still go out when the door closes."""
 
@@ -46,6 +49,8 @@ class OrdersDoor:
 
     def __init__(self, address: str = ADDRESS) -> None:
         require_private(address)
+        if _is_taken(address):
+            raise _taken(address, "somebody listens there")
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.REP)
         for option, value in (
@@ -59,9 +64,7 @@ class OrdersDoor:
             self._socket.bind(address)
         except zmq.ZMQError as error:
             self.close()
-            raise Unavailable(
-                f"cannot take orders at {address}: {error.strerror}; another flight may: choose another with --orders"
-            ) from error
+            raise _taken(address, str(error.strerror)) from error
 
     @property
     def address(self) -> str:
@@ -79,7 +82,10 @@ class OrdersDoor:
             if not self._socket.poll(wait):
                 return
             wait = 0
-            parts = self._socket.recv_multipart()
+            try:
+                parts = self._socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:  # it was none that a REQ sends, and is gone
+                continue
             self._socket.send_multipart(encode_reply(_answer(parts, craft, late=late)))
 
     def close(self) -> None:
@@ -94,6 +100,20 @@ class OrdersDoor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _is_taken(address: str) -> bool:
+    """Whether somebody listens at a socket file, which ZeroMQ would take from them without a word."""
+    if not address.startswith(IPC) or address.startswith(f"{IPC}@"):
+        return False
+    with socket.socket(socket.AF_UNIX) as trial, suppress(OSError):
+        trial.connect(address.removeprefix(IPC))
+        return True
+    return False
+
+
+def _taken(address: str, why: str) -> Unavailable:
+    return Unavailable(f"cannot take orders at {address}: {why}; another flight may: choose another with --orders")
 
 
 def _answer(parts: list[bytes], craft: Ordered, *, late: bool) -> dict[str, Any]:

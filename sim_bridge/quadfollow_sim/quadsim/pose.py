@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from quadfollow_core.errors import BadMessage
 from quadfollow_core.geometry import Pose
+from quadfollow_sim.vehicle import MAX_COORDINATE
 from quadfollow_sim.world import Point
 
 REMEDY = (
@@ -27,7 +28,7 @@ _GROUPS = " '\u2019\u00a0\u202f"
 _POINT_NUMBER = r"-?\d{1,3}(?:,\d{2,3})*\.\d{4}|-?\d+\.\d{4}"
 _COMMA_NUMBER = r"-?\d{1,3}(?:\.\d{2,3})*,\d{4}|-?\d+,\d{4}"
 _POINT_LIST = re.compile(rf"(?:{_POINT_NUMBER})(?:,(?:{_POINT_NUMBER})){{5}}")
-_COMMA_LIST = re.compile(rf"(?:{_COMMA_NUMBER})(?:,(?:{_COMMA_NUMBER}))+")
+_COMMA_LIST = re.compile(rf"(?:{_COMMA_NUMBER})(?:,(?:{_COMMA_NUMBER})){{1,11}}")
 
 
 class WrongCulture(BadMessage):
@@ -64,7 +65,9 @@ def parse_pose(text: object, what: str) -> Attitude:
     """
     if not isinstance(text, str):
         raise BadMessage(f"{what} must be a string of six numbers, got {type(text).__name__}")
-    x, y, z, roll, pitch, yaw = _numbers(text, what)
+    x, y, z, roll, pitch, yaw = numbers = _numbers(text, what)
+    if max(map(abs, numbers)) > MAX_COORDINATE:
+        raise BadMessage(f"{what} must hold numbers up to {MAX_COORDINATE:g}, got {_shown(text)}")
     return Attitude((x, y, z), *(wrap(math.radians(angle)) for angle in (roll, pitch, yaw)))
 
 

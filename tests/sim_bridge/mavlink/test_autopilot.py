@@ -112,11 +112,12 @@ def test_setpoints_come_before_the_mode(rig: Any) -> None:
     assert math.dist(rig.world.own.position, start) > 0.5
 
 
+@pytest.mark.parametrize("result", [4, 6, 77], ids=["failed", "cancelled", "of a newer MAVLink"])
 @DIALECTS
-def test_a_vehicle_that_will_not_is_left_alone(make_rig: Callable[..., Any], dialect: Dialect) -> None:
+def test_a_vehicle_that_will_not_is_left_alone(make_rig: Callable[..., Any], dialect: Dialect, result: int) -> None:
     """One that never changes its mode is asked for some seconds; then the setpoints end and it is said why."""
     rig = make_rig(dialect)
-    rig.vehicle.refuses[SET_MODE] = 4  # MAV_RESULT_FAILED
+    rig.vehicle.refuses[SET_MODE] = result
     rig.go_on(0.5)
     rig.autopilot.take()
     rig.go_on(8.0)

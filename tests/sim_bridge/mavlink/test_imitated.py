@@ -49,6 +49,14 @@ def test_it_follows_and_is_handed_back(dialect: Dialect) -> None:
     assert math.hypot(*world.own.velocity) < 0.1
 
 
+def test_a_flight_that_fails_hands_the_vehicle_back() -> None:
+    """Whatever was raised."""
+    told: list[str] = []
+    with pytest.raises(RuntimeError), behind_mavlink(PaperSpace(walk), told.append):
+        raise RuntimeError("the flight")
+    assert "handed back" in told[-1]
+
+
 def test_an_order_to_hold_reaches_it() -> None:
     """A hold is setpoints of standing still."""
 

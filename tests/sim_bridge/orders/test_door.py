@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import zmq
 
+from quadfollow_core import wire
 from quadfollow_core.errors import BadInput, ServerGone, Unavailable
 from quadfollow_sim.orders.client import OrdersClient
 from quadfollow_sim.orders.door import MOST, OrdersDoor
@@ -69,11 +71,11 @@ def door() -> Iterator[OrdersDoor]:
 def connected(door: OrdersDoor) -> Iterator[zmq.Socket[bytes]]:
     """A bare socket of somebody who has no client of ours."""
     context = zmq.Context()
-    socket = context.socket(zmq.DEALER)
-    socket.linger = 0
-    socket.connect(door.address)
+    dealer = context.socket(zmq.DEALER)
+    dealer.linger = 0
+    dealer.connect(door.address)
     try:
-        yield socket
+        yield dealer
     finally:
         context.destroy(linger=0)
 
@@ -127,6 +129,23 @@ def test_who_sends_too_much_is_cut_off_alone(door: OrdersDoor) -> None:
             assert client.order("arm")["obeyed"]
 
 
+def test_one_who_speaks_another_wire_does_not_hold_the_flight_up(door: OrdersDoor) -> None:
+    """A frame's ping, which REQ's envelope is missing around, is passed over at once; whoever asks next is answered."""
+    craft = Obedient()
+    with connected(door) as stray, connected(door) as asking:
+        stray.send_multipart(wire.encode_ping())
+        looks = threading.Thread(target=door.attend, args=(craft, 1.0))
+        looks.start()
+        looks.join(PATIENCE)
+        is_held_up = looks.is_alive()
+        asking.send_multipart([b"", *encode_question(Question("arm", 7))])
+        looks.join(PATIENCE)
+        assert not is_held_up
+        door.attend(craft, PATIENCE)
+        assert asking.poll(1000 * PATIENCE)
+    assert craft.mode == "armed"
+
+
 def test_a_flood_is_answered_in_portions(door: OrdersDoor) -> None:
     """One look answers so many questions at most; the others are answered by the next looks."""
     craft = Obedient()
@@ -169,6 +188,18 @@ def test_a_taken_address_is_said(door: OrdersDoor) -> None:
     """With its remedy."""
     with pytest.raises(Unavailable, match="--orders"):
         OrdersDoor(door.address)
+
+
+def test_a_socket_file_is_not_taken_from_another_flight(tmp_path: Path) -> None:
+    """As long as that one is there; what it left behind, killed, is no hindrance."""
+    address = f"ipc://{tmp_path}/orders"
+    with OrdersDoor(address) as first, pytest.raises(Unavailable, match="--orders"):
+        OrdersDoor(first.address)
+    with socket.socket(socket.AF_UNIX) as left:
+        (tmp_path / "orders").unlink(missing_ok=True)
+        left.bind(str(tmp_path / "orders"))
+    with OrdersDoor(address) as second, attended(second, Obedient()), OrdersClient(address, PATIENCE) as client:
+        assert client.order("arm")["obeyed"]
 
 
 def test_an_open_address_is_refused() -> None:

@@ -86,12 +86,18 @@ def test_thousands_in_english_are_told_from_the_list_s_own_commas() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "1,2,3", "1,2,3,4,5,6,7", "a,b,c,d,e,f", "NaN,0,0,0,0,0", "1e999,0,0,0,0,0", 7, None]
+    "text", ["", "1,2,3", "1,2,3,4,5,6,7", "a,b,c,d,e,f", "NaN,0,0,0,0,0", "1e999,0,0,0,0,0", "5e7,0,0,0,0,0", 7, None]
 )
 def test_what_is_no_pose_is_refused(text: object) -> None:
     """Six finite numbers in a string, or an error that names the key."""
     with pytest.raises(BadMessage, match="gimbal_pose"):
         parse_pose(text, "gimbal_pose")
+
+
+def test_a_long_text_is_refused_at_once() -> None:
+    """Numbers that could be read in two ways are not tried in all of them: of these there would be 2 to the 1000th."""
+    with pytest.raises(BadMessage):
+        parse_pose("123,1234," * 1000 + "x", "pose")
 
 
 def test_seconds_know_the_comma_too() -> None:
