@@ -59,9 +59,12 @@ def server_of(way: Way, out: Path, model: str | None) -> Iterator[str | None]:
         yield server.address
 
 
-def fly(way: Way, preset: str, flights: int, seconds: float, out: Path, address: str | None) -> dict[str, Any]:
-    """Fly one way on one preset, or read what was flown."""
-    folder = out / f"{way.name.replace(' ', '-').replace(':', '').replace(',', '')}-{preset}"
+def fly(
+    way: Way, preset: str, flights: int, seconds: float, out: Path, address: str | None, model: Path
+) -> dict[str, Any]:
+    """Fly one way on one preset, or read what was flown in just this way, by this very model."""
+    name = f"{way.name.replace(' ', '-').replace(':', '').replace(',', '')}-{preset}-{flights}x{seconds:g}s"
+    folder = out / (name if way.arm else f"{name}-{model.stem}-{read_file(model).version}")
     if not (folder / REPORT).exists():
         plan = MissionPlan(
             preset=preset,
@@ -80,10 +83,10 @@ def fly(way: Way, preset: str, flights: int, seconds: float, out: Path, address:
     return report
 
 
-def row(name: str, report: dict[str, Any], ceiling: dict[str, Any]) -> list[str]:
+def row(name: str, report: dict[str, Any], ceiling: dict[str, Any] | None) -> list[str]:
     """One line of the table."""
     flights, overall = report["flights"], report["overall"]
-    best = {flight["seed"]: flight["in_view"] for flight in ceiling["flights"]}
+    best = {flight["seed"]: flight["in_view"] for flight in ceiling["flights"]} if ceiling else {}
     share = [flight["in_view"] / best[flight["seed"]] for flight in flights if best.get(flight["seed"])]
     return [
         name,
@@ -174,9 +177,10 @@ def main(
                 if way.flights is not None and preset != "street":
                     continue
                 flights = min(FLIGHTS[preset], way.flights or FLIGHTS[preset], most)
-                report = fly(way, preset, flights, seconds, out, address)
-                ceilings.setdefault(preset, report)
-                rows.setdefault(preset, []).append(row(way.name, report, ceilings[preset]))
+                report = fly(way, preset, flights, seconds, out, address, find_model(model or DEFAULT_MODEL))
+                if way.name == CEILING:
+                    ceilings[preset] = report
+                rows.setdefault(preset, []).append(row(way.name, report, ceilings.get(preset)))
     text = page(seconds, find_model(model or DEFAULT_MODEL), [table(preset, lines) for preset, lines in rows.items()])
     click.echo(text)
     if to is not None:

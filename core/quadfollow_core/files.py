@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 
 def part_of(path: Path) -> Path:
-    """Where a file that is not whole yet lies: beside its place, hidden, with the same suffix."""
-    return path.with_name(f".part-{path.name}")
+    """Where a file that is not whole yet lies: beside its place, hidden, with the same suffix; each process its own."""
+    return path.with_name(f".part-{os.getpid()}-{threading.get_ident()}-{path.name}")
 
 
 def save_whole(path: Path, write: Callable[[Path], object]) -> None:

@@ -9,6 +9,7 @@ all frames of a set. A target counts as present, in truth or prediction, above t
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -180,13 +181,25 @@ def score_pairs(pairs: Iterable[tuple[NDArray[np.bool_], NDArray[np.bool_]]]) ->
     return score
 
 
+NAME_MARK = re.compile(r"_?(?:cam1|mask)_?")
+"""What tells an image's name from its mask's, in QuadSim's processed layout."""
+
+
+def pair_key(path: Path) -> str:
+    """Reduce ``8_run5cam1_00603.jpeg`` and ``8_run5_mask_00603.png`` to what they share."""
+    return NAME_MARK.sub("|", path.stem)
+
+
 def pair_files(first: Path, second: Path) -> list[tuple[Path, Path]]:
-    """Pair the pictures of two folders by sorted order.
+    """Pair the pictures of two folders by the order of what their names share, see :func:`pair_key`.
 
     Raises:
         BadDataset: a folder is missing or empty, or the counts differ.
     """
-    listings = [sorted(path for path in folder.glob("*") if path.is_file()) for folder in (first, second)]
+    listings = [
+        sorted((path for path in folder.glob("*") if path.is_file()), key=lambda path: (pair_key(path), path.name))
+        for folder in (first, second)
+    ]
     for folder, listing in zip((first, second), listings, strict=True):
         if not listing:
             raise BadDataset(f"no files in {folder}")

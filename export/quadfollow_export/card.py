@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,8 @@ def write_card(contract: Contract, model: Path, variants: Mapping[Path, Contract
         _training(contract.training),
         _score(contract.score),
         _parity(contract.checks),
-        LIMITS,
-        LICENCE,
+        _limits(contract.training),
+        _licence(contract.training),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -120,7 +120,7 @@ def _final(contract: Contract) -> str:
 def _training(training: dict[str, Any]) -> str:
     if not training:
         return "## Training\n\nNothing is known: the network was exported from a file without its run's folder."
-    recipe, data = training.get("recipe", {}), training.get("data", {})
+    recipe, data, sets = training.get("recipe", {}), training.get("data", {}), _sets(training)
     facts = [
         ("recipe", recipe.get("name", "unknown")),
         *_beginnings(training.get("begun_with", {})),
@@ -128,7 +128,7 @@ def _training(training: dict[str, Any]) -> str:
         ("steps", STEPS.format_map(_Unknown(recipe))),
         ("learning rate", RATE.format_map(_Unknown(recipe))),
         ("augmentations", ", ".join(recipe.get("augmentations", ())) or "none"),
-        ("data sets", ", ".join(recipe.get("folders") or ()) or "all that were given"),
+        ("data sets", ", ".join(sets) or "all that were given"),
         ("frames", data.get("frames", "unknown")),
         ("data fingerprint", f"`{str(data.get('fingerprint', 'unknown'))[:16]}`"),
         ("runs held out", ", ".join(training.get("held_out_runs", ())) or "none"),
@@ -138,10 +138,15 @@ def _training(training: dict[str, Any]) -> str:
     private = (
         "\n\n`train_extra` is private recordings that strangers cannot download, so this training cannot be repeated "
         "from public data alone."
-        if "train_extra" in (recipe.get("folders") or ())
+        if "train_extra" in sets
         else ""
     )
     return f"## Training\n\n{_table(('', ''), facts)}{command}{private}"
+
+
+def _sets(training: dict[str, Any]) -> Sequence[str]:
+    """The data sets that were taken; of runs that did not note them, those that the recipe names."""
+    return training.get("sets") or training.get("recipe", {}).get("folders") or ()
 
 
 STEPS = "{epochs} epochs of {steps} batches of {batch}"
@@ -233,9 +238,30 @@ def _parity(checks: dict[str, Any]) -> str:
     return f"## Keras against ONNX\n\n{_table(('', ''), rows)}"
 
 
+QUADSIM = frozenset({"train", "validation", "train_extra"})
+"""Sets of frames of Udacity's simulator."""
+
+
+def _limits(training: dict[str, Any]) -> str:
+    """What is not promised; of the frames more is known where they were QuadSim's."""
+    is_quadsim = QUADSIM.intersection(_sets(training))
+    return LIMITS.format(kind="of one simulated city and one target" if is_quadsim else "that its trainer chose")
+
+
+def _licence(training: dict[str, Any]) -> str:
+    """Whose the weights are: the maintainers', or of whoever trained them, on top of the maintainers' or not."""
+    if QUADSIM.intersection(_sets(training)):
+        return LICENCE
+    while "run" in training.get("begun_with", {}):
+        training = training["begun_with"]["run"]
+        if QUADSIM.intersection(_sets(training)):
+            return OWN_LICENCE + BEGUN
+    return OWN_LICENCE
+
+
 LIMITS = """## Limits and failures
 
-- Trained and scored on frames of one simulated city and one target. On photographs, other simulators or other
+- Trained on frames {kind}. On photographs, other simulators or other
   clothes nothing is promised: score it there first.
 - Small targets are missed most: see the table by size. A person of fewer than some 20 pixels in a 256x256 frame
   is found rarely.
@@ -249,6 +275,15 @@ LICENCE = """## Licence
 The code and these weights are the quadfollow maintainers' and under the MIT licence. The weights were learned from
 recordings of Udacity's QuadSim simulator. Udacity published them without a licence known to us; they are not part of
 this project and not distributed with it. Whether that limits a use of the weights is for the user to judge."""
+
+
+BEGUN = """ They began as weights of the quadfollow maintainers (MIT licence), which
+learned from recordings of Udacity's QuadSim simulator, published without a licence known to us."""
+
+OWN_LICENCE = """## Licence
+
+What may be done with these weights is for whoever trained them to say, and for whoever owns the frames that they were
+learned from."""
 
 
 def _table(head: Iterable[object], rows: Rows) -> str:

@@ -86,6 +86,10 @@ def export(
     """
     precisions = [*(["fp16"] if fp16 else []), *(["int8", "int8-fused"] if int8 else [])]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if int8 and data is None:
+        raise click.UsageError(
+            "8-bit integers are calibrated on frames of the kind the model is for: give them with --data"
+        )
     if source.suffix == ".onnx":
         if out is not None or not (triton or precisions):
             raise click.UsageError(
@@ -133,11 +137,12 @@ def _variants(model: Path, precisions: list[str], data: Path | None, evaluate: P
     with _needing_extra():
         from quadfollow_export.card import tell_variants
         from quadfollow_export.precision import make_variant
-    made = [
-        make_variant(model, name, data, evaluate, progress=lambda line: click.echo(line, err=True))
-        for name in precisions
-    ]
-    tell_variants(model)
+    made = []
+    try:
+        for name in precisions:
+            made.append(make_variant(model, name, data, evaluate, progress=lambda line: click.echo(line, err=True)))
+    finally:
+        tell_variants(model)  # of those that were made before one was refused, too
     return made
 
 

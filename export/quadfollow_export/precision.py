@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 from quadfollow_core.contract import METADATA_KEY, Contract
 from quadfollow_core.errors import BadInput, ExportRefused, NotFound
 from quadfollow_core.files import write_whole
-from quadfollow_core.scoring import Score
+from quadfollow_core.scoring import SETS
 from quadfollow_core.shipped import lower_precision
-from quadfollow_export.frames import Samples, recorded, rendered
+from quadfollow_export.frames import Samples, find_sets, recorded, rendered
 from quadfollow_export.graph import Graph
 from quadfollow_export.head import attach_probabilities
 from quadfollow_export.lower import CALIBRATED, LOWER
 from quadfollow_export.official import official_scores
-from quadfollow_export.session import Predictor, in_batches, open_session
+from quadfollow_export.session import Predictor, in_batches, open_openvino, open_session
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,23 +100,31 @@ def make_variant(
 
     Raises:
         NotFound, BadModel: no model there, or none of ours.
-        BadInput: there are no frames to calibrate on.
+        BadInput: there are no frames to calibrate on, or they are those of the official evaluation.
+        Unavailable: what serves the variant, and so proves it, is not installed.
         ExportRefused: it loses more than is allowed.
     """
     if precision in CALIBRATED and data is None:
         raise BadInput("8-bit integers are calibrated on frames of the kind the model is for: give them with --data")
+    if precision in CALIBRATED and data is not None and any(found.name in SETS for found in find_sets(data)):
+        raise BadInput(f"{data} holds official evaluation frames, which score and never calibrate: give others")
     allowed, source = allowed or Allowed(), _read(path)
     model = onnx.load_model_from_string(source)
     contract = Contract.from_onnx(model)
     samples = rendered(COMPARED, contract.size) if data is None else recorded(data, COMPARED * PARTS, contract.size)
     progress(f"{precision}: deriving it with {samples.origin}")
     lower = LOWER[precision](model, _part(samples, slice(1, None, PARTS)).images)
-    loss = compare(open_session(source), open_session(lower.SerializeToString()), _part(samples, slice(0, None, PARTS)))
+    served = open_openvino if precision in CALIBRATED else open_session
+    loss = compare(open_session(source), served(lower.SerializeToString()), _part(samples, slice(0, None, PARTS)))
     _require(precision, loss, allowed)
     told: dict[str, Any] = {"precision": precision, "of": sha256(source).hexdigest()[:12], "loss": asdict(loss)}
     score: dict[str, Any] = {}
     if evaluate is not None:
-        scores = _scores(source, lower, evaluate, contract.size, lambda part: progress(f"{precision}: scoring {part}"))
+        openers = {"model": (onnx.load_model_from_string(source), open_session), "variant": (lower, served)}
+        predictors = {name: run(_probabilities(model, contract.size)) for name, (model, run) in openers.items()}
+        scores = official_scores(
+            predictors, evaluate, contract.size, lambda part: progress(f"{precision}: scoring {part}")
+        )
         told["official_score"] = {name: scored.final for name, scored in scores.items()}
         _require_score(precision, told["official_score"], allowed)
         score = scores["variant"].as_dict()
@@ -137,14 +145,6 @@ PARTS = 3
 def _part(samples: Samples, part: slice) -> Samples:
     chosen = samples.images[part]
     return Samples(chosen, f"{len(chosen)} of {samples.origin}")
-
-
-def _scores(
-    source: bytes, lower: Any, evaluate: Path, size: tuple[int, int], progress: Callable[[str], None]
-) -> dict[str, Score]:
-    models = {"model": onnx.load_model_from_string(source), "variant": lower}
-    predictors = {name: open_session(_probabilities(model, size)) for name, model in models.items()}
-    return official_scores(predictors, evaluate, size, progress)
 
 
 def _probabilities(model: Any, size: tuple[int, int]) -> bytes:

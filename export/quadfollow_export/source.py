@@ -14,7 +14,7 @@ import keras
 from quadfollow_core.contract import CLASSES
 from quadfollow_core.errors import BadModel, NotFound, Unavailable
 
-KEPT = ("recipe", "begun_with", "averaged", "data", "held_out_runs", "packages", "git_commit")
+KEPT = ("recipe", "begun_with", "averaged", "data", "sets", "held_out_runs", "packages", "git_commit")
 """What of a run's configuration goes into the contract, besides its command."""
 LEADS_OUT = re.compile(r"(?P<option>--?[\w-]+=|-\w)?(?P<path>(?:/|\.\./).*)")
 """A word that is a path out of the checkout, alone or behind an option: ``--data=/there``, ``-o/there``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -37,4 +38,22 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
 
 def test_a_part_is_hidden_and_keeps_its_suffix() -> None:
     """Writers that choose the format by the suffix write what was asked for."""
-    assert part_of(Path("a/film.mp4")) == Path("a/.part-film.mp4")
+    part = part_of(Path("a/film.mp4"))
+    assert part.parent == Path("a")
+    assert part.name.startswith(".part-")
+    assert part.name.endswith("-film.mp4")
+
+
+def test_two_writers_of_one_file_are_not_in_each_others_way(tmp_path: Path) -> None:
+    """One begins while the other is under way; both end well, and what the later one wrote stays."""
+    path = tmp_path / "state.txt"
+
+    def write(part: Path) -> None:
+        part.write_text("first")
+        with ThreadPoolExecutor() as other:
+            other.submit(write_whole, path, "second").result()
+        assert path.read_text() == "second"
+
+    save_whole(path, write)
+    assert path.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [path]

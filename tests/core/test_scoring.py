@@ -14,7 +14,16 @@ import pytest
 from quadfollow_core.codec import encode_png
 from quadfollow_core.errors import BadDataset
 from quadfollow_core.resize import TARGET
-from quadfollow_core.scoring import SETS, SetScore, combine, read_picture, score_folders, score_pairs, size_class
+from quadfollow_core.scoring import (
+    SETS,
+    SetScore,
+    combine,
+    pair_files,
+    read_picture,
+    score_folders,
+    score_pairs,
+    size_class,
+)
 
 
 def channels(target_pixels: int, size: int = 16) -> np.ndarray:
@@ -100,6 +109,18 @@ def write_folders(root: Path, frames: int) -> tuple[Path, Path]:
             for index in range(frames):
                 (folder / f"{index}.png").write_bytes(picture)
     return predictions, truth
+
+
+def test_pictures_pair_by_what_their_names_share(tmp_path: Path) -> None:
+    """Also where one run's name begins as another's does, so that images and masks sort differently."""
+    runs = ("x", "x_dusk")
+    images = {run: tmp_path / "images" / f"{run}_cam1_00001.jpeg" for run in runs}
+    masks = {run: tmp_path / "masks" / f"{run}_mask_00001.png" for run in runs}
+    for path in (*images.values(), *masks.values()):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    assert sorted(images) != sorted(images, key=lambda run: masks[run].name), "control: plain order mixes them up"
+    assert dict(pair_files(tmp_path / "images", tmp_path / "masks")) == {images[run]: masks[run] for run in runs}
 
 
 def test_folders_that_do_not_pair_are_refused(tmp_path: Path) -> None:

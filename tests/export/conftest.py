@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,9 +101,19 @@ def run_folder(tmp_path: Path, networks: dict[str, Any]) -> Path:
 
 @pytest.fixture
 def evaluation(tmp_path: Path) -> Path:
-    """Official evaluation sets in miniature: rendered frames with a square as the target."""
-    folder = tmp_path / "evaluation"
-    for number, name in enumerate(SETS):
+    """Official evaluation sets in miniature."""
+    return write_sets(tmp_path / "evaluation", SETS)
+
+
+@pytest.fixture
+def recordings(tmp_path: Path) -> Path:
+    """Other sets, to calibrate on."""
+    return write_sets(tmp_path / "recordings", ("one", "two", "three"))
+
+
+def write_sets(folder: Path, names: Sequence[str]) -> Path:
+    """Sets of rendered frames with a square as the target."""
+    for number, name in enumerate(names):
         for kind in ("images", "masks"):
             (folder / name / kind).mkdir(parents=True)
         for index, frame in enumerate(render_scenes(3, (64, 64), seed=number)):

@@ -185,6 +185,25 @@ def test_the_card_tells_of_every_run_back_to_the_first(tmp_path):
     assert "a.keras 11, of recipe crops: 5 epochs" in told[2]
 
 
+def test_a_card_says_of_ones_own_model_what_is_true_of_it(tmp_path):
+    """Whose the weights are and which frames they know depends on what they were trained on, and on what before."""
+    shipped = {"recipe": {"folders": ["train", "train_extra"]}}
+    own = {"recipe": {"folders": None}, "sets": ["blue"]}
+    public = {"recipe": {"folders": ["train", "train_extra"]}, "sets": ["train"]}
+
+    def card(training):
+        return write_card(Contract(name="x", width=8, height=8, training=training), tmp_path / "x.onnx")
+
+    assert "weights are the quadfollow maintainers'" in card(shipped)
+    assert "`train_extra` is private" in card(shipped)
+    assert "train_extra" not in card(public)
+    assert "| data sets | blue |" in card(own)
+    assert "maintainers" not in card(own)
+    assert "They began as weights of the quadfollow maintainers" in card(
+        own | {"begun_with": {"init": "a", "run": shipped}}
+    )
+
+
 def test_a_refused_export_writes_nothing_and_keeps_what_was_there(run_folder: Path, tmp_path: Path) -> None:
     """Out of tolerance, the target path is as it was."""
     out = tmp_path / "models" / "x.onnx"

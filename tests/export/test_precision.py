@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from quadfollow_core.contract import METADATA_KEY, Contract
 from quadfollow_core.errors import BadInput, ExportRefused
+from quadfollow_core.scoring import SETS
 from quadfollow_core.shipped import PRECISIONS
 from quadfollow_export.cli import export
 from quadfollow_export.convert import Converted
@@ -21,7 +22,7 @@ from quadfollow_export.lower import CALIBRATED, LOWER, half
 from quadfollow_export.parity import to_levels
 from quadfollow_export.precision import Allowed, compare, make_variant
 from quadfollow_export.scenes import render_scenes
-from quadfollow_export.session import open_session
+from quadfollow_export.session import open_openvino, open_session
 from quadfollow_server.engine import load_model
 
 Frames = np.ndarray[Any, np.dtype[np.uint8]]
@@ -62,7 +63,8 @@ def test_integers_answer_the_same_frames_much_alike(
     source = conversions["after-relu"].answers
     lower = LOWER[precision](source, render_scenes(8, (48, 32), seed=9))
     assert sum(node.op_type == "QuantizeLinear" for node in lower.graph.node) > 10
-    expected, found = (open_session(one.SerializeToString())(frames)[0] for one in (source, lower))
+    expected = open_session(source.SerializeToString())(frames)[0]
+    found = open_openvino(lower.SerializeToString())(frames)[0]
     assert np.mean(expected != found) < 0.5 * np.mean(expected != found[::-1])
 
 
@@ -82,11 +84,11 @@ def test_integers_are_enlarged_as_they_are_and_logits_are_not_rounded(conversion
 
 
 def test_a_variant_tells_what_it_is_made_of_and_the_server_takes_it(
-    model: Path, evaluation: Path, monkeypatch: pytest.MonkeyPatch
+    model: Path, evaluation: Path, recordings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The variant's contract names precision, origin, loss and score; the card lists it beside the model."""
     monkeypatch.setattr("quadfollow_export.precision.Allowed", lambda: Allowed(0.5, 1.0, 1.0))
-    options = ["--fp16", "--int8", "--data", str(evaluation), "--evaluate", str(evaluation), "--json"]
+    options = ["--fp16", "--int8", "--data", str(recordings), "--evaluate", str(evaluation), "--json"]
     told = CliRunner().invoke(export, [str(model), *options], catch_exceptions=False)
     made = json.loads(told.stdout)["variants"]
     version = load_model(model, "cpu").version
@@ -127,6 +129,39 @@ def test_integers_need_frames_to_calibrate_on(model: Path, precision: str) -> No
     """Without frames there is no range to find."""
     with pytest.raises(BadInput, match="--data"):
         make_variant(model, precision, None)
+
+
+@pytest.mark.parametrize("precision", CALIBRATED)
+def test_official_evaluation_frames_calibrate_nothing(model: Path, evaluation: Path, precision: str) -> None:
+    """They score, so nothing is chosen by them, wherever among the folders they lie."""
+    for data in (evaluation, evaluation / SETS[0]):
+        with pytest.raises(BadInput, match="official evaluation"):
+            make_variant(model, precision, data)
+
+
+def test_a_missing_folder_is_said_before_anything_is_made(model: Path) -> None:
+    """Not after minutes of exporting."""
+    told = CliRunner().invoke(export, [str(model), "--fp16", "--int8"])
+    assert (told.exit_code, "--data" in told.stderr) == (2, True)
+    assert not list(model.parent.glob("*.fp16.onnx"))
+
+
+def test_the_card_tells_of_what_was_made_before_a_refusal(
+    model: Path, recordings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server takes a variant that is there, so the card must not be silent about it."""
+    monkeypatch.setattr("quadfollow_export.precision.Allowed", lambda: Allowed(0.5, 1.0, 1.0))
+    monkeypatch.setattr("quadfollow_export.precision._require", refuse_fused)
+    told = CliRunner().invoke(export, [str(model), "--int8", "--data", str(recordings)])
+    assert isinstance(told.exception, ExportRefused)
+    assert "tiny.int8.onnx" in model.with_suffix(".md").read_text(encoding="utf-8")
+    assert "tiny.int8-fused.onnx" not in model.with_suffix(".md").read_text(encoding="utf-8")
+
+
+def refuse_fused(precision: str, *_: object) -> None:
+    """Refuse one variant."""
+    if precision == "int8-fused":
+        raise ExportRefused("the int8-fused variant answers otherwise")
 
 
 def test_a_model_compared_with_itself_loses_nothing(model: Path, frames: Frames) -> None:

@@ -154,6 +154,22 @@ def test_a_damaged_archive_is_named_and_dropped(mirror, tmp_path):
     assert fetch(tmp_path / "out", base_url=url, expected=manifest)["verified"]
 
 
+def test_an_archive_that_found_no_room_is_kept(mirror, tmp_path, monkeypatch):
+    """What ends the unpacking and is no fault of the archive does not cost the download."""
+    url, manifest = mirror
+    store = tmp_path / "out" / ".download"
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("quadfollow_training.fetch.unpack", full)
+        with pytest.raises(OSError, match="No space"):
+            fetch(tmp_path / "out", base_url=url, expected=manifest)
+    assert [path.name for path in store.iterdir()] == ["train.zip"]
+    assert fetch(tmp_path / "out", base_url=url, expected=manifest)["verified"]
+
+
 def _spoil(path, *, at=0, flag=0, method=None, cut=0):
     """Overwrite parts of a one-member archive: its data, its flags or its compression method."""
     data = bytearray(path.read_bytes())

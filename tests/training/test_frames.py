@@ -10,9 +10,10 @@ import pytest
 
 from quadfollow_core.codec import encode_png
 from quadfollow_core.errors import BadDataset, BadInput
+from quadfollow_core.scoring import pair_key
 from quadfollow_training import frames as frames_module
 from quadfollow_training.frames import open_frames, read_frame
-from quadfollow_training.layout import find_sets, pair_key, run_of
+from quadfollow_training.layout import find_sets, run_of
 
 
 def test_a_folder_of_sets_is_read_as_one(data):

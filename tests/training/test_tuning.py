@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from optuna.trial import TrialState
 
 from quadfollow_core.errors import BadInput, NotFound, Unavailable
+from quadfollow_training import compiling
 from quadfollow_training.recipe_files import choose_recipe, read_recipe
 from quadfollow_training.recipes import RECIPES
 from quadfollow_training.tuning import searching
@@ -40,6 +41,24 @@ def search(recipe, data, tmp_path):
         return searching.search(recipe, [data], storage, trials=trials, **how)
 
     return run
+
+
+@pytest.mark.parametrize("name", ["crops-256", "follow-256"])
+@pytest.mark.parametrize("batch", [16, 128])
+def test_a_short_trial_has_the_whole_schedule(name, batch):
+    """The rate reaches the number that is judged, after the recipe's share of the steps, and falls to nothing."""
+    recipe = replace(RECIPES[name], batch=batch, epochs=3)
+    tried = searching.shortened(recipe, 30_000_000)
+    rates = [float(compiling.learning_rate(tried)(step)) for step in range(3 * tried.steps)]
+    assert max(rates) == pytest.approx(tried.learning_rate, rel=0.02)
+    assert rates[-1] < 0.02 * tried.learning_rate
+    assert tried.warmup / (3 * tried.steps) == pytest.approx(recipe.warmup / recipe.scheduled_steps, abs=0.02)
+
+
+def test_a_warm_up_that_never_ends_is_refused():
+    """With its remedy."""
+    with pytest.raises(BadInput, match="train for longer"):
+        replace(RECIPES["crops-256"], epochs=1, schedule_epochs=None, steps=10)
 
 
 def finished(study: optuna.Study) -> int:

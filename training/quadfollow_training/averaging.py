@@ -23,7 +23,8 @@ from quadfollow_training.compiling import begin_with, load
 from quadfollow_training.fcn import build
 from quadfollow_training.frames import Frames, open_frames
 from quadfollow_training.holdout import held_out_score
-from quadfollow_training.recipes import Recipe, find_recipe
+from quadfollow_training.recipe_files import recipe_from
+from quadfollow_training.recipes import Recipe
 from quadfollow_training.rundir import RunFolder, file_hash
 from quadfollow_training.train import sampler
 
@@ -36,7 +37,7 @@ def average(run: Path, begin: Path, shares: Sequence[float], data: Sequence[Path
     """Try several shares and keep the average with the best held-out score, as a run's folder.
 
     Args:
-        run: the folder of a run by a recipe that is known by name; its last network is taken.
+        run: the folder of a run; its last network is taken.
         begin: the ``.keras`` network that the run began with.
         shares: how much of the run's network to take, each above 0 and at most 1.
         data: the run's data sets, or folders of them.
@@ -53,7 +54,7 @@ def average(run: Path, begin: Path, shares: Sequence[float], data: Sequence[Path
     if not source.last.exists():
         raise NotFound(f"{run} holds no run: {source.last.name} is missing")
     config = json.loads(source.config.read_text())
-    recipe = find_recipe(config["recipe"]["name"])
+    recipe = recipe_from(config["recipe"])
     frames = open_frames(data, recipe.folders)
     learn, held_out = frames.split([name for name in config["held_out_runs"] if name in frames.runs])
     if not len(held_out):

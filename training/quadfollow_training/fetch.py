@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from quadfollow_core.errors import BadDataset
+from quadfollow_core.errors import BadDataset, LimitExceeded
 from quadfollow_training.archives import unpack
 from quadfollow_training.download import Patience, Progress, download
 from quadfollow_training.manifest import compare, hash_files, list_files, read_manifest
@@ -72,11 +72,16 @@ def refuse_foreign(out: Path, manifest: dict[str, str]) -> None:
 
 
 def unpack_checked(archive: Path, out: Path, folder: str, manifest: dict[str, str]) -> None:
-    """Unpack one archive, check its frames, and drop the archive (a bad one too, so that it is fetched anew)."""
+    """Unpack one archive, check its frames, and drop the archive (a bad one too, so that it is fetched anew).
+
+    Whatever else ends the unpacking, such as a full disk, the archive stays.
+    """
     try:
         unpack(archive, out, folder)
-    finally:
+    except (BadDataset, LimitExceeded):
         archive.unlink()
+        raise
+    archive.unlink()
     problems = check(out, folder, manifest)
     if problems:
         raise BadDataset(f"{len(problems)} file(s) of {folder} differ from the official frames:", problems)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from quadfollow_core.errors import BadDataset
-from quadfollow_core.scoring import SETS
+from quadfollow_core.scoring import NAME_MARK, SETS, pair_key
 from quadfollow_training.recordings import LABEL_CAMERAS, camera_files
 
 EVALUATION = "sample_evaluation_data"
 IMAGE_SUFFIXES = {".jpeg", ".jpg", ".png"}
-_MARK = re.compile(r"_?(?:cam1|mask)_?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +123,9 @@ def pair_recording(folder: Path) -> tuple[list[Frame], list[str]]:
     return frames, problems
 
 
-def pair_key(path: Path) -> str:
-    """Reduce ``8_run5cam1_00603.jpeg`` and ``8_run5_mask_00603.png`` to what they share."""
-    return _MARK.sub("|", path.stem)
-
-
 def run_of(image: Path) -> str:
     """Name the run of a processed image: what precedes ``cam1``, or the folder where nothing does."""
-    run = _MARK.split(image.stem)[0]
+    run = NAME_MARK.split(image.stem)[0]
     return run if run and run != image.stem else image.parent.parent.name
 
 

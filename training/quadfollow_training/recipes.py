@@ -65,6 +65,11 @@ class Recipe:
             check_size((self.crop, self.crop), self.spec.stride)
         if self.schedule_epochs is not None and self.schedule_epochs < self.epochs:
             raise BadInput(f"a schedule of {self.schedule_epochs} epochs ends before the run's {self.epochs}")
+        if self.schedule == "cosine" and self.warmup >= self.scheduled_steps:
+            raise BadInput(
+                f"a warm-up of {self.warmup} steps never ends in a schedule of {self.scheduled_steps}: shorten it, or "
+                "train for longer"
+            )
 
     @property
     def scheduled_steps(self) -> int:

@@ -80,7 +80,8 @@ def train(
     console.print(f"{len(learn)} frames to train on, {len(held_out)} held out ({', '.join(held_out.runs)})")
 
     keras.utils.set_random_seed(recipe.seed)
-    folder.write_config(_facts(recipe, frames, held_out, init, mistakes_of), environment())
+    taken = {"sets": sorted({frame.folder for frame in learn.items})}
+    folder.write_config(_facts(recipe, frames, held_out, init, mistakes_of), environment() | taken)
     network, finished = start(recipe, folder, init)
     source = sampler(recipe, learn, augment=True, mistakes=_mistakes(mistakes_of, learn, console))
     if init is not None and is_exported(init) and not finished:

@@ -62,8 +62,7 @@ def search(
     study.enqueue_trial(first_try(recipe), skip_if_exists=True)
 
     def objective(trial: Trial) -> float:
-        tried = suggest(trial, recipe)
-        return _train(trial, replace(tried, steps=steps_for(tried, pixels // tried.epochs)), learn, held_out)
+        return _train(trial, shortened(suggest(trial, recipe), pixels), learn, held_out)
 
     def tell(_: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
         scores = " ".join(f"{score:.3f}" for score in trial.intermediate_values.values())
@@ -73,6 +72,13 @@ def search(
         stop = MaxTrialsCallback(trials, states=FINISHED)
         study.optimize(objective, timeout=minutes and 60 * minutes, callbacks=[tell, stop])
     return study
+
+
+def shortened(recipe: Recipe, pixels: int) -> Recipe:
+    """The recipe with so many pixels to train on: its whole schedule, the warm-up in the same proportion."""
+    steps = steps_for(recipe, pixels // recipe.epochs)
+    warmup = round(recipe.warmup * steps * recipe.epochs / recipe.scheduled_steps)
+    return replace(recipe, steps=steps, warmup=warmup, schedule_epochs=None)
 
 
 def search_on_cluster(
