@@ -5,6 +5,8 @@ Flights are in lockstep, so their length is simulated time. Tolerances are physi
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 from collections.abc import Iterator
 from functools import partial
@@ -80,6 +82,32 @@ def test_lockstep_gives_the_same_flight_again(tmp_path: Path) -> None:
     one, other = (flown(tmp_path, eyes="truth", seconds=2.0)["flights"][0] for _ in range(2))
     timing = ("latency_ms", "lag_ms")
     assert {key: one[key] for key in one if key not in timing} == {key: other[key] for key in one if key not in timing}
+
+
+class Ending(io.StringIO):
+    """Standard error that stops a server as soon as the first flight is told of."""
+
+    def __init__(self, server: RunningServer, patch: pytest.MonkeyPatch) -> None:
+        super().__init__()
+        self._server, self._patch = server, patch
+
+    def write(self, text: str) -> int:
+        """Look at what is told."""
+        if text.startswith("flight 1 of 2"):
+            self._server.stop()
+            self._patch.setattr(mission, "require_server", partial(bridge.require_server, seconds=0.2))
+        return super().write(text)
+
+
+def test_the_report_of_a_flight_outlives_a_server_that_dies_before_the_next(
+    tmp_path: Path, colour_server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was flown is told, and so is that the rest was not."""
+    with contextlib.redirect_stderr(Ending(colour_server, monkeypatch)), pytest.raises(ServerGone):
+        flown(tmp_path, server=colour_server.address, flights=2, seconds=0.5, record=tmp_path / "a.mcap")
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert [flight["number"] for flight in report["flights"]] == [1]
+    assert report["flights"][0]["recording"]["pictures"] > 0
 
 
 def over_the_wire(server: RunningServer, world: CityAirspace, seconds: float, ends: float | None = None) -> Sortie:

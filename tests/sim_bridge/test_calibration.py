@@ -17,6 +17,7 @@ from quadfollow_core.codec import encode_png
 from quadfollow_core.errors import BadDataset, BadInput
 from quadfollow_core.geometry import Intrinsics
 from quadfollow_sim.calibration import calibrate, load_calibration, parse_board
+from quadfollow_sim.recording.source import read_pictures
 
 SIZE = (640, 480)
 K = np.array([[520.0, 0, 315.0], [0, 515.0, 245.0], [0, 0, 1]])
@@ -89,9 +90,11 @@ def test_the_command_writes_what_fly_reads(
     (small / "0.png").write_bytes(encode_png(cv2.resize(VIEWS[0], (320, 240))))
     peer = start_peer()
     options = ("--server", peer.address, "--out", tmp_path / "out", "--no-video")
-    assert run("fly", "--frames", small, "--calibration", path, *options) == 0
+    assert run("fly", "--frames", small, "--calibration", path, "--record", tmp_path / "a.mcap", *options) == 0
     (request,) = peer.requests
     assert request.camera.intrinsics == lens.scaled(0.5, 0.5)
+    (shown,) = read_pictures(tmp_path / "a.mcap", "/camera/image")
+    assert shown.answer["camera"]["fx"] == pytest.approx(lens.fx / 2), "recorded as it was sent"
 
 
 def test_what_cannot_be_calibrated_is_named(tmp_path: Path) -> None:
