@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from quadfollow_core.errors import Unavailable
+from quadfollow_core.errors import ExportRefused, Unavailable
 
 if TYPE_CHECKING:
     from quadfollow_export.precision import Made
@@ -84,18 +85,18 @@ def export(
     SOURCE is a run's folder, whose best network is taken, or a .keras file; for --fp16, --int8 and --triton alone, an
     exported .onnx file.
     """
-    precisions = [*(["fp16"] if fp16 else []), *(["int8", "int8-fused"] if int8 else [])]
+    asked = [*((("fp16",),) if fp16 else ()), *((("int8", "int8-fused"),) if int8 else ())]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if int8 and data is None:
         raise click.UsageError(
             "8-bit integers are calibrated on frames of the kind the model is for: give them with --data"
         )
     if source.suffix == ".onnx":
-        if out is not None or not (triton or precisions):
+        if out is not None or not (triton or asked):
             raise click.UsageError(
                 f"{source.name} is exported already: give --fp16, --int8, --triton, or a .keras file"
             )
-        made = _variants(source, precisions, data, evaluate)
+        made = _variants(source, asked, data, evaluate)
         repository = _repository(source, triton, triton_backend, triton_device) if triton else None
         _tell_more(made, repository, as_json)
         return
@@ -105,7 +106,7 @@ def export(
         from quadfollow_export.exporting import Options, export_network
     options = Options(name=name, size=size, data=data, frames=frames, evaluate=evaluate, float_path=float_path)
     exported = export_network(source, out, options, progress=lambda line: click.echo(line, err=True))
-    made = _variants(exported.model, precisions, data, evaluate)
+    made = _variants(exported.model, asked, data, evaluate)
     repository = _repository(exported.model, triton, triton_backend, triton_device) if triton else None
     if as_json:
         click.echo(json.dumps(exported.as_dict() | _more(made, repository)))
@@ -130,19 +131,31 @@ def _repository(model: Path, out: Path, backend: Literal["onnxruntime", "python"
     return write_repository(model, out, backend, gpu=device == "gpu")
 
 
-def _variants(model: Path, precisions: list[str], data: Path | None, evaluate: Path | None) -> list[Made]:
-    """Make variants of a model, and have its card tell of them."""
-    if not precisions:
+def _variants(model: Path, asked: Sequence[Sequence[str]], data: Path | None, evaluate: Path | None) -> list[Made]:
+    """Make variants of a model, and have its card tell of them; of each group asked for at least one must be good.
+
+    Raises:
+        ExportRefused: of a group none is.
+    """
+    if not asked:
         return []
     with _needing_extra():
         from quadfollow_export.card import tell_variants
         from quadfollow_export.precision import make_variant
-    made = []
+    made: list[Made] = []
     try:
-        for name in precisions:
-            made.append(make_variant(model, name, data, evaluate, progress=lambda line: click.echo(line, err=True)))
+        for group in asked:
+            refusals = []
+            for name in group:
+                try:
+                    made.append(make_variant(model, name, data, evaluate, progress=partial(click.echo, err=True)))
+                except ExportRefused as error:
+                    refusals.append(error)
+                    click.echo(f"not made: {error}", err=True)
+            if len(refusals) == len(group):
+                raise refusals[0]
     finally:
-        tell_variants(model)  # of those that were made before one was refused, too
+        tell_variants(model)
     return made
 
 

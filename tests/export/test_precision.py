@@ -146,22 +146,22 @@ def test_a_missing_folder_is_said_before_anything_is_made(model: Path) -> None:
     assert not list(model.parent.glob("*.fp16.onnx"))
 
 
-def test_the_card_tells_of_what_was_made_before_a_refusal(
-    model: Path, recordings: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("refused", [("int8-fused",), ("int8", "int8-fused")])
+def test_a_variant_that_loses_too_much_does_not_cost_the_other(
+    model: Path, recordings: Path, monkeypatch: pytest.MonkeyPatch, refused: tuple[str, ...]
 ) -> None:
-    """The server takes a variant that is there, so the card must not be silent about it."""
-    monkeypatch.setattr("quadfollow_export.precision.Allowed", lambda: Allowed(0.5, 1.0, 1.0))
-    monkeypatch.setattr("quadfollow_export.precision._require", refuse_fused)
+    """It is said, and the card tells of what is there; where none is good enough, the command fails."""
+    allowed = {name: Allowed(-1.0 if name in refused else 0.5, 1.0) for name in CALIBRATED}
+
+    def make(path: Path, precision: str, *rest: Any, **how: Any) -> Any:
+        return make_variant(path, precision, *rest, **how, allowed=allowed[precision])
+
+    monkeypatch.setattr("quadfollow_export.precision.make_variant", make)
     told = CliRunner().invoke(export, [str(model), "--int8", "--data", str(recordings)])
-    assert isinstance(told.exception, ExportRefused)
-    assert "tiny.int8.onnx" in model.with_suffix(".md").read_text(encoding="utf-8")
-    assert "tiny.int8-fused.onnx" not in model.with_suffix(".md").read_text(encoding="utf-8")
-
-
-def refuse_fused(precision: str, *_: object) -> None:
-    """Refuse one variant."""
-    if precision == "int8-fused":
-        raise ExportRefused("the int8-fused variant answers otherwise")
+    assert told.stderr.count("not made: ") == len(refused)
+    assert isinstance(told.exception, ExportRefused) == (len(refused) == 2)
+    card = model.with_suffix(".md").read_text(encoding="utf-8")
+    assert [f"tiny.{name}.onnx" in card for name in CALIBRATED] == [name not in refused for name in CALIBRATED]
 
 
 def test_a_model_compared_with_itself_loses_nothing(model: Path, frames: Frames) -> None:
