@@ -48,7 +48,7 @@ def search(recipe, data, tmp_path):
 def test_a_short_trial_has_the_whole_schedule(name, batch):
     """The rate reaches the number that is judged, after the recipe's share of the steps, and falls to nothing."""
     recipe = replace(RECIPES[name], batch=batch, epochs=3)
-    tried = searching.shortened(recipe, 30_000_000)
+    tried = searching.shortened(recipe, 300_000_000)
     rates = [float(compiling.learning_rate(tried)(step)) for step in range(3 * tried.steps)]
     assert max(rates) == pytest.approx(tried.learning_rate, rel=0.02)
     assert rates[-1] < 0.02 * tried.learning_rate

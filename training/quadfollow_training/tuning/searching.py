@@ -77,7 +77,7 @@ def search(
 def shortened(recipe: Recipe, pixels: int) -> Recipe:
     """The recipe with so many pixels to train on: its whole schedule, the warm-up in the same proportion."""
     steps = steps_for(recipe, pixels // recipe.epochs)
-    warmup = round(recipe.warmup * steps * recipe.epochs / recipe.scheduled_steps)
+    warmup = int(recipe.warmup * steps * recipe.epochs / recipe.scheduled_steps)
     return replace(recipe, steps=steps, warmup=warmup, schedule_epochs=None)
 
 
