@@ -26,6 +26,7 @@ from quadfollow_sim.recording.tape import Tape
 ELSEWHERE = {
     r"^(docker|kubectl) |^python3 -c .*prometheus\.json": "make image-test and make kubernetes-test",
     r"^(ray start|serve run) |--ray ": "make scale-test",
+    r"^pip install --constraint": "deploy/setup.sh installs by the same constraints",
     r"^make |^\. \.venv/bin/activate$": "continuous integration begins with them; the view in closed_loop/live_view",
     r"^(cd examples/node|node) ": "closed_loop/test_examples.py",
     r"qf_…|tcp://server:5555": "closed_loop/test_keys.py",
