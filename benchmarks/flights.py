@@ -167,6 +167,7 @@ def main(
     to: Path | None,
 ) -> None:
     """Fly all ways and lay out what came of it."""
+    path = find_model(model or DEFAULT_MODEL)
     rows: dict[str, list[list[str]]] = {}
     ceilings: dict[str, dict[str, Any]] = {}
     for way in WAYS:
@@ -177,11 +178,11 @@ def main(
                 if way.flights is not None and preset != "street":
                     continue
                 flights = min(FLIGHTS[preset], way.flights or FLIGHTS[preset], most)
-                report = fly(way, preset, flights, seconds, out, address, find_model(model or DEFAULT_MODEL))
+                report = fly(way, preset, flights, seconds, out, address, path)
                 if way.name == CEILING:
                     ceilings[preset] = report
                 rows.setdefault(preset, []).append(row(way.name, report, ceilings.get(preset)))
-    text = page(seconds, find_model(model or DEFAULT_MODEL), [table(preset, lines) for preset, lines in rows.items()])
+    text = page(seconds, path, [table(preset, lines) for preset, lines in rows.items()])
     click.echo(text)
     if to is not None:
         write_whole(to, text)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Callable
-from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +40,8 @@ def over_zmq(port: int, answer: Answer) -> None:
 def over_http(port: int, answer: Answer) -> None:
     """Answer POST requests, one connection after the other."""
     with socket.create_server(("127.0.0.1", port)) as listener:
-        for connection, _ in map(socket.socket.accept, repeat(listener)):
+        while True:
+            connection, _ = listener.accept()
             with connection:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 _Conversation(connection, answer).hold()

@@ -13,6 +13,19 @@ def part_of(path: Path) -> Path:
     return path.with_name(f".part-{os.getpid()}-{threading.get_ident()}-{path.name}")
 
 
+Stamp = tuple[int, int, int]
+"""Inode, time of change in nanoseconds, size."""
+
+
+def stamp_of(path: Path) -> Stamp | None:
+    """What changes whenever a file does; None while it is missing."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
 def save_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a file and move it to ``path``, whose folder is made; if it fails, what was there stays."""
     path.parent.mkdir(parents=True, exist_ok=True)

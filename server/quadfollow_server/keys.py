@@ -23,7 +23,7 @@ import zmq
 
 from quadfollow_core.client_key import ClientKey, is_curve_key
 from quadfollow_core.errors import BadInput, NotFound
-from quadfollow_core.files import save_whole
+from quadfollow_core.files import save_whole, stamp_of
 
 log = logging.getLogger(__name__)
 
@@ -71,9 +71,8 @@ class Clients:
     def __init__(self, folder: Path) -> None:
         self._file = folder / CLIENTS
         self.server = read_server_pair(folder)
-        self._stamp: tuple[int, int, int] | None = None
         self._by_name: dict[str, Client] = {}
-        self._stamp = _stamp(self._file)
+        self._stamp = stamp_of(self._file)
         self._take(read_clients(folder))
 
     @property
@@ -98,7 +97,7 @@ class Clients:
         return next((one.name for one in self.all if one.public_key == presented), None)
 
     def _refresh(self) -> None:
-        stamp = _stamp(self._file)
+        stamp = stamp_of(self._file)
         if stamp == self._stamp:
             return
         self._stamp = stamp
@@ -203,12 +202,3 @@ def write_secret(path: Path, text: str) -> None:
 
 def _write(path: Path, content: dict[str, Any]) -> None:
     write_secret(path, json.dumps(content, indent=1) + "\n")
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    """What changes whenever a file does."""
-    try:
-        told = path.stat()
-    except OSError:
-        return None
-    return told.st_ino, told.st_mtime_ns, told.st_size

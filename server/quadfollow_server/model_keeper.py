@@ -9,10 +9,10 @@ import logging
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import TypeVar
 
 from quadfollow_core.errors import NotFound, QuadfollowError
+from quadfollow_core.files import Stamp, stamp_of
 from quadfollow_core.shipped import PRECISIONS, lower_precision
 from quadfollow_server.memory import give_back
 from quadfollow_server.models import Loader, model_paths
@@ -22,8 +22,7 @@ from quadfollow_server.settings import Settings
 log = logging.getLogger(__name__)
 
 Value = TypeVar("Value")
-Look = tuple[int, int, int] | None
-Stamp = tuple[Look, ...] | None
+Stamps = tuple[Stamp | None, ...] | None
 WATCH_SECONDS = 1.0
 """Time between two looks at the files; one that is being written is left alone until it looks the same twice."""
 
@@ -43,7 +42,7 @@ class ModelKeeper:
         self._service = service
         self._load = load
         self._asked = asyncio.Event()
-        self._stamp: Stamp = None
+        self._stamp: Stamps = None
 
     def reload(self) -> None:
         """Ask for all models to be loaded anew; asking again while that is under way asks for one time more."""
@@ -90,24 +89,15 @@ class ModelKeeper:
             seen = now
 
 
-def stamp(settings: Settings) -> Stamp:
+def stamp(settings: Settings) -> Stamps:
     """What changes with any file of the models, of lower precision too; None while a model's own is missing."""
     try:
         paths = model_paths(settings)
     except NotFound:
         return None
-    models = tuple(_look(path) for path in paths)
-    lower = (_look(lower_precision(path, precision)) for path in paths for precision in PRECISIONS)
+    models = tuple(stamp_of(path) for path in paths)
+    lower = (stamp_of(lower_precision(path, precision)) for path in paths for precision in PRECISIONS)
     return None if None in models else (*models, *lower)
-
-
-def _look(path: Path) -> Look:
-    """What changes whenever a file does; None while it is missing."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _in_thread(function: Callable[[], Value]) -> asyncio.Future[Value]:

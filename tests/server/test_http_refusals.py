@@ -7,7 +7,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import httpx
@@ -252,13 +252,20 @@ def test_a_client_that_leaves_in_the_middle(server: RunningServer, http: httpx.C
         raw.sendall(b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf")
 
 
+@contextmanager
+def connected(segmenter: Any) -> Iterator[socket.socket]:
+    """A bare connection to the HTTP door of a server of its own."""
+    with (
+        RunningServer(segmenters=[segmenter]) as server,
+        socket.create_connection(("127.0.0.1", server.service.ports.http), timeout=60) as raw,
+    ):
+        yield raw
+
+
 def test_a_body_that_never_ends(constant: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """A body that takes longer than allowed is given up with 408 and the limit."""
     monkeypatch.setattr(http_request, "UPLOAD_SECONDS", 0.05)
-    with (
-        RunningServer(segmenters=[constant()]) as server,
-        socket.create_connection(("127.0.0.1", server.service.ports.http), timeout=30) as raw,
-    ):
+    with connected(constant()) as raw:
         raw.sendall(b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf")
         answer = raw.recv(65536)
     assert answer.startswith(b"HTTP/1.1 408")
@@ -278,10 +285,7 @@ def test_a_head_that_never_ends(
 ) -> None:
     """A connection that brings no head to its end in time is closed, the first one and those after it."""
     monkeypatch.setattr(http_protocol, "UPLOAD_SECONDS", 600.0 if earlier else 0.2)
-    with (
-        RunningServer(segmenters=[constant()]) as server,
-        socket.create_connection(("127.0.0.1", server.service.ports.http), timeout=60) as raw,
-    ):
+    with connected(constant()) as raw:
         if earlier:
             raw.sendall(earlier)
             assert raw.recv(65536).startswith(b"HTTP/1.1 200")
@@ -294,10 +298,7 @@ def test_a_head_that_never_ends(
 def test_a_body_that_nobody_waits_for(constant: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a request was answered without its body, the connection ends in time all the same."""
     monkeypatch.setattr(http_protocol, "UPLOAD_SECONDS", 0.2)
-    with (
-        RunningServer(segmenters=[constant()]) as server,
-        socket.create_connection(("127.0.0.1", server.service.ports.http), timeout=60) as raw,
-    ):
+    with connected(constant()) as raw:
         raw.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
         assert raw.recv(65536).startswith(b"HTTP/1.1 200")
         with suppress(ConnectionError):  # it may be over already
@@ -317,10 +318,7 @@ def test_a_websocket_with_a_body(server: RunningServer) -> None:
 def test_a_connection_that_says_nothing(constant: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that is only opened is closed in time, too."""
     monkeypatch.setattr(http_protocol, "UPLOAD_SECONDS", 0.2)
-    with (
-        RunningServer(segmenters=[constant()]) as server,
-        socket.create_connection(("127.0.0.1", server.service.ports.http), timeout=60) as raw,
-    ):
+    with connected(constant()) as raw:
         assert is_closed(raw)
 
 

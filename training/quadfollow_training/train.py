@@ -80,7 +80,7 @@ def train(
     console.print(f"{len(learn)} frames to train on, {len(held_out)} held out ({', '.join(held_out.runs)})")
 
     keras.utils.set_random_seed(recipe.seed)
-    taken = {"sets": sorted({frame.folder for frame in learn.items})}
+    taken = {"sets": _taken(learn)}
     folder.write_config(_facts(recipe, frames, held_out, init, mistakes_of), environment() | taken)
     network, finished = start(recipe, folder, init)
     source = sampler(recipe, learn, augment=True, mistakes=_mistakes(mistakes_of, learn, console))
@@ -203,9 +203,13 @@ def _facts(
     }
 
 
+def _taken(frames: Frames) -> list[str]:
+    return sorted({frame.folder for frame in frames.items})
+
+
 def _sets(recipe: Recipe, frames: Frames) -> str:
     """Say which sets were taken, and which of the recipe's are not there."""
-    taken = sorted({frame.folder for frame in frames.items})
+    taken = _taken(frames)
     missing = [name for name in recipe.folders or () if name not in taken]
     absent = f"; named by the recipe but not there: {', '.join(missing)}" if missing else ""
     return f"sets taken: {', '.join(taken)}{absent}"
