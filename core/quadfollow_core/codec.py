@@ -21,7 +21,7 @@ from PIL.ImageFile import ImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from quadfollow_core.errors import BadImage, LimitExceeded, QuadfollowError, UnsupportedEncoding
+from quadfollow_core.errors import BadImage, BadInput, LimitExceeded, QuadfollowError, UnsupportedEncoding
 
 MEDIA_TYPES = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 Encoding = Literal["jpeg", "png", "webp"]
@@ -117,8 +117,22 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
         raise LimitExceeded("max_pixels", got=f"{width}x{height} = {width * height}", allowed=max_pixels)
 
 
+def as_file(image: NDArray[np.uint8] | bytes | bytearray | memoryview, quality: int = 90) -> bytes:
+    """Return the bytes of a picture's file as they are, and ``(H, W, 3)`` uint8 RGB as JPEG."""
+    return encode_jpeg(image, quality) if isinstance(image, np.ndarray) else bytes(image)
+
+
 def encode_jpeg(image: NDArray[np.uint8], quality: int = 75) -> bytes:
-    """Encode ``(H, W, 3)`` uint8 RGB as JPEG 4:2:0, QuadSim's own quality by default."""
+    """Encode ``(H, W, 3)`` uint8 RGB as JPEG 4:2:0, QuadSim's own quality by default.
+
+    Raises:
+        BadInput: pixels of another form.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+        raise BadInput(
+            f"pixels are (height, width, 3) uint8 RGB, got {image.dtype} {image.shape}; a picture that is encoded "
+            "already is given as bytes (after cv2.imencode: .tobytes())"
+        )
     data: bytes = simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality, "RGB", "420")
     return data
 

@@ -54,7 +54,7 @@ class Contract:
         if not (self.name and isinstance(self.name, str)):
             raise BadModel("the contract names no model")
         for side in (self.width, self.height):
-            if not (isinstance(side, int) and 0 < side <= 4096):
+            if not (type(side) is int and 0 < side <= 4096):
                 raise BadModel(f"the model's size {self.width}x{self.height} is not a size in pixels")
 
     @property
@@ -88,7 +88,7 @@ class Contract:
             data = {key: value for key, value in data.items() if key in known}
             rule = Rule(**{key: data["rule"][key] for key in ("threshold", "min_area")})
             return cls(**(data | {"rule": rule, "classes": tuple(data.get("classes", ()))}))
-        except (ValueError, TypeError, AttributeError, KeyError, BadInput) as error:
+        except (ValueError, TypeError, AttributeError, KeyError, RecursionError, BadInput) as error:
             raise BadModel(f"the model's contract cannot be read: {error}") from error
 
     @classmethod

@@ -25,6 +25,8 @@ SMALLEST_FOCAL = 1e-3
 LARGEST = 1e9
 """Pixels and metres beyond this are no camera's; below it, nothing computed from them can overflow."""
 _DISTORTION_LENGTHS = (0, 4, 5, 8, 12, 14)
+_UNDISTORT = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 40, 1e-8)
+"""When the search for a distorted pixel's ray ends: so many rounds, or so small an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +63,20 @@ class Intrinsics:
         return Intrinsics(*scaled, self.distortion)
 
     def unproject(self, u: float, v: float) -> Vector:
-        """Return the ray ``(x, y, 1)`` in the camera frame through a pixel, lens distortion removed."""
+        """Return the ray ``(x, y, 1)`` in the camera frame through a pixel, lens distortion removed.
+
+        Raises:
+            BadGeometry: no ray ends in that pixel, so the polynomial does not hold there.
+        """
         if not self.distortion:
             return np.array([(u - self.cx) / self.fx, (v - self.cy) / self.fy, 1.0])
         points = np.array([[[u, v]]], dtype=np.float64)
-        x, y = cv2.undistortPoints(points, self._matrix(), np.array(self.distortion)).reshape(2)
-        _require_finite("the lens distortion's inverse", (float(x), float(y)))
-        return np.array([x, y, 1.0])
+        lens = self._matrix(), np.array(self.distortion)
+        x, y = cv2.undistortPoints(points, *lens, criteria=_UNDISTORT).reshape(2)
+        ray = np.array([x, y, 1.0])
+        if not (abs(ray) <= LARGEST).all() or math.dist(self.project(ray), (u, v)) > 1.0:
+            raise BadGeometry(f"the lens distortion has no inverse at pixel ({u:.0f}, {v:.0f})")
+        return ray
 
     def project(self, point: ArrayLike) -> tuple[float, float]:
         """Return the pixel of a point ``(x, y, z)`` in the camera frame.

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quadfollow_core.client_key import ClientKey
-from quadfollow_core.codec import MEDIA_TYPES, encode_jpeg, sniff
-from quadfollow_core.errors import QuadfollowError, ServerGone
+from quadfollow_core.codec import MEDIA_TYPES, as_file, sniff
+from quadfollow_core.errors import BadInput, QuadfollowError, ServerGone
 from quadfollow_core.types import Sighting
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -46,15 +46,21 @@ class HttpClient:
 
         with HttpClient("http://127.0.0.1:8000") as client:
             target = client.segment(image).sighting.target
+
+    Raises:
+        BadInput: ``url`` is no HTTP address.
     """
 
     def __init__(
         self, url: str = "http://127.0.0.1:8000", *, timeout: float = 5.0, key: ClientKey | None = None
     ) -> None:
         headers = {} if key is None else {"authorization": f"Bearer {key.api_key}"}
-        # A proxy named in the environment is not for this machine's own addresses.
-        trust_env = httpx.URL(url).host not in LOOPBACK
-        self._http = httpx.Client(base_url=url, timeout=timeout, headers=headers, trust_env=trust_env)
+        # A proxy named in the environment is not for this machine's own addresses; certificates named there are.
+        trust_env = _parsed(url).host not in LOOPBACK
+        certificates = httpx.create_ssl_context()
+        self._http = httpx.Client(
+            base_url=url, timeout=timeout, headers=headers, trust_env=trust_env, verify=certificates
+        )
 
     def __enter__(self) -> HttpClient:
         return self
@@ -88,9 +94,10 @@ class HttpClient:
 
         Raises:
             RequestRefused: the server refused the request; the message is its problem's detail.
-            ServerGone: no answer in time.
+            ServerGone: no answer in time, or one that is not a quadfollow server's.
+            BadInput: the image is neither pixels nor a file's bytes.
         """
-        data = image if isinstance(image, bytes) else encode_jpeg(image, 90)
+        data = as_file(image)
         media_type = MEDIA_TYPES[sniff(data)]
         if camera is None and depth is None:
             return self._answer("/segment", options, content=data, headers={"content-type": media_type})
@@ -131,7 +138,24 @@ class HttpClient:
         try:
             body = response.json()
         except ValueError:
-            body = {"detail": response.text[:200]}
+            body = None
         if response.is_error:
-            raise RequestRefused(response.status_code, body)
-        return dict(body)
+            raise RequestRefused(
+                response.status_code, body if isinstance(body, dict) else {"detail": response.text[:200]}
+            )
+        if not response.is_success or not isinstance(body, dict):
+            raise ServerGone(
+                f"{response.url} answered HTTP {response.status_code} and no JSON object: not a quadfollow server, or "
+                "something between that redirects or rewrites"
+            )
+        return body
+
+
+def _parsed(url: str) -> httpx.URL:
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise BadInput(f"{url!r} is not an HTTP address such as http://127.0.0.1:8000: {error}") from error
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise BadInput(f"{url!r} is not an HTTP address such as http://127.0.0.1:8000")
+    return parsed

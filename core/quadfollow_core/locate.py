@@ -33,6 +33,8 @@ class Rule:
     min_area: int = 4
 
     def __post_init__(self) -> None:
+        if not all(type(value) is int for value in (self.threshold, self.min_area)):
+            raise BadInput(f"threshold and min_area are integers, got {self.threshold!r} and {self.min_area!r}")
         if not 1 <= self.threshold <= 255:
             raise BadInput(f"threshold lies between 1 and 255 (probability times 255), got {self.threshold}")
         if self.min_area < 1:
@@ -56,6 +58,19 @@ class Depth:
             raise BadGeometry(f"depth must be a (height, width) picture, got shape {self.values.shape}")
         if not 0 < self.scale <= LARGEST:
             raise BadGeometry(f"depth scale must be a positive number of metres per unit, got {self.scale}")
+
+    def require_shape_of(self, frame_size: tuple[int, int]) -> None:
+        """Refuse to be laid over a frame of other proportions, ``(width, height)``.
+
+        Raises:
+            BadGeometry: they differ by more than rounding to whole pixels.
+        """
+        height, width = self.values.shape
+        if abs(width * frame_size[1] - height * frame_size[0]) > max(frame_size):
+            raise BadGeometry(
+                f"a depth picture of {width}x{height} cannot lie over a frame of {frame_size[0]}x{frame_size[1]}: "
+                "register it to the camera's picture first"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +125,12 @@ def locate(
 
     Bearing needs ``camera``; distance needs ``depth``, or is estimated from the apparent height; the world position
     needs the camera's pose as well.
+
+    Raises:
+        BadGeometry: ``depth`` has other proportions than the frame.
     """
+    if depth is not None:
+        depth.require_shape_of(segmentation.frame_size)
     chosen = _within_frame(segmentation.target_probability >= rule.threshold, segmentation)
     components = _components(chosen, rule.min_area, segmentation, most=MAX_CANDIDATES)
     others: tuple[Blob, ...] = ()
@@ -184,7 +204,10 @@ def _with_confidence(component: _Component, segmentation: Segmentation) -> Targe
 def _with_place(
     target: Target, component: _Component, segmentation: Segmentation, camera: Camera, depth: Depth | None
 ) -> Target:
-    ray = camera.intrinsics.unproject(*target.centroid)
+    try:
+        ray = camera.intrinsics.unproject(*target.centroid)
+    except BadGeometry:  # a pixel where the lens model does not hold: better no bearing than a wrong one
+        return target
     azimuth, elevation = bearing(ray)
     target = replace(target, azimuth=azimuth, elevation=elevation)
     along_axis = _measured_depth(component, segmentation, depth) if depth is not None else None
@@ -216,13 +239,16 @@ def _depth_from_height(target: Target, frame_size: tuple[int, int], camera: Came
 
     The rays through the middle of the box's lower and upper edge must meet the feet and, TARGET_HEIGHT above them,
     the head: two unknown ranges, three equations, solved by least squares. Up is the world's when the pose is
-    known, the picture's otherwise. None when the frame's edge cuts the person.
+    known, the picture's otherwise. None when the frame's edge cuts the person, or the lens model does not hold there.
     """
     left, top, right, bottom = target.box
     if top <= 0.5 or bottom >= frame_size[1] - 0.5:
         return None
     middle = (left + right) / 2
-    head, feet = camera.intrinsics.unproject(middle, top), camera.intrinsics.unproject(middle, bottom)
+    try:
+        head, feet = camera.intrinsics.unproject(middle, top), camera.intrinsics.unproject(middle, bottom)
+    except BadGeometry:
+        return None
     up = np.array([0.0, -1.0, 0.0]) if camera.pose is None else camera.pose.rotation.T @ np.array([0.0, 0.0, 1.0])
     ranges, *_ = np.linalg.lstsq(np.column_stack([head, -feet]), up * TARGET_HEIGHT, rcond=None)
     along_axis = float(ranges.mean())

@@ -116,7 +116,7 @@ def parse_request(header: Mapping[str, Any], image: Bytes, depth_data: Bytes | N
     """
     encoding = header.get("encoding")
     if encoding is not None and encoding not in (*MEDIA_TYPES, RAW):
-        raise UnsupportedEncoding(f"encoding {encoding!r} is not taken: use {', '.join(MEDIA_TYPES)} or {RAW}")
+        raise UnsupportedEncoding(f"encoding {shown(encoding)} is not taken: use {', '.join(MEDIA_TYPES)} or {RAW}")
     size = _size(header, "the frame") if encoding == RAW else None
     depth = _depth_header(header.get("depth"))
     if (depth is None) != (depth_data is None):
@@ -178,7 +178,7 @@ def frame_id(header: Mapping[str, Any]) -> FrameId:
         return _name(header, "id")
     if value is None or (isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63):
         return value
-    raise BadMessage(f"id must be a string or a 64-bit integer, got {_shown(value)}")
+    raise BadMessage(f"id must be a string or a 64-bit integer, got {shown(value)}")
 
 
 def _name(header: Mapping[str, Any], key: str) -> str | None:
@@ -186,7 +186,7 @@ def _name(header: Mapping[str, Any], key: str) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or "\0" in value:
-        raise BadMessage(f"{key} must be a string without NUL, got {_shown(value)}")
+        raise BadMessage(f"{key} must be a string without NUL, got {shown(value)}")
     if len(value) > MAX_NAME:
         raise LimitExceeded("max_name_length", got=f"{len(value)} characters of {key}", allowed=MAX_NAME)
     try:
@@ -201,7 +201,7 @@ def _number(source: Mapping[str, Any], key: str, *, positive: bool = False) -> f
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
-        raise BadMessage(f"{key} must be a finite number, got {_shown(value)}")
+        raise BadMessage(f"{key} must be a finite number, got {shown(value)}")
     if positive and value <= 0:
         raise BadMessage(f"{key} must be above zero, got {value}")
     return float(value)
@@ -210,7 +210,7 @@ def _number(source: Mapping[str, Any], key: str, *, positive: bool = False) -> f
 def _flag(source: Mapping[str, Any], key: str) -> bool:
     value = source.get(key, False)
     if value is not None and not isinstance(value, bool):
-        raise BadMessage(f"{key} must be true or false, got {_shown(value)}")
+        raise BadMessage(f"{key} must be true or false, got {shown(value)}")
     return bool(value)
 
 
@@ -219,7 +219,7 @@ def _integer(source: Mapping[str, Any], key: str, low: int, high: int) -> int | 
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise BadMessage(f"{key} must be an integer from {low} to {high}, got {_shown(value)}")
+        raise BadMessage(f"{key} must be an integer from {low} to {high}, got {shown(value)}")
     return value
 
 
@@ -234,10 +234,10 @@ def _want(value: object) -> frozenset[str]:
     if value is None:
         return DEFAULT_WANT
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise BadMessage(f"want must be a list of {', '.join(WANTS)}, got {_shown(value)}")
+        raise BadMessage(f"want must be a list of {', '.join(WANTS)}, got {shown(value)}")
     unknown = [item for item in value if item not in WANTS]
     if unknown:
-        raise BadMessage(f"want does not know {_shown(unknown[0])}: use {', '.join(WANTS)}")
+        raise BadMessage(f"want does not know {shown(unknown[0])}: use {', '.join(WANTS)}")
     if "mask:png" in value and "mask:rle" in value:
         raise BadMessage("want takes mask:png or mask:rle, not both")
     return frozenset(value)
@@ -276,7 +276,7 @@ def _depth_header(value: object) -> DepthHeader | None:
     source = _object(value, "depth")
     encoding = source.get("encoding")
     if encoding not in DEPTH_ENCODINGS:
-        raise UnsupportedEncoding(f"depth encoding {_shown(encoding)} is not taken: use {', '.join(DEPTH_ENCODINGS)}")
+        raise UnsupportedEncoding(f"depth encoding {shown(encoding)} is not taken: use {', '.join(DEPTH_ENCODINGS)}")
     scale = _number(source, "scale", positive=True)
     if scale is None:
         raise BadGeometry("depth needs scale, the metres per unit of its values")
@@ -287,15 +287,15 @@ def _depth_header(value: object) -> DepthHeader | None:
 
 def _object(value: object, what: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
-        raise BadMessage(f"{what} must be a JSON object, got {_shown(value)}")
+        raise BadMessage(f"{what} must be a JSON object, got {shown(value)}")
     return value
 
 
 def _numbers(value: object, what: str, length: int | None = None) -> tuple[float, ...]:
     if not isinstance(value, list) or (length is not None and len(value) != length):
-        raise BadGeometry(f"{what} must be a list of {length or ''} numbers, got {_shown(value)}")
+        raise BadGeometry(f"{what} must be a list of {length or ''} numbers, got {shown(value)}")
     if not all(isinstance(item, int | float) and not isinstance(item, bool) and _is_finite(item) for item in value):
-        raise BadGeometry(f"{what} must hold finite numbers only, got {_shown(value)}")
+        raise BadGeometry(f"{what} must hold finite numbers only, got {shown(value)}")
     return tuple(float(item) for item in value)
 
 
@@ -318,6 +318,7 @@ def _raw_plane(
     return np.frombuffer(data, dtype=np.dtype(kind).newbyteorder("<")).reshape(shape)
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """A value as an error message quotes it, cut to 80 characters."""
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."

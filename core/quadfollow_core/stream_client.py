@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from quadfollow_core import wire
 from quadfollow_core.client_key import ClientKey
-from quadfollow_core.codec import encode_jpeg, sniff
+from quadfollow_core.codec import as_file, sniff
 from quadfollow_core.errors import BadInput
 from quadfollow_core.request import Bytes, Result
 from quadfollow_core.track import Track
@@ -79,7 +79,7 @@ class StreamClient:
         key: what a server that asks for keys knows this client by. Without it, such a server answers nothing at all.
 
     Raises:
-        BadInput: ``address`` is not a ZeroMQ address.
+        BadInput: ``address`` is not a ZeroMQ address, or credit or time-out are none.
     """
 
     def __init__(
@@ -91,6 +91,8 @@ class StreamClient:
         timeout: float = 1.0,
         key: ClientKey | None = None,
     ) -> None:
+        if credit < 1 or not timeout > 0:
+            raise BadInput(f"credit is 1 or more and timeout above 0 seconds, got {credit} and {timeout}")
         self.address = address
         self.stream = stream
         self.strays = 0
@@ -145,24 +147,32 @@ class StreamClient:
             captured: ``time.monotonic()`` at capture; now if None.
             depth: bytes of a depth picture, described by ``depth_header``.
             depth_header: ``{"encoding": …, "scale": …}`` as in the wire's ``depth`` object.
-            header: further keys of the wire's header, such as ``camera``, ``want``, ``model``, ``deadline_ms``.
+            header: further keys of the wire's header, such as ``camera``, ``want``, ``model``, ``deadline_ms``;
+                ``captured_at`` where the track is to run by another clock than this machine's.
 
         Returns:
             The frame's id, which its :class:`Fate` repeats.
+
+        Raises:
+            BadImage, BadInput: the image is neither pixels nor a picture's file.
+            BadMessage: the header holds what JSON cannot. In either case the frame is not taken, and one that waits
+                goes on waiting.
         """
         captured = time.monotonic() if captured is None else captured
-        data = image if isinstance(image, bytes) else encode_jpeg(image, 90)
+        data = as_file(image)
         number = next(self._ids)
         wall_clock = time.time() - (time.monotonic() - captured)
-        fields = {"id": number, "stream": self.stream, "captured_at": wall_clock, "encoding": sniff(data)} | header
+        fields = {"captured_at": wall_clock, "encoding": sniff(data)} | header
+        fields |= {"id": number, "stream": self.stream}
         if depth_header is not None:
             fields["depth"] = depth_header
-        if self._newest is not None:
-            self._settle(self._newest, "unsent")
-            if self._newest.resets:
-                fields["reset_track"] = True
+        replaced = self._newest
+        if replaced is not None and replaced.resets:
+            fields["reset_track"] = True
         resets = bool(fields.get("reset_track"))
         self._newest = _Pending(number, captured, wire.encode_request(fields, data, depth), resets)
+        if replaced is not None:
+            self._settle(replaced, "unsent")
         self._pump()
         return number
 

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from quadfollow_core.errors import BadMessage, LimitExceeded
-from quadfollow_core.request import Bytes, FrameRequest, Result, parse_request
+from quadfollow_core.request import Bytes, FrameRequest, Result, parse_request, shown
 
 MAGIC = b"qf1"
 PICTURES = b"\xff"
 """What topics of publications with pictures begin with; no stream's name does, because UTF-8 has no such byte."""
 MAX_HEADER = 64 * 1024
-"""Largest JSON header in bytes."""
+"""Largest JSON header of a request, in bytes; a reply with ``mask:rle`` may be larger."""
 _JSON = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
@@ -53,26 +53,26 @@ def decode_request(parts: Sequence[Bytes]) -> FrameRequest | Ping:
     if kind == "ping":
         return Ping(header.get("id") if isinstance(header.get("id"), str | int) else None)
     if kind not in (None, "frame"):
-        raise BadMessage(f"type {kind!r} is not a request: use frame (the default) or ping")
+        raise BadMessage(f"type {shown(kind)} is not a request: use frame (the default) or ping")
     if not 3 <= len(parts) <= 4:
         raise BadMessage(f"a request has 3 or 4 parts (qf1, header, image[, depth]), got {len(parts)}")
     return parse_request(header, parts[2], parts[3] if len(parts) == 4 else None)
 
 
-def decode_header(parts: Sequence[Bytes]) -> dict[str, Any]:
+def decode_header(parts: Sequence[Bytes], most: int | None = MAX_HEADER) -> dict[str, Any]:
     """Read the JSON object in part 1 of a message that starts with the magic part.
 
     Raises:
         BadMessage: the magic part is missing, or part 1 is not a JSON object.
-        LimitExceeded: the header is larger than MAX_HEADER.
+        LimitExceeded: it has more than ``most`` bytes.
     """
     if not parts or bytes(parts[0]) != MAGIC:
         got = bytes(parts[0][:8]) if parts else b""
         raise BadMessage(f"part 0 must be {MAGIC!r}, the wire's version, got {got!r}")
     if len(parts) < 2:
         raise BadMessage("part 1, the JSON header, is missing")
-    if len(parts[1]) > MAX_HEADER:
-        raise LimitExceeded("max_header_bytes", got=len(parts[1]), allowed=MAX_HEADER)
+    if most is not None and len(parts[1]) > most:
+        raise LimitExceeded("max_header_bytes", got=len(parts[1]), allowed=most)
     try:
         header = json.loads(bytes(parts[1]))
     except (ValueError, RecursionError) as error:
@@ -94,9 +94,9 @@ def decode_reply(parts: Sequence[Bytes]) -> Result:
     Raises:
         BadMessage: not a reply of this wire.
     """
-    body = decode_header(parts)
+    body = decode_header(parts, most=None)
     if body.get("type") not in ("result", "dropped", "error", "pong"):
-        raise BadMessage(f"type {body.get('type')!r} is not a reply")
+        raise BadMessage(f"type {shown(body.get('type'))} is not a reply")
     return Result(body, bytes(parts[2]) if len(parts) > 2 else None)
 
 
@@ -123,7 +123,7 @@ def decode_publication(parts: Sequence[Bytes]) -> tuple[str, dict[str, Any]]:
     """
     if len(parts) < 2 or bytes(parts[0][-1:]) != b"\0":
         raise BadMessage("a publication has a topic that ends in NUL, and a JSON body")
-    return _stream(parts[0][:-1]), decode_header([MAGIC, parts[1]])
+    return _stream(parts[0][:-1]), decode_header([MAGIC, parts[1]], most=None)
 
 
 def encode_picture(stream: str, body: dict[str, Any], image: Bytes) -> list[Bytes]:
@@ -139,7 +139,7 @@ def decode_picture(parts: Sequence[Bytes]) -> tuple[str, dict[str, Any], bytes]:
     """
     if len(parts) != 3 or bytes(parts[0][:1]) != PICTURES or bytes(parts[0][-1:]) != b"\0":
         raise BadMessage("a publication with its picture has a topic from 0xff to NUL, a JSON body and the image")
-    return _stream(parts[0][1:-1]), decode_header([MAGIC, parts[1]]), bytes(parts[2])
+    return _stream(parts[0][1:-1]), decode_header([MAGIC, parts[1]], most=None), bytes(parts[2])
 
 
 def _stream(name: Bytes) -> str:
@@ -152,5 +152,5 @@ def _stream(name: Bytes) -> str:
 def _dump(value: dict[str, Any]) -> bytes:
     try:
         return _JSON.encode(value).encode()
-    except ValueError as error:
-        raise BadMessage(f"a header holds finite numbers only: {error}") from error
+    except (ValueError, TypeError) as error:
+        raise BadMessage(f"a header holds what JSON knows, and finite numbers only: {error}") from error

@@ -83,16 +83,18 @@ nodes: list[Node] = []
 
 
 def spin(node: Node) -> None:
-    """Let the node hear the script's messages, and run its timers until every picture was answered."""
+    """Let the node hear the script's messages, and run its timers until every picture that is one was answered."""
     nodes.append(node)
     pictures = 0
     for topic, message in script:
         node.subscribers[topic](message)
-        pictures += topic == "image/compressed"
+        pictures += topic == "image/compressed" and len(message.data) > 0
         end = time.monotonic() + 120
-        while len(node.published["target_state"]) < pictures and time.monotonic() < end:
+        while True:
             for called in node.timers:
                 called()
+            if len(node.published["target_state"]) >= pictures or time.monotonic() > end:
+                break
 
 
 def pose_stamped() -> Message:

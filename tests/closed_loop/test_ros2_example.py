@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import runpy
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from types import SimpleNamespace as Message
 
 import pytest
@@ -28,7 +30,8 @@ def walk() -> list[Observation]:
 def camera_info(camera: Camera) -> Message:
     """A sensor_msgs/CameraInfo, whose pixels are counted from their centres."""
     lens = camera.intrinsics
-    return Message(k=[lens.fx, 0.0, lens.cx - 0.5, 0.0, lens.fy, lens.cy - 0.5, 0.0, 0.0, 1.0], d=[])
+    k = [lens.fx, 0.0, lens.cx - 0.5, 0.0, lens.fy, lens.cy - 0.5, 0.0, 0.0, 1.0]
+    return Message(k=k, d=[], distortion_model="plumb_bob")
 
 
 def transform(camera: Camera) -> Message:
@@ -46,17 +49,25 @@ def picture(observation: Observation, number: int) -> tuple[str, Message]:
     return "image/compressed", Message(header=header, data=memoryview(observation.image))  # type: ignore[arg-type]
 
 
-def run(monkeypatch: pytest.MonkeyPatch, server: RunningServer, walk: list[Observation], known: bool) -> ros.Node:
-    """Run the node over the pictures, as from the command line."""
+def run(
+    monkeypatch: pytest.MonkeyPatch,
+    server: RunningServer,
+    walk: list[Observation],
+    known: bool,
+    first: Sequence[tuple[str, Message]] = (),
+    lens: Mapping[str, object] = MappingProxyType({}),
+) -> ros.Node:
+    """Run the node over some messages and the pictures, as from the command line; ``lens`` alters each CameraInfo."""
     ros.install(lambda modules, name, module: monkeypatch.setitem(modules, name, module))
     monkeypatch.setitem(ros.parameters, "server", server.address)
     monkeypatch.setattr(ros.Logger, "said", [])
 
     def script():  # type: ignore[no-untyped-def]
+        yield from first
         for number, observation in enumerate(walk):
             assert observation.camera is not None
             monkeypatch.setattr(ros.Buffer, "known", transform(observation.camera) if known else None)
-            yield "camera_info", camera_info(observation.camera)
+            yield "camera_info", Message(**(vars(camera_info(observation.camera)) | lens))
             yield picture(observation, number)
 
     monkeypatch.setattr(ros, "script", script())
@@ -87,3 +98,31 @@ def test_without_a_place_of_the_camera_none_of_the_target_is_published(
     assert node.published["target_state"][-1].data == "following"
     assert node.published["target"] == []
     assert "camera_optical is not known in map" in ros.Logger.said[0]
+
+
+def test_a_picture_that_is_none_does_not_end_the_node(
+    colour_server: RunningServer, walk: list[Observation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says so, and the next one is answered."""
+    topic, bad = picture(walk[0], 0)
+    bad.data = b""
+    node = run(monkeypatch, colour_server, walk, known=True, first=[(topic, bad)])
+    assert node.published["target_state"][-1].data == "following"
+    assert any("cannot be sent" in text for text in ros.Logger.said)
+
+
+@pytest.mark.parametrize(
+    ("lens", "why"), [({"k": [0.0] * 9}, "not calibrated"), ({"distortion_model": "equidistant"}, "equidistant")]
+)
+def test_a_lens_that_opencv_does_not_describe_is_not_sent(
+    colour_server: RunningServer,
+    walk: list[Observation],
+    monkeypatch: pytest.MonkeyPatch,
+    lens: dict[str, object],
+    why: str,
+) -> None:
+    """Pictures of an uncalibrated camera, or of a fisheye, are answered without places; a warning says why."""
+    node = run(monkeypatch, colour_server, walk, known=True, lens=lens)
+    assert node.published["target_state"][-1].data == "following"
+    assert node.published["target"] == []
+    assert why in ros.Logger.said[0]

@@ -36,6 +36,8 @@ def test_unknown_keys_are_ignored() -> None:
         ({"name": ""}, "names no model"),
         ({"rule": {"threshold": 0, "min_area": 4}}, "threshold"),
         ({"rule": 7}, "cannot be read"),
+        ({"rule": {"threshold": 128.5, "min_area": 4}}, "integers"),
+        ({"width": True}, "size"),
         ({"classes": None}, "cannot be read"),
     ],
 )
@@ -61,7 +63,7 @@ def test_unknown_keys_of_the_rule_are_ignored() -> None:
     assert Contract.from_json(json.dumps(data)) == CONTRACT
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", "7", "{}"])
+@pytest.mark.parametrize("text", ["", "[]", "{", "7", "{}", '{"a":' * 100_000])
 def test_unreadable_contracts_are_refused(text: str) -> None:
     """What is no contract raises BadModel, not something else."""
     with pytest.raises(BadModel):

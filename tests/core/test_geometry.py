@@ -112,3 +112,19 @@ def test_nonsense_is_refused(make: object) -> None:
     """Values that make no camera or pose raise BadGeometry at construction."""
     with pytest.raises(BadGeometry):
         make()  # type: ignore[operator]
+
+
+def test_a_wide_lens_is_inverted_to_its_edge() -> None:
+    """Every pixel that some ray ends in is found again, to a thousandth of a pixel, over a view of 100 degrees."""
+    camera = Intrinsics(250, 250, 320, 240, (-0.25, 0.06, 0.0, 0.0, -0.006))
+    for azimuth in np.linspace(-50, 50, 21):
+        u, v = camera.project((math.tan(math.radians(azimuth)), 0.5, 1.0))
+        assert camera.project(camera.unproject(u, v)) == pytest.approx((u, v), abs=1e-3)
+
+
+def test_a_pixel_that_no_ray_ends_in_has_none() -> None:
+    """Where a lens's polynomial turns back, its inverse is refused instead of made up."""
+    camera = Intrinsics(520, 520, 640, 360, (-0.33, 0.12, 0.0003, -0.0002, -0.02))
+    assert np.isfinite(camera.unproject(700, 360)).all()
+    with pytest.raises(BadGeometry, match="no inverse"):
+        camera.unproject(1160, 90)

@@ -217,3 +217,21 @@ def test_blobs_are_checked() -> None:
         Blob((1, 1), (2, 2, 2, 3), 1)
     with pytest.raises(BadInput):
         Target((1, 1), (0, 0, 2, 3), 1, confidence=2)
+
+
+def test_depth_of_other_proportions_is_refused() -> None:
+    """Unregistered depth would be read at the wrong place; what differs by rounding alone is taken."""
+    mask, camera, _, _ = scene(6, 0.3)
+    locate(mask, RULE, camera, Depth(np.full((127, 128), 5.0, np.float32), 1.0))
+    with pytest.raises(BadGeometry, match="register"):
+        locate(mask, RULE, camera, Depth(np.full((72, 128), 5.0, np.float32), 1.0))
+
+
+def test_where_the_lens_model_does_not_hold_there_is_no_bearing() -> None:
+    """The target is there all the same, in pixels."""
+    camera = Camera(Intrinsics(104, 104, 128, 72, (-0.33, 0.12, 0.0003, -0.0002, -0.02)))
+    target = found(locate(segmentation([(TARGET, 228, 10, 236, 26)]), RULE, camera))
+    assert target.area > 0
+    assert (target.azimuth, target.distance) == (None, None)
+    middle = found(locate(segmentation([(TARGET, 120, 64, 136, 80)]), RULE, camera))
+    assert middle.azimuth is not None

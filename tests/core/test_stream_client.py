@@ -13,7 +13,7 @@ import zmq
 
 from quadfollow_core import stream_client, wire
 from quadfollow_core.codec import encode_jpeg
-from quadfollow_core.errors import BadInput
+from quadfollow_core.errors import BadInput, BadMessage
 from quadfollow_core.stream_client import Fate, StreamClient
 from quadfollow_core.track import Track
 
@@ -297,3 +297,36 @@ def test_an_answer_carries_its_track() -> None:
     track = Track("searching", 1.5)
     assert Fate(1, "result", 0.1, {"track": track.as_dict()}).track == track
     assert Fate(1, "result", 0.1, {}).track is None
+
+
+def test_an_offer_that_is_refused_leaves_the_waiting_frame_its_one_fate(start: Callable[..., Peer]) -> None:
+    """A header that JSON cannot carry is refused; what waited before goes on waiting, and is answered once."""
+    peer = start()
+    with StreamClient(peer.address, timeout=PATIENCE) as client:
+        first, second = client.offer(IMAGE), client.offer(IMAGE)
+        with pytest.raises(BadMessage):
+            client.offer(IMAGE, camera={"fx": float("nan")})
+        fates = []
+        for _ in range(2):
+            peer.answer(*peer.take())
+            fates += client.poll(PATIENCE)
+        assert [(fate.id, fate.outcome) for fate in fates] == [(first, "result"), (second, "result")]
+        assert client.idle
+
+
+def test_the_clients_own_keys_cannot_be_overridden(start: Callable[..., Peer]) -> None:
+    """Another id or stream in the header would lose every answer."""
+    peer = start()
+    with StreamClient(peer.address, stream="front", timeout=PATIENCE) as client:
+        number = client.offer(IMAGE, id="frame-1", stream="rear")
+        sender, header = peer.take()
+        assert (header["id"], header["stream"]) == (number, "front")
+        peer.answer(sender, header)
+        assert [fate.outcome for fate in client.poll(PATIENCE)] == ["result"]
+
+
+@pytest.mark.parametrize("how", [{"credit": 0}, {"timeout": 0.0}, {"timeout": -1.0}])
+def test_a_client_that_could_never_send_is_refused(how: dict[str, float]) -> None:
+    """Without a credit nothing goes out, and without time nothing comes back."""
+    with pytest.raises(BadInput, match="credit"):
+        StreamClient("tcp://127.0.0.1:9", **how)  # type: ignore[arg-type]

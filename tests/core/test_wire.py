@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from quadfollow_core import wire
 from quadfollow_core.codec import encode_jpeg, encode_png
-from quadfollow_core.errors import BadMessage, QuadfollowError
+from quadfollow_core.errors import BadMessage, LimitExceeded, QuadfollowError
 from quadfollow_core.locate import Rule
 from quadfollow_core.request import FrameRequest, Result
 
@@ -228,3 +228,19 @@ def test_numbers_that_json_cannot_say_are_refused_before_sending() -> None:
     """A header with NaN is an error at the sender."""
     with pytest.raises(BadMessage, match="finite"):
         wire.encode_request({"captured_at": float("nan")}, b"")
+
+
+def test_a_reply_may_be_larger_than_a_request() -> None:
+    """A large run-length mask is read by who asked for it; a request's header of that size is refused."""
+    body = {"type": "result", "mask": {"runs": list(range(30_000))}}
+    reply = wire.encode_reply(Result(body))
+    assert len(reply[1]) > wire.MAX_HEADER
+    assert wire.decode_reply(reply).body == body
+    with pytest.raises(LimitExceeded, match="max_header_bytes"):
+        wire.decode_request([*reply, b"image"])
+
+
+def test_values_that_json_does_not_know_are_refused_before_sending() -> None:
+    """NumPy's own numbers are the usual ones."""
+    with pytest.raises(BadMessage, match="what JSON knows"):
+        wire.encode_request({"camera": {"fx": np.float32(1)}}, b"image")

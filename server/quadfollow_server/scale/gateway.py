@@ -172,7 +172,7 @@ class Gateway:
     def _from_replica(self, replica: bytes, parts: list[memoryview]) -> None:
         try:
             client, *reply = (bytes(part) for part in parts)
-            body = wire.decode_header(reply)
+            body = wire.decode_header(reply, most=None)
         except (ValueError, QuadfollowError) as error:
             return log.warning("a message at the replicas' door is none: %s", error)
         if self._spread.hear(replica, time.monotonic()):

@@ -1,0 +1,107 @@
+"""The HTTP client takes nothing for an answer that is none, and names what a caller got wrong."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import numpy as np
+import pytest
+
+from quadfollow_core.codec import encode_jpeg
+from quadfollow_core.errors import BadInput, ServerGone
+from quadfollow_core.http_client import HttpClient, RequestRefused
+
+IMAGE = encode_jpeg(np.zeros((8, 8, 3), np.uint8))
+ANSWER = json.dumps({"type": "result", "target": None, "people": []})
+
+
+@contextmanager
+def peer(status: int, body: str, **headers: str) -> Iterator[str]:
+    """Whatever stands where a server should, giving every request one answer; yields its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(status)
+            for name, value in {"content-length": str(len(body.encode())), **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_an_answer_is_taken() -> None:
+    """The peer of these tests is one that a client understands."""
+    with peer(200, ANSWER) as url, HttpClient(url) as client:
+        assert client.segment(IMAGE).sighting.target is None
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(301, ""), (204, ""), (200, "<html>It works!</html>"), (200, "[]"), (200, '"nobody"')],
+    ids=["redirect", "nothing", "page", "list", "text"],
+)
+def test_what_is_no_servers_answer_is_not_nobody_seen(status: int, body: str) -> None:
+    """A redirect to HTTPS or a web page must not look like a frame without a target."""
+    with (
+        peer(status, body, location="https://elsewhere.invalid/") as url,
+        HttpClient(url) as client,
+        pytest.raises(ServerGone, match=f"HTTP {status}"),
+    ):
+        client.segment(IMAGE)
+
+
+@pytest.mark.parametrize("body", ["[]", "bad gateway", '{"detail": "bad gateway"}'])
+def test_a_refusal_says_what_it_said(body: str) -> None:
+    """Problem documents and proxies' pages are refusals alike."""
+    with (
+        peer(502, body) as url,
+        HttpClient(url) as client,
+        pytest.raises(RequestRefused, match="HTTP 502") as refused,
+    ):
+        client.segment(IMAGE)
+    assert refused.value.status == 502
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:abc", "127.0.0.1:8000", "localhost:8000", "", "ftp://host/"])
+def test_an_address_that_is_none_is_refused_at_once(url: str) -> None:
+    """The message shows one that is."""
+    with pytest.raises(BadInput, match="http://127\\.0\\.0\\.1:8000"):
+        HttpClient(url)
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_a_pictures_bytes_may_come_in_any_hull(kind: type) -> None:
+    """Whatever holds a file's bytes is sent as that file."""
+    with peer(200, ANSWER) as url, HttpClient(url) as client:
+        assert client.segment(kind(IMAGE)).body["type"] == "result"
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.frombuffer(IMAGE, np.uint8),
+        np.zeros((8, 8), np.uint8),
+        np.zeros((8, 8, 4), np.uint8),
+        np.zeros((8, 8, 3), np.float32),
+        np.zeros((0, 8, 3), np.uint8),
+    ],
+    ids=["encoded", "grey", "rgba", "float", "empty"],
+)
+def test_pixels_of_another_form_are_refused_with_the_remedy(image: np.ndarray) -> None:
+    """Nothing is sent, and the message tells what an image is."""
+    with HttpClient("http://127.0.0.1:9") as client, pytest.raises(BadInput, match="uint8 RGB"):
+        client.segment(image)
