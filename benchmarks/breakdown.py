@@ -1,8 +1,9 @@
 """Where one answer's time goes, from the client's call to its return, and which code of the server takes it.
 
-``python benchmarks/breakdown.py``: one client asks for one frame after the other. Each answer carries the server's
-own timings; what is left of the time that the client measures is sockets, event loop and the client itself. Then
-py-spy samples which code of the server holds the interpreter, twice per door: for the table and for the flame graph.
+``python benchmarks/breakdown.py``: one client asks for one frame after the other, by the doors in turns. Each answer
+carries the server's own timings; what is left of the time that the client measures is sockets, event loop and the
+client itself. Then py-spy samples which code of the server holds the interpreter, one door after the other and twice
+each: for the table and for the flame graph.
 Inference and decoding do not show there, since they let the interpreter go.
 """
 
@@ -24,7 +25,8 @@ from measuring import results
 from measuring.frames import frame
 from measuring.http_client import HttpClient
 from measuring.servers import Ours, jpeg_request
-from measuring.summaries import percentiles
+from measuring.summaries import percentiles, spread
+from measuring.turns import in_turns
 
 from quadfollow_core.errors import ServerGone, Unavailable
 from quadfollow_core.shipped import DEFAULT_MODEL, find_model
@@ -123,27 +125,37 @@ def group_of(stack: str) -> str:
     return "other"
 
 
-def look(server: Ours, door: str, ask: Callable[[], Answer], seconds: int, out: Path) -> dict[str, Any]:
-    """Measure one door without samples, then with them, and once more for the flame graph."""
-    rows = measured(ask, seconds)
+def sample(server: Ours, door: str, ask: Callable[[], Answer], seconds: int, out: Path) -> dict[str, float]:
+    """Sample one door's answers, and once more for the flame graph."""
     folded = out / f"{NAME}-{door}.folded"
     graph = folded.with_suffix(".svg")
     for path, form in ((folded, "raw"), (graph, "flamegraph")):
         with sampled(server, path, seconds, form=form):
             measured(ask, seconds)
     graph.write_text(graph.read_text().replace(f"{Path.cwd()}/", ""))  # its title is the command
-    stages = {stage.removesuffix("_ms"): percentiles(row[stage] for row in rows) for stage in rows[0]}
-    return {"stages": stages, "samples": grouped(folded)}
+    return grouped(folded)
+
+
+def summary(rounds: list[list[dict[str, float]]]) -> dict[str, Any]:
+    """Percentiles of each stage over all rounds, and how the rounds' medians spread."""
+    names = {stage: stage.removesuffix("_ms") for stage in rounds[0][0]}
+    pooled = {name: percentiles(row[stage] for rows in rounds for row in rows) for stage, name in names.items()}
+    medians = {stage: [percentiles(row[stage] for row in rows)["p50"] for rows in rounds] for stage in names}
+    return {"stages": pooled, "rounds": {name: spread(medians[stage]) for stage, name in names.items()}}
+
+
+def median(door: dict[str, Any], stage: str) -> str:
+    """A stage's median in microseconds, with its lowest and highest round where there were rounds."""
+    if "rounds" not in door:
+        return results.number(1000 * door["stages"][stage]["p50"], 0)
+    return results.ranged({part: 1000 * value for part, value in door["rounds"][stage].items()}, 0)
 
 
 def table(result: dict[str, Any]) -> str:
     """Lay out time by stage, then samples by group."""
     doors = result["figures"]["doors"]
     stages = next(iter(doors.values()))["stages"]
-    rows = [
-        [stage, *(results.number(1000 * door["stages"][stage]["p50"], 0) for door in doors.values())]
-        for stage in stages
-    ]
+    rows = [[stage, *(median(door, stage) for door in doors.values())] for stage in stages]
     groups = list(dict.fromkeys(name for door in doors.values() for name in door["samples"]))
     shares = [
         [name, *(results.number(100 * door["samples"].get(name, 0)) for door in doors.values())] for name in groups
@@ -158,16 +170,17 @@ def table(result: dict[str, Any]) -> str:
 @click.command()
 @click.option("--model", default=DEFAULT_MODEL, show_default=True)
 @click.option("--device", default="auto", show_default=True)
-@click.option("--seconds", default=6, show_default=True, help="Time per door, without samples and twice with them.")
+@click.option("--rounds", default=4, show_default=True)
+@click.option("--seconds", default=2, show_default=True, help="Length of one turn.")
 @results.out_option
-def main(model: str, device: str, seconds: int, out: Path) -> None:
+def main(model: str, device: str, rounds: int, seconds: int, out: Path) -> None:
     """Break one answer down."""
     jpeg = frame()
 
     def measure() -> dict[str, Any]:
-        options = ("--model", find_model(model).resolve(), "--device", device)
+        path = find_model(model).resolve()
         with (
-            Ours(out.resolve() / "logs" / "breakdown.log", options) as server,
+            Ours(out.resolve() / "logs" / "breakdown.log", ("--model", path, "--device", device)) as server,
             StreamClient(server.address, timeout=30) as stream,
             HttpClient(server.port) as http,
         ):
@@ -175,10 +188,14 @@ def main(model: str, device: str, seconds: int, out: Path) -> None:
                 "ZeroMQ": partial(ask_stream, stream, jpeg),
                 "HTTP": partial(ask_http, http, jpeg_request(jpeg)),
             }
-            doors = {door: look(server, door, ask, seconds, out.resolve()) for door, ask in asks.items()}
-            return {"served": server.model(), "doors": doors}
+            taken = in_turns({door: partial(measured, ask, seconds) for door, ask in asks.items()}, rounds)
+            doors = {door: summary(rows) for door, rows in taken.items()}
+            for door, ask in asks.items():
+                doors[door]["samples"] = sample(server, door, ask, rounds * seconds, out.resolve())
+            return {"served": server.model(path), "doors": doors}
 
-    click.echo(table(results.run(NAME, out, {"model": model, "device": device, "seconds": seconds}, measure)))
+    options = {"model": model, "device": device, "rounds": rounds, "seconds": seconds}
+    click.echo(table(results.run(NAME, out, options, measure)))
 
 
 if __name__ == "__main__":

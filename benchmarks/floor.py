@@ -103,11 +103,11 @@ def summary(rounds: list[list[float]], frames: int) -> dict[str, Any]:
 
 def table(result: dict[str, Any]) -> str:
     """Lay out the figures."""
-    head = ["model", "way", "ms per call, p50", "p99", "frames/s, median [lowest, highest round]"]
+    head = ["model", "way", "ms per call, p50", "p95", "frames/s, median [lowest, highest round]"]
     rows = []
     for model in result["figures"]["models"]:
         for name, way in model["ways"].items():
-            milliseconds = [results.number(way["ms"][key], 2) for key in ("p50", "p99")]
+            milliseconds = [results.number(way["ms"][key], 2) for key in ("p50", "p95")]
             rows.append([model["model"], name, *milliseconds, results.ranged(way["frames_per_second"], 0)])
     return results.table(head, rows)
 

@@ -9,20 +9,27 @@ It runs with ``--device cpu`` too. The JSON is written after each step, so that 
 from __future__ import annotations
 
 import json
-import os
-import platform
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 import httpx
 import numpy as np
-import onnxruntime
-from gpu_checks import compare, hide_libraries, open_variants, operators_per_provider, time_other_options, time_variants
-from gpu_load import Clients
+from measuring.gpu_checks import (
+    compare,
+    hide_libraries,
+    open_variants,
+    operators_per_provider,
+    time_other_options,
+    time_variants,
+)
+from measuring.gpu_load import Clients
+from measuring.machine import describe
+from measuring.results import number
 
 from quadfollow_core.codec import decode_image, encode_jpeg
 from quadfollow_core.resize import fit_frame
@@ -63,19 +70,8 @@ class Report:
 
 def machine(device: str) -> dict[str, Any]:
     """What the figures were measured on."""
-    return {
-        "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-        "cores": os.cpu_count(),
-        "processor": _processor(),
-        "onnxruntime": onnxruntime.__version__,
-        "accelerator": {one.name: one.found for one in look(device)} if device in ("cuda", "tensorrt") else {},
-    }
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+    accelerator = {one.name: one.found for one in look(device)} if device in ("cuda", "tensorrt") else {}
+    return describe() | {"accelerator": accelerator}
 
 
 def drawn_jpegs(count: int) -> list[bytes]:
@@ -183,10 +179,10 @@ def _tell_server(key: str, value: dict[str, Any]) -> None:
     click.echo(f"{key}: {used['provider']}, {used['variant']}; ready after {value['ready_after_s']} s")
     for door in ("zeromq", "http"):
         for one in (value["one_client"][door], *value["saturated"][door]):
-            times = f"{one['p50_ms']:8.2f} / {one['p99_ms']:8.2f} ms"
+            times = f"{number(one['p50_ms'], 2):>8} / {number(one['p99_ms'], 2):>8} ms"
             click.echo(f"  {door:7} {one['clients']:3} clients {one['answered_per_s']:8.1f} frames/s {times}")
     for one in value["streams_at_20_hz"]:
-        ages = f"age p50 {one['p50_ms']:7.2f}, p95 {one['p95_ms']:7.2f} ms"
+        ages = f"age p50 {number(one['p50_ms'], 2):>7}, p95 {number(one['p95_ms'], 2):>7} ms"
         rate = f"{one['answered_per_s']:8.1f} of {one['offered_per_s']:.0f} frames/s"
         click.echo(f"  {one['clients']:3} streams x 20 Hz: {rate}, {ages}, {one['outcomes']}")
 
@@ -206,8 +202,8 @@ def main(models: tuple[str, ...], device: str, workers: int, threads: int, quick
     paths = [find_model(name) for name in models or (None,)]
     for path in paths:
         frame = render_scenes(1, read_contract(path).size)[0]
-        report.add(f"operators {path.stem}", lambda path=path, frame=frame: operators_per_provider(path, device, frame))
-        report.add(f"model {path.stem}", lambda path=path: check_model(path, device, jpegs, seconds / 2, threads))
+        report.add(f"operators {path.stem}", partial(operators_per_provider, path, device, frame))
+        report.add(f"model {path.stem}", partial(check_model, path, device, jpegs, seconds / 2, threads))
     if device == "cuda":
         report.add("other options", lambda: other_options(paths[0], jpegs, seconds / 3))
     with Clients(jpegs) as clients:
@@ -219,9 +215,7 @@ def main(models: tuple[str, ...], device: str, workers: int, threads: int, quick
                     continue
                 report.add(
                     f"server {path.stem}, {number} workers",
-                    lambda path=path, options=options, whole=whole: serve_and_load(
-                        path, device, options, clients, seconds, whole=whole
-                    ),
+                    partial(serve_and_load, path, device, options, clients, seconds, whole=whole),
                 )
     if device == "cuda":
         report.add("hidden", lambda: hide_libraries(device, 3 if quick else 7))

@@ -20,10 +20,10 @@ from typing import Any
 
 import click
 import httpx
-import numpy as np
-from crowd import Scene, crawls, enter, never_reads, never_reads_http, posts, streams
-from ledger import Span
+from measuring.crowd import Scene, crawls, enter, never_reads, never_reads_http, posts, streams
 from measuring.frames import frame
+from measuring.ledger import Span
+from measuring.summaries import in_ms
 
 from quadfollow_sim.server_process import ServerProcess
 
@@ -87,10 +87,9 @@ def compare(scene: Scene, rounds: int, seconds: float) -> dict[str, Any]:
     return {"alone": summary(alone), "beside": summary(beside), "server_file_handles_beside": held}
 
 
-def summary(ages: list[float]) -> dict[str, float]:
-    """Percentiles in milliseconds."""
-    p50, p95, p99 = np.percentile(ages, [50, 95, 99])
-    return {"answers": len(ages), "p50_ms": round(p50, 2), "p95_ms": round(p95, 2), "p99_ms": round(p99, 2)}
+def summary(ages: list[float]) -> dict[str, Any]:
+    """How many answers there were, and percentiles."""
+    return {"answers": len(ages), **in_ms(ages)}
 
 
 @click.command()

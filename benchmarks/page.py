@@ -104,7 +104,8 @@ def filmed(model: str) -> Part:
         f"benchmarks/stream.py --model {model}",
         "Cameras at a fixed rate that do not wait for the server. An age counts from the moment a frame was due to the "
         "moment its answer is read. All are given the same ONNX file: the others run it by onnxruntime on the CPU, "
-        "ours in its variant that is fastest here.",
+        "ours in its variant that is fastest here. vidgear's camera sends decoded pixels, its receiver queues what "
+        "comes too fast, and each answer comes with the next exchange, which adds one period to its age.",
         stream.table,
         draw_stream,
     )
@@ -137,8 +138,9 @@ PARTS = (
         "latency",
         "One client",
         "benchmarks/latency.py",
-        "What a door adds to the session alone; all take turns. A *bare loop* reads a frame, decodes it, runs the "
-        "session and sends one place, on one thread and for one client: what it adds, any server on this machine adds.",
+        "What a door adds to the session alone, and to a bare loop in its place; all take turns. A *bare loop* reads a "
+        "frame, decodes it, runs the session and sends one place, on one thread and for one client: what it adds, any "
+        "server on this machine adds.",
         latency.table,
     ),
     served("exported", "Beside other servers, each as it ships"),
@@ -150,7 +152,7 @@ PARTS = (
         "scale",
         "As sizes, streams and clients grow",
         "benchmarks/scale.py",
-        "Every client asks again once it is answered.",
+        "Every client asks again once it is answered or refused; *errors* are what was refused or not answered.",
         scale.table,
         draw_scale,
     ),
@@ -158,7 +160,8 @@ PARTS = (
         "flight",
         "The whole loop",
         "benchmarks/flight.py",
-        "Flights in the embedded city by the real clock, server and simulator on the same cores.",
+        "Flights in the embedded city by the real clock, server and simulator on the same cores; one rate of pictures "
+        "after the other.",
         flight.table,
     ),
     Part(
@@ -176,7 +179,8 @@ BREAKDOWN = Part(
     "benchmarks/breakdown.py",
     "One client asks for one frame after the other. *Handed over* is the time between the inference thread and the "
     "event loop, there and back; *sockets and client* is all that the server does not see of the time its client "
-    "waits. The samples tell which code holds Python's interpreter; inference and decoding let it go.",
+    "waits. The doors take turns where brackets hold the rounds; otherwise one door follows the other, as it does for "
+    "the samples. These tell which code holds Python's interpreter; inference and decoding let it go.",
     breakdown.table,
 )
 TRIED = Part(
@@ -197,8 +201,8 @@ REWRITES = Part(
 PROFILE = """# Where the time goes
 
 Made by `python benchmarks/page.py` from the results in `benchmarks/results`. Measured as the
-[benchmarks](benchmarks.md) are: what is compared takes turns within one run; brackets hold the lowest and the highest
-round.
+[benchmarks](benchmarks.md) are: what is compared takes turns within one run, unless a part says otherwise; brackets,
+where there are any, hold the lowest and the highest round.
 """
 FLAMES = """The flame graphs show the same samples call by call; opened by themselves they can be searched and zoomed.
 
@@ -210,17 +214,21 @@ FLAMES = """The flame graphs show the same samples call by call; opened by thems
 START = """# Benchmarks
 
 Made by `python benchmarks/page.py` from the results in `benchmarks/results`; `make bench` measures anew. What is
-compared takes turns within one run, so ratios and differences hold where absolute times depend on the machine and on
-what else it does. Brackets hold the lowest and the highest round. Where an absolute time matters to you, measure it on
-your own machine.
+compared takes turns within one run, unless a part says otherwise, so ratios and differences hold where absolute times
+depend on the machine and on what else it does. Brackets hold the lowest and the highest round; p99 is given of 300
+values or more. Where an absolute time matters to you, measure it on your own machine.
 
-Every server is sent the same 256×256 JPEG of 13.7 kB by the same client, a process of its own whose processor time is
-measured: an asyncio client over raw bytes for HTTP, plain DEALER sockets for ZeroMQ. The others run in environments of
-their own, at the versions pinned in `benchmarks/peers`, written as their documentation shows and with the same codecs
-as ours (libjpeg-turbo, OpenCV); before anything is timed, each one's mask is compared with the session's own.
+Beside other servers, all are asked by the same client, a process of its own whose processor time is measured: an
+asyncio client over raw bytes for HTTP, plain DEALER sockets for ZeroMQ. Each is sent one 256×256 JPEG of 13.7 kB
+(MLServer in base64 within JSON, Triton as decoded pixels) and answers the class mask as a PNG (MLServer again in
+base64, Triton as raw bytes: it neither decodes nor compresses); our further rows say what they send and answer. The
+others run in environments of their own, at the versions pinned in `benchmarks/peers`, written as their documentation
+shows and with the same codecs as ours (libjpeg-turbo, OpenCV); before anything is timed, each one's mask is compared
+with the session's own.
 """
 
 
+MEANWHILE = {"others": "while it was measured", "stolen": "of it was withheld by the host meanwhile"}
 BUSY = 0.2
 """Share of the machine that others may use without a word about it at the top of the pages."""
 SHARED = """!!! warning "The machine was not quiet"
@@ -232,7 +240,8 @@ SHARED = """!!! warning "The machine was not quiet"
 
 def quietness(found: Mapping[str, Result]) -> list[str]:
     """A warning, if others used the machine."""
-    most = max((load for result in found.values() for load in result["others_load"]), default=0.0)
+    shares = [share for one in found.values() for share in (*one["others_load"], *one.get("meanwhile", {}).values())]
+    most = max(shares, default=0.0)
     return [SHARED.format(most=100 * most)] if most > BUSY else []
 
 
@@ -274,12 +283,15 @@ def section(part: Part, result: Result, images: str) -> str:
 
 
 def version_of(result: Result) -> str:
-    """Say which version of the model it was, as `quadfollow info` gives it, and how it ran."""
+    """Say which version of the model it was, as `quadfollow info` gives it, how it ran, and from which other file."""
     served = result["figures"].get("served")
     if not served:
         return ""
-    device = served["device"]
-    return f", version `{served['version']}`, served by {device['provider']} in variant `{device['variant']}`"
+    device, runs = served["device"], served.get("runs", {})
+    told = f", version `{served['version']}`, served by {device['provider']} in variant `{device['variant']}`"
+    if runs.get("version") in (None, served["version"]):
+        return told
+    return f"{told} (`{runs['file']}`, version `{runs['version']}`)"
 
 
 def of_bound(clients: list[dict[str, Any]], names: list[str]) -> str:
@@ -307,11 +319,13 @@ def circumstances(result: Result) -> str:
     """Say on what machine, when, and how quiet it was."""
     machine = result["machine"]
     before, after = (f"{100 * load:.0f} %" for load in result["others_load"])
+    watched = "".join(f", {100 * share:.1f} % {MEANWHILE[kind]}" for kind, share in result.get("meanwhile", {}).items())
     runtimes = [f"{name} {version}" for name, version in machine["packages"].items() if name in RUNTIMES]
     when = result["made"][:16].replace("T", " ")
     return (
         f"{machine['cores']} cores of {machine['cpu']}, {machine['memory_gib']:g} GiB, Python {machine['python']}, "
-        f"{', '.join(runtimes)}; {when} UTC; others used {before} of the machine just before and {after} just after."
+        f"{', '.join(runtimes)}; {when} UTC; others used {before} of the machine just before and {after} just after"
+        f"{watched}."
     )
 
 

@@ -2,37 +2,36 @@
 
 ``python benchmarks/planning.py [--gpu FILE]``: processor time per answered frame, which other work on the machine
 stretches less than elapsed time; for each shipped model on one thread and for a network that costs nothing, by the
-frame's size; and the bytes that a frame and its answer take. ``--gpu`` takes over what ``benchmarks/gpu.py`` found.
+frame's size, each server a process of its own and all taking turns; and the bytes that a frame and its answer take.
+``--gpu`` takes over what ``benchmarks/gpu.py`` found.
 """
 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 from measuring import results
 from measuring.frames import frame
-from measuring.machine import describe
-from measuring.null_server import null_network
+from measuring.machine import describe, others_load, watching
+from measuring.servers import Ours, weighed, zmq_plan, zmq_request
+from measuring.summaries import spread
+from measuring.turns import in_turns
 
 from quadfollow_core import wire
+from quadfollow_core.errors import Unavailable
 from quadfollow_core.files import write_whole
 from quadfollow_core.request import Result
 from quadfollow_core.shipped import find_model
-from quadfollow_core.stream_client import StreamClient
-from quadfollow_server.running import RunningServer
-from quadfollow_server.segmenter import Segmenter
-from quadfollow_server.settings import Settings
 
 FIGURES = results.ROOT / "server" / "quadfollow_server" / "plan.json"
 SIZES = ((256, 256), (640, 480), (1280, 720))
 MODELS = ("follow-256", "follow-160", "seed")
-ANY_PORTS = {"port": 0, "zmq_port": 0, "pub_port": 0}
-WARM_UP = 5
 
 
 def named(size: tuple[int, int]) -> str:
@@ -40,36 +39,40 @@ def named(size: tuple[int, int]) -> str:
     return f"{size[0]}x{size[1]}"
 
 
-def servers() -> Iterator[tuple[str, Settings, Sequence[Segmenter]]]:
-    """The servers that are weighed: what they are called, and how they are started."""
-    for model in MODELS:
-        yield model, Settings((str(find_model(model)),), device="cpu", threads=1, **ANY_PORTS), ()
-    yield "no network", Settings(**ANY_PORTS), [null_network()]
+def servers() -> dict[str, Sequence[object] | None]:
+    """The servers that are weighed, with their options; the last is one whose network costs nothing."""
+    options = ("--device", "cpu", "--threads", 1)
+    return {model: ("--model", find_model(model).resolve(), *options) for model in MODELS} | {"no network": None}
 
 
-def cost(server: RunningServer, image: bytes, frames: int) -> float:
-    """Milliseconds of processor time per answer: of all threads but this one, which is the client's."""
-    with StreamClient(server.address, stream="plan", timeout=60.0) as client:
+def cost(server: Ours, image: bytes, seconds: float) -> float:
+    """Milliseconds of the server's processor time per answer to one client.
 
-        def ask(number: int) -> None:
-            for _ in range(number):
-                client.offer(image, want=["target", "track"])
-                assert [fate.outcome for fate in client.poll(60.0)] == ["result"]
-
-        ask(WARM_UP)
-        before = time.process_time() - time.thread_time()
-        ask(frames)
-        return 1000 * (time.process_time() - time.thread_time() - before) / frames
+    Raises:
+        Unavailable: it did not answer every frame.
+    """
+    request = zmq_request(image, encoding="jpeg", stream="plan", want=["target", "track"])
+    load = weighed(server, zmq_plan(server.zmq_port, request, seconds=seconds))
+    if load["errors"]:
+        raise Unavailable(f"{load['errors']} frames were not answered")
+    return float(load["server_cpu_ms"])
 
 
-def costs(images: dict[str, bytes], frames: int) -> dict[str, dict[str, float]]:
+def costs(images: dict[str, bytes], rounds: int, seconds: float) -> dict[str, dict[str, dict[str, float]]]:
     """Each server's cost per frame, by the frame's size."""
-    found = {}
-    for name, settings, segmenters in servers():
-        with RunningServer(settings, segmenters) as server:
-            found[name] = {size: round(cost(server, image, frames), 2) for size, image in images.items()}
-        click.echo(f"{name}: {found[name]}", err=True)
-    return found
+    logs = results.OUT.resolve() / "logs"
+    with ExitStack() as stack:
+        up = {
+            name: stack.enter_context(Ours(logs / f"planning-{name.replace(' ', '-')}.log", options))
+            for name, options in servers().items()
+        }
+        ways = {
+            f"{name} | {size}": partial(cost, server, image, seconds)
+            for name, server in up.items()
+            for size, image in images.items()
+        }
+        taken = in_turns(ways, rounds, warm_up=0)
+        return {name: {size: spread(taken[f"{name} | {size}"]) for size in images} for name in up}
 
 
 def answer_bytes() -> int:
@@ -92,21 +95,29 @@ def gpu_costs(path: Path) -> dict[str, Any]:
 
 
 @click.command()
-@click.option("--frames", default=100, show_default=True, help="How many of each size are answered.")
+@click.option("--rounds", default=4, show_default=True)
+@click.option("--seconds", default=3.0, show_default=True, help="Length of one turn.")
 @click.option("--gpu", type=click.Path(path_type=Path, exists=True), help="Results of benchmarks/gpu.py.")
-def main(frames: int, gpu: Path | None) -> None:
+def main(rounds: int, seconds: float, gpu: Path | None) -> None:
     """Measure, and write the figures beside the program."""
     images = {named(size): frame(size) for size in SIZES}
-    before = json.loads(FIGURES.read_text()).get("gpu") if FIGURES.exists() else None
+    kept = json.loads(FIGURES.read_text()).get("gpu") if FIGURES.exists() else None
+    before = others_load()
+    with watching() as meanwhile:
+        found = costs(images, rounds, seconds)
     told = {
         "processor": {
             "machine": describe(),
             "command": "python benchmarks/planning.py",
-            "others_load": results.others_load(),
-            "core_ms": costs(images, frames),
+            "others_load": before,
+            "meanwhile": meanwhile,
+            "core_ms": {
+                name: {size: round(one["median"], 2) for size, one in of.items()} for name, of in found.items()
+            },
+            "rounds": found,
         },
         "bytes": {"frame": {size: len(image) for size, image in images.items()}, "answer": answer_bytes()},
-        "gpu": before if gpu is None else gpu_costs(gpu),
+        "gpu": kept if gpu is None else gpu_costs(gpu),
     }
     write_whole(FIGURES, json.dumps(told, indent=1) + "\n")
     click.echo(f"wrote {FIGURES}", err=True)

@@ -1,7 +1,7 @@
 """How the server's cost grows: with the frame's size, with the number of streams, with the number of clients.
 
-``python benchmarks/scale.py``: every client asks again once it is answered. What should stay flat is the server's
-processor time per answer and its memory; throughput should stay and waiting grow in proportion.
+``python benchmarks/scale.py``: every client asks again once it is answered or refused. What should stay flat is
+the server's processor time per answer and its memory; throughput should stay and waiting grow in proportion.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import click
 from measuring import results
 from measuring.frames import frame
 from measuring.load import Plan
-from measuring.servers import Ours, http_plan, jpeg_request, put_load, zmq_plan, zmq_request
+from measuring.servers import Ours, http_plan, jpeg_request, weighed, zmq_plan, zmq_request
 from measuring.summaries import percentiles, spread
 from measuring.turns import in_turns
 
@@ -38,15 +38,6 @@ def plans(server: Ours) -> dict[str, Plan]:
     return sizes | streams | clients
 
 
-def turn(server: Ours, plan: Plan) -> Load:
-    """Put one load on the server and weigh it."""
-    before = server.cpu_seconds
-    load = put_load(plan)
-    load["server_cpu_ms"] = 1000 * (server.cpu_seconds - before) / max(1, load["asked"])
-    load["memory_mb"] = server.memory_mb
-    return load
-
-
 def summary(rounds: list[Load]) -> dict[str, Any]:
     """One way's rounds together."""
     return {
@@ -60,10 +51,11 @@ def summary(rounds: list[Load]) -> dict[str, Any]:
 
 def table(result: dict[str, Any]) -> str:
     """Lay out the figures."""
-    head = ["what grows", "to", "answers/s", "p50, ms", "p99, ms", "server CPU, ms each", "memory, MB"]
+    head = ["what grows", "to", "answers/s", "errors", "p50, ms", "p99, ms", "server CPU, ms each", "memory, MB"]
     rows = []
     for name, way in result["figures"]["ways"].items():
-        cells = [results.ranged(way["per_second"], 0), *(results.number(way["ms"][key], 2) for key in ("p50", "p99"))]
+        cells = [results.ranged(way["per_second"], 0), str(way["errors"])]
+        cells += [results.number(way["ms"]["p50"], 2), results.tail(way["ms"], 2)]
         cells += [results.ranged(way["server_cpu_ms"]), results.number(way["memory_mb"]["median"], 0)]
         rows.append([*name.split(" | "), *cells])
     return results.table(head, rows)
@@ -79,13 +71,13 @@ def main(model: str, device: str, rounds: int, seconds: float, out: Path) -> Non
     """Measure how cost grows."""
 
     def measure() -> dict[str, Any]:
-        options = ("--model", find_model(model).resolve(), "--device", device)
-        with Ours(out.resolve() / "logs" / "scale.log", options) as server:
+        path = find_model(model).resolve()
+        with Ours(out.resolve() / "logs" / "scale.log", ("--model", path, "--device", device)) as server:
             ways: dict[str, Callable[[], Load]] = {
-                name: partial(turn, server, replace(plan, seconds=seconds)) for name, plan in plans(server).items()
+                name: partial(weighed, server, replace(plan, seconds=seconds)) for name, plan in plans(server).items()
             }
             taken = in_turns(ways, rounds, warm_up=0)
-            return {"served": server.model(), "ways": {name: summary(one) for name, one in taken.items()}}
+            return {"served": server.model(path), "ways": {name: summary(one) for name, one in taken.items()}}
 
     options = {"model": model, "device": device, "rounds": rounds, "seconds": seconds}
     click.echo(table(results.run(NAME, out, options, measure)))

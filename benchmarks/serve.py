@@ -1,4 +1,4 @@
-"""Our HTTP door against other servers: the same frame, the same answer, the same client, taking turns.
+"""Our HTTP door against other servers: the same frame, the same mask, the same client, taking turns.
 
 ``python benchmarks/serve.py [--graph same|chosen|exported|null]``: a JPEG goes in and the class mask comes out as a
 PNG. With ``same`` all serve one and the same ONNX file by onnxruntime on the CPU; with ``chosen`` the same file, but
@@ -24,8 +24,8 @@ from measuring.frames import frame
 from measuring.graphs import as_exported
 from measuring.load import Plan
 from measuring.peers import PEERS, Mask, Peer, png_mask
-from measuring.servers import Ours, Process, ask, http_plan, jpeg_request, put_load, zmq_plan, zmq_request
-from measuring.summaries import percentiles, ratio, spread
+from measuring.servers import Ours, Process, ask, http_plan, jpeg_request, weighed, zmq_plan, zmq_request
+from measuring.summaries import has_tail, percentiles, ratio, spread
 from measuring.turns import in_turns
 from peers.work import Work
 
@@ -69,7 +69,7 @@ class Arena:
         way = PLAIN if self.graph == "same" else ()
         options = None if self.graph == "null" else ("--model", self.model.resolve(), *way)
         server = stack.enter_context(Ours(self.logs / "ours.log", options))
-        self.served = server.model()
+        self.served = server.model(None if options is None else self.model)
         picture = jpeg_request(self.jpeg, Accept="image/png")
         self._require_mask(OURS, png_mask(ask(server.port, picture)[1]), None if options is None else self.model)
         pixels = decode_image(self.jpeg)
@@ -113,17 +113,12 @@ class Arena:
         return compare(in_turns(ways, rounds, warm_up=0), clients)
 
     def _turn(self, name: str, clients: int, seconds: float) -> Load:
-        server = self.servers[name]
-        before = server.cpu_seconds
-        load = put_load(self.plans[name](clients=clients, seconds=seconds))
-        used = server.cpu_seconds - before
-        load["server_cpu_ms"] = 1000 * used / max(1, load["asked"])
-        load["memory_mb"] = server.memory_mb
-        return load
+        return weighed(self.servers[name], self.plans[name](clients=clients, seconds=seconds))
 
     def _own_session(self) -> Segmenter:
-        way = {"device": "cpu", "variant": "plain"} if self.graph == "same" else {}
-        return load_model(self.model, threads=1, **way)
+        """The network as our server runs it, but on one thread."""
+        device = self.served["device"]
+        return load_model(self.model, device["name"], 1, device["variant"])
 
 
 def _theirs(graph: str, model: Path, folder: Path) -> Path | None:
@@ -226,15 +221,15 @@ def table(result: dict[str, Any]) -> str:
 
 def one_table(found: dict[str, Any]) -> str:
     """Lay out what one number of clients saw."""
-    head = [f"{found['clients']} client(s)", "answers/s", "p50, ms", "p99, ms", "server CPU, ms each", "memory, MB"]
-    head += ["ours: × answers/s", "their p99 / ours", "their CPU / ours"]
+    head = [f"{found['clients']} client(s)", "answers/s", "errors", "p50, ms", "p99, ms", "server CPU, ms each"]
+    head += ["memory, MB", "ours: × answers/s", "their p99 / ours", "their CPU / ours"]
     rows = []
     for name, way in found["ways"].items():
         ratios = found["ratios"].get(name) or {}
-        cells = [
-            results.number(way["per_second"]["median"]),
-            *(results.number(way["ms"][key], 2) for key in ("p50", "p99")),
-        ]
+        if not (has_tail(way["ms"]) and has_tail(found["ways"][OURS]["ms"])):
+            ratios = ratios | {"p99": None}
+        cells = [results.number(way["per_second"]["median"]), str(way["errors"])]
+        cells += [results.number(way["ms"]["p50"], 2), results.tail(way["ms"], 2)]
         cells += [results.number(way["server_cpu_ms"]["median"], 2), str(way["memory_mb"])]
         rows.append([name, *cells, *(results.ranged(ratios.get(key)) for key in ("per_second", "p99", "cpu"))])
     return results.table(head, rows)
@@ -244,8 +239,8 @@ def one_table(found: dict[str, Any]) -> str:
 @click.option("--graph", type=click.Choice(["same", "chosen", "exported", "null"]), default="same", show_default=True)
 @click.option("--model", default=DEFAULT_MODEL, show_default=True, help="Shipped model that is served.")
 @click.option("--clients", multiple=True, type=int, default=(1, 4, 16), show_default=True)
-@click.option("--rounds", default=3, show_default=True)
-@click.option("--seconds", default=2.0, show_default=True, help="Length of one turn.")
+@click.option("--rounds", default=4, show_default=True)
+@click.option("--seconds", default=3.0, show_default=True, help="Length of one turn.")
 @click.option("--peer", "peers", multiple=True, help="Only others whose name has this in it. Default: all.")
 @results.out_option
 def main(

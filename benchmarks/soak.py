@@ -29,8 +29,8 @@ import click
 import numpy as np
 import onnx
 import onnxruntime
-import psutil
-from crowd import (
+import psutil  # type: ignore[import-untyped]
+from measuring.crowd import (
     Scene,
     crawls,
     enter,
@@ -45,7 +45,7 @@ from crowd import (
     vanishes,
 )
 from measuring.frames import frame
-from soak_report import Sample, report, table
+from measuring.soak_report import Sample, report, table
 
 from quadfollow_core.contract import INPUT, METADATA_KEY, Contract
 from quadfollow_core.shipped import find_model, lower_precision

@@ -124,7 +124,7 @@ def table(result: dict[str, Any]) -> str:
     head += ["answered per camera: median [least, most]", "memory, MB"]
     rows = []
     for name, way in result["figures"]["ways"].items():
-        ages = [results.number(way["age_ms"][share]) for share in ("p50", "p95", "p99")]
+        ages = [*(results.number(way["age_ms"][share]) for share in ("p50", "p95")), results.tail(way["age_ms"])]
         shares = {part: 100 * value for part, value in way["answered_share"].items()}
         cells = [results.number(way["per_second"]["median"]), *ages, results.number(way["worst_p95_ms"])]
         rows.append([*name.split(" | "), *cells, results.ranged(shares, 0) + " %", results.ranged(way["memory_mb"], 0)])
@@ -134,7 +134,7 @@ def table(result: dict[str, Any]) -> str:
 @click.command()
 @click.option("--model", default=DEFAULT_MODEL, show_default=True, help="Shipped model that is served.")
 @click.option("--device", default="auto", show_default=True, help="Ours; the others run onnxruntime on the CPU.")
-@click.option("--rounds", default=3, show_default=True)
+@click.option("--rounds", default=4, show_default=True)
 @click.option("--seconds", default=5.0, show_default=True, help="Length of one turn.")
 @click.option("--peer", "peers", multiple=True, type=click.Choice(list(PEER_LOADS)), default=tuple(PEER_LOADS))
 @results.out_option
@@ -147,7 +147,7 @@ def main(model: str, device: str, rounds: int, seconds: float, peers: tuple[str,
             options = ("--model", find_model(model).resolve(), "--device", device)
             server = stack.enter_context(Ours(out.resolve() / "logs" / "ours.log", options))
             taken = in_turns(ways(find_model(model), server, there, seconds, out.resolve()), rounds, warm_up=0)
-            served = server.model()
+            served = server.model(find_model(model))
         return {
             "served": served,
             "missing": missing,

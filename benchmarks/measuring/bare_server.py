@@ -80,9 +80,10 @@ DOORS = {"zmq": over_zmq, "http": over_http}
 @click.option("--port", type=int, required=True)
 @click.option("--model", type=click.Path(path_type=Path), required=True)
 @click.option("--device", required=True)
-def main(door: str, port: int, model: Path, device: str) -> None:
+@click.option("--variant", required=True)
+def main(door: str, port: int, model: Path, device: str, variant: str) -> None:
     """Serve until it is ended."""
-    segmenter = load_model(model, device)
+    segmenter = load_model(model, device, variant=variant)
 
     def answer(jpeg: bytes) -> dict[str, Any]:
         image, _ = fit_frame(decode_image(jpeg), segmenter.contract.size)

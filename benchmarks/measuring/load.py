@@ -1,5 +1,9 @@
 """A load client that costs little and says how much: closed loop, each client asks again once it is answered.
 
+What counts are the requests sent within the measured time. At its end nobody asks again, but the answers that are
+still to come are waited for, so that slow ones are seen too. In a closed loop as many are sent as come, so that the
+number of these answers per measured second is also the server's rate.
+
 Run as a process of its own, so that its work is told apart from the server's: one JSON object in (see :class:`Plan`),
 one out (see :func:`report`). HTTP requests are made of bytes beforehand and answers parsed by httptools, on uvloop.
 """
@@ -9,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import math
 import sys
 import time
 from dataclasses import asdict, dataclass, field
@@ -17,6 +22,9 @@ from typing import Any, cast
 import httptools
 import uvloop
 import zmq
+
+DRAIN = 10.0
+"""Longest wait for the last answers, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,31 +56,56 @@ class Book:
     """What the clients have seen so far."""
 
     latencies: list[float] = field(default_factory=list)
-    """Milliseconds of each request that was answered within the measured time."""
-    asked: int = 0
-    """Answers since the process began, those of the warm-up too."""
+    """Milliseconds of each request that was sent within the measured time and answered well, whenever that was."""
     errors: int = 0
-    began: float = 0.0
-    ends: float = 0.0
-    cpu: float = 0.0
+    """Requests of the measured time that were refused or never answered, and connections that the server ended."""
+    asked: int = 0
+    """Answers since the process began, refusals and those of the warm-up too."""
+    answered: int = 0
+    """Those of them that were no refusals."""
+    waiting: int = 0
+    """Requests that are not answered yet."""
+    began: float = math.inf
+    ends: float = math.inf
+    cpu: float = field(default_factory=time.process_time)
+    """Processor time of this process when the book was made."""
 
     def open(self, seconds: float) -> None:
         """Begin to measure."""
-        self.latencies.clear()
-        self.errors = 0
-        self.began, self.cpu = time.perf_counter(), time.process_time()
+        self.began = time.perf_counter()
         self.ends = self.began + seconds
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is to be sent any more."""
+        return time.perf_counter() >= self.ends
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is to be waited for any more either."""
+        return self.is_over and (self.waiting == 0 or time.perf_counter() >= self.ends + DRAIN)
+
+    def send(self) -> float:
+        """Note a request, and return when it is sent."""
+        self.waiting += 1
+        return time.perf_counter()
+
     def note(self, sent: float, well: bool) -> None:
-        """Note an answer that came just now; what comes after the end is not counted."""
-        now = time.perf_counter()
+        """Note an answer that came just now."""
+        self.waiting -= 1
         self.asked += 1
-        if now > self.ends and self.ends:
+        self.answered += well
+        if not self.began <= sent < self.ends:
             return
         if well:
-            self.latencies.append(1000 * (now - sent))
+            self.latencies.append(1000 * (time.perf_counter() - sent))
         else:
             self.errors += 1
+
+    def lose(self, requests: int) -> None:
+        """Note requests that will not be answered."""
+        self.waiting -= requests
+        self.errors += requests
 
 
 class HttpAsker(asyncio.Protocol):
@@ -83,7 +116,7 @@ class HttpAsker(asyncio.Protocol):
         self._book = book
         self._parser = httptools.HttpResponseParser(self)
         self._sent = 0.0
-        self.stopped = False
+        self._waits = self.stopped = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ask for the first time."""
@@ -97,16 +130,17 @@ class HttpAsker(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Count a server that hangs up; a benchmark of such a server would be one of connections."""
         if not self.stopped:
-            self._book.errors += 1
+            self._book.lose(int(self._waits))
 
     def on_message_complete(self) -> None:
         """Note the answer, and ask again."""
+        self._waits = False
         self._book.note(self._sent, self._parser.get_status_code() == 200)
-        if not self.stopped:
+        if not self._book.is_over:
             self._ask()
 
     def _ask(self) -> None:
-        self._sent = time.perf_counter()
+        self._sent, self._waits = self._book.send(), True
         self._transport.write(self._request)
 
 
@@ -121,7 +155,8 @@ async def load_http(plan: Plan) -> Book:
     await asyncio.sleep(plan.warm_up)
     book.open(plan.seconds)
     await asyncio.sleep(plan.seconds)
-    book.cpu = time.process_time() - book.cpu
+    while not book.is_done:
+        await asyncio.sleep(0.02)
     for transport, asker in made:
         asker.stopped = True
         transport.close()
@@ -132,43 +167,43 @@ def load_zmq(plan: Plan) -> Book:
     """Ask over ZeroMQ, by one DEALER per client."""
     book = Book()
     with zmq.Context() as context:
-        poller, sent = zmq.Poller(), {}
+        poller, sent, parts = zmq.Poller(), dict[zmq.Socket[bytes], float](), plan.parts
         for _ in range(plan.clients):
             dealer = context.socket(zmq.DEALER)
             dealer.linger = 0
             dealer.connect(f"tcp://{plan.host}:{plan.port}")
             poller.register(dealer, zmq.POLLIN)
-            dealer.send_multipart(plan.parts)
-            sent[dealer] = time.perf_counter()
-        _ask_until(time.perf_counter() + plan.warm_up, poller, sent, plan.parts, book)
-        book.open(plan.seconds)
-        _ask_until(book.ends, poller, sent, plan.parts, book)
-        book.cpu = time.process_time() - book.cpu
+            sent[dealer] = book.send()
+            dealer.send_multipart(parts)
+        warm = time.perf_counter() + plan.warm_up
+        while not book.is_done:
+            if book.began == math.inf and time.perf_counter() >= warm:
+                book.open(plan.seconds)
+            for dealer, _ in poller.poll(20):
+                answer = dealer.recv_multipart()
+                book.note(sent[dealer], b'"type":"result"' in answer[1][:40])
+                if not book.is_over:
+                    sent[dealer] = book.send()
+                    dealer.send_multipart(parts)
         for dealer in sent:
             dealer.close()
     return book
 
 
-def _ask_until(
-    end: float, poller: zmq.Poller, sent: dict[zmq.Socket[bytes], float], parts: list[bytes], book: Book
-) -> None:
-    while (left := end - time.perf_counter()) > 0:
-        for dealer, _ in poller.poll(max(1, int(1000 * left))):
-            answer = dealer.recv_multipart()
-            book.note(sent[dealer], b'"type":"result"' in answer[1][:40])
-            sent[dealer] = time.perf_counter()
-            dealer.send_multipart(parts)
-
-
 def report(plan: Plan, book: Book) -> dict[str, Any]:
-    """What was measured: ``latencies`` in ms, ``errors``, how many were ``asked`` with the warm-up's, and the
-    processor time ``cpu_ms`` that one request cost this client."""
+    """What was measured; what is still unanswered counts as an error.
+
+    ``latencies`` in ms and ``errors`` are of the requests of the measured ``seconds``; ``asked`` and ``answered`` are
+    of the whole run, and so is the processor time ``cpu_ms`` that one answer cost this client.
+    """
+    book.lose(book.waiting)
     return {
         "latencies": [round(value, 3) for value in book.latencies],
         "errors": book.errors,
         "asked": book.asked,
+        "answered": book.answered,
         "seconds": plan.seconds,
-        "cpu_ms": 1000 * book.cpu / max(1, len(book.latencies)),
+        "cpu_ms": 1000 * (time.process_time() - book.cpu) / max(1, book.answered),
     }
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import click
 
-from measuring.machine import describe, others_load
+from measuring.machine import describe, others_load, watching
+from measuring.summaries import has_tail
 from quadfollow_core.files import write_whole
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,15 +28,17 @@ out_option = click.option(
 
 
 def run(name: str, out: Path, options: Mapping[str, Any], measure: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
-    """Measure, with a look before and after at how busy the machine is with other things, and save the result."""
+    """Measure, with looks before, meanwhile and after at how busy the machine is with other things, and save it."""
     signal.signal(signal.SIGTERM, _end)
     before = others_load()
-    figures = measure()
+    with watching() as meanwhile:
+        figures = measure()
     result = {
         "benchmark": name,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": describe(),
         "others_load": [before, others_load()],
+        "meanwhile": meanwhile,
         "options": dict(options),
         "figures": figures,
     }
@@ -66,6 +69,11 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 def number(value: float | None, digits: int = 1) -> str:
     """A number, or a dash where there is none."""
     return "–" if value is None else f"{value:,.{digits}f}"
+
+
+def tail(found: Mapping[str, Any], digits: int = 1) -> str:
+    """The 99th percentile, or a dash where it is of too few values."""
+    return number(found["p99"] if has_tail(found) else None, digits)
 
 
 def ranged(value: Mapping[str, float] | None, digits: int = 2) -> str:

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from types import TracebackType
@@ -22,11 +22,20 @@ import psutil  # type: ignore[import-untyped]
 from measuring.load import Plan
 from quadfollow_core import wire
 from quadfollow_core.errors import Unavailable
+from quadfollow_core.shipped import lower_precision
+from quadfollow_server.model_file import read_file
+from quadfollow_server.variants import VARIANTS
 from quadfollow_sim.server_process import free_ports
 
 HOST = "127.0.0.1"
 READY_SECONDS = 240.0
 STOP_SECONDS = 10.0
+IDLE_LOOK = 0.1
+"""Seconds between two looks at whether a server is idle."""
+IDLE_SHARE = 0.25
+"""Share of a core that an idle server may use: two ticks of the system's clock between two looks."""
+IDLE_SECONDS = 3.0
+"""Longest wait for a server to be idle; some never are."""
 LOAD = Path(__file__).with_name("load.py")
 BARE_SERVER = Path(__file__).with_name("bare_server.py")
 NULL_SERVER = Path(__file__).with_name("null_server.py")
@@ -91,6 +100,16 @@ class Process:
         """Memory of the family: each process's own, and its share of what several have mapped."""
         return sum(_memory(one) for one in self.family()) / 1e6
 
+    def wait_idle(self) -> None:
+        """Wait until what it was asked before costs it no more, so that the next load does not pay for it."""
+        end, last = time.monotonic() + IDLE_SECONDS, self.cpu_seconds
+        while time.monotonic() < end:
+            time.sleep(IDLE_LOOK)
+            now = self.cpu_seconds
+            if now - last <= IDLE_SHARE * IDLE_LOOK:
+                return
+            last = now
+
     def wait_until(self, well: Callable[[], bool]) -> None:
         """Wait until a check says yes; see the class for what is raised."""
         end = time.monotonic() + READY_SECONDS
@@ -150,10 +169,11 @@ class Ours(Process):
         """Address of the ZeroMQ door."""
         return f"tcp://{HOST}:{self.zmq_port}"
 
-    def model(self) -> dict[str, Any]:
-        """What ``/info`` tells of the model that answers."""
+    def model(self, path: Path | None = None) -> dict[str, Any]:
+        """What ``/info`` tells of the model that answers, and of its file at ``path`` which content it really runs."""
         described: dict[str, Any] = json.loads(get(self.port, "/info")[1])["models"][0]
-        return {key: described[key] for key in ("name", "file", "version", "device")}
+        told = {key: described[key] for key in ("name", "file", "version", "device")}
+        return told if path is None else told | {"runs": file_run(path, told["device"])}
 
 
 class Bare(Process):
@@ -162,7 +182,7 @@ class Bare(Process):
     Args:
         log: where its log goes.
         door: ``zmq`` or ``http``.
-        options: what it serves: ``--model``, ``--device``.
+        options: what it serves: ``--model``, ``--device``, ``--variant``.
     """
 
     def __init__(self, log: Path, door: str, options: Sequence[object]) -> None:
@@ -184,6 +204,14 @@ class Bare(Process):
     def address(self) -> str:
         """Where it is over ZeroMQ."""
         return f"tcp://{HOST}:{self.port}"
+
+
+def file_run(path: Path, device: Mapping[str, str]) -> dict[str, str]:
+    """Name and version of the file that a device and variant run of a model: its own, or one of lower precision."""
+    precisions = {variant.name: variant.precision for variant in VARIANTS[device["name"]]}
+    precision = precisions[device["variant"]]
+    file = read_file(lower_precision(path, precision) if precision else path)
+    return {"file": file.name, "version": file.version}
 
 
 @contextlib.contextmanager
@@ -228,6 +256,21 @@ def put_load(plan: Plan) -> dict[str, Any]:
     done = subprocess.run([sys.executable, LOAD], input=plan.to_json(), stdout=subprocess.PIPE, text=True, check=True)
     report: dict[str, Any] = json.loads(done.stdout)
     return report
+
+
+def weighed(server: Process, plan: Plan) -> dict[str, Any]:
+    """Put a load on a server and weigh it: what :func:`put_load` gives, ``server_cpu_ms`` and ``memory_mb``.
+
+    The processor time is that of the whole load, warm-up and refusals too, by the number of its answers, refusals not
+    among them.
+    """
+    server.wait_idle()
+    before = server.cpu_seconds
+    load = put_load(plan)
+    server.wait_idle()
+    load["server_cpu_ms"] = 1000 * (server.cpu_seconds - before) / max(1, load["answered"])
+    load["memory_mb"] = server.memory_mb
+    return load
 
 
 def get(port: int, path: str) -> tuple[int, bytes]:

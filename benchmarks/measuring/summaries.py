@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+ENOUGH = 300
+"""Values of which a 99th percentile is told: of fewer it is little but the highest."""
 
 
 def percentiles(values: Iterable[float]) -> dict[str, Any]:
@@ -15,6 +18,16 @@ def percentiles(values: Iterable[float]) -> dict[str, Any]:
         return {"p50": None, "p95": None, "p99": None, "count": 0}
     p50, p95, p99 = (round(float(value), 4) for value in np.percentile(kept, (50, 95, 99)))
     return {"p50": p50, "p95": p95, "p99": p99, "count": len(kept)}
+
+
+def has_tail(found: Mapping[str, Any]) -> bool:
+    """Whether percentiles are of so many values that the 99th says something."""
+    return bool(found["count"] >= ENOUGH)
+
+
+def in_ms(values: Iterable[float]) -> dict[str, float | None]:
+    """The same percentiles of milliseconds, under names that say so."""
+    return {f"{name}_ms": value for name, value in percentiles(values).items() if name != "count"}
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:

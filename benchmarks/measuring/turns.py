@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from random import Random
 from typing import TypeVar
 
 T = TypeVar("T")
+SEED = 1
+"""Of the order in each round."""
 
 
 def in_turns(ways: Mapping[str, Callable[[], T]], rounds: int, warm_up: int = 1) -> dict[str, list[T]]:
     """Call each way once a round, and return what the rounds gave, in their order.
 
-    Each round begins with another way, so that none always follows the same one; the warm-up's rounds are not kept.
+    Each round has an order of its own, the same in every run, so that what a way leaves behind does not always meet the
+    same one; the warm-up's rounds are not kept.
     """
-    names = list(ways)
-    kept: dict[str, list[T]] = {name: [] for name in names}
+    kept: dict[str, list[T]] = {name: [] for name in ways}
+    chance, order = Random(SEED), list(ways)
     for number in range(-warm_up, rounds):
-        first = number % len(names)
-        for name in names[first:] + names[:first]:
+        chance.shuffle(order)
+        for name in order:
             value = ways[name]()
             if number >= 0:
                 kept[name].append(value)

@@ -1,4 +1,8 @@
-"""A camera that streams by vidgear's NetGear: PORT 1 HZ SECONDS; ages count from when the answered frame was due."""
+"""A camera that streams by vidgear's NetGear: PORT 1 HZ SECONDS; ages count from when the answered frame was due.
+
+It sends its newest frame once the last exchange is over. An answer comes with the next exchange, so one more frame is
+sent in the end.
+"""
 
 import json
 import sys
@@ -18,7 +22,7 @@ if __name__ == "__main__":
         gear.send(frame)  # until the other side is there
     begin = time.monotonic()
     ages, heard, number = [], 0, 1
-    while number < (WARM_UP + seconds) * hz:
+    while (number := max(number, int((time.monotonic() - begin) * hz))) <= (WARM_UP + seconds) * hz:
         due = begin + number / hz
         time.sleep(max(0.0, due - time.monotonic()))
         answer = gear.send(frame, message=number)
@@ -27,7 +31,5 @@ if __name__ == "__main__":
             if heard >= WARM_UP * hz:
                 ages.append(round(1000 * (time.monotonic() - begin - heard / hz), 3))
         number += 1
-        if time.monotonic() > begin + WARM_UP + seconds:
-            break
     gear.close()
     json.dump([{"offered": round(seconds * hz), "ages": ages, "outcomes": {"result": len(ages)}}], sys.stdout)

@@ -17,6 +17,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from measuring.summaries import in_ms
 from quadfollow_core.contract import INPUT
 from quadfollow_core.errors import QuadfollowError
 from quadfollow_core.shipped import lower_precision
@@ -88,13 +89,7 @@ def _time(runners: Mapping[str, Runner], frames: Frames, seconds: float) -> dict
                 started = time.perf_counter()
                 run(frame)
                 times[name].append(1000 * (time.perf_counter() - started))
-    return {name: {"frames": len(values), **percentiles(values)} for name, values in times.items()}
-
-
-def percentiles(milliseconds: Sequence[float]) -> dict[str, float]:
-    """Median and 99th percentile."""
-    p50, p99 = np.percentile(milliseconds, (50, 99))
-    return {"p50_ms": round(float(p50), 4), "p99_ms": round(float(p99), 4)}
+    return {name: {"frames": len(values), **in_ms(values)} for name, values in times.items()}
 
 
 def compare(reference: OnnxSegmenter, other: OnnxSegmenter, frames: Frames) -> dict[str, Any]:

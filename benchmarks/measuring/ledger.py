@@ -38,10 +38,10 @@ class Ledger:
         self.fallen: list[str] = []
         """Where the code of a client itself failed."""
 
-    def note(self, who: str, fate: str, count: int = 1) -> None:
-        """Count what became of so many frames."""
+    def note(self, who: str, fate: str) -> None:
+        """Count what became of a frame."""
         with self._lock:
-            self._fates[who][fate] += count
+            self._fates[who][fate] += 1
 
     def answered(self, who: str, seconds: float) -> None:
         """Count an answer, so many seconds after its frame was taken."""

@@ -11,8 +11,9 @@ from typing import Any
 
 import httpx
 import numpy as np
-from crowd import Scene
-from ledger import DOUBLE, LOST, Span
+
+from measuring.crowd import Scene
+from measuring.ledger import DOUBLE, LOST, Span
 
 MAX_GROWTH = 5.0
 """MiB."""

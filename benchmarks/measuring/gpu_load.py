@@ -18,8 +18,7 @@ from multiprocessing import get_context
 from typing import Any
 from urllib.parse import urlsplit
 
-import numpy as np
-
+from measuring.summaries import in_ms
 from quadfollow_core.stream_client import StreamClient
 
 HEAD_START = 0.5
@@ -88,11 +87,9 @@ class Clients:
         shares = [share for share in _shares(clients, self._processes) if share]
         tasks = [Task(where, self._jpegs, share, begin, seconds, hz) for share in shares]
         found = list(self._pool.map(work, tasks))
-        times = 1000 * np.array([one for times, _ in found for one in times] or [0.0])
         outcomes = sum((counter for _, counter in found), Counter[str]())
-        p50, p95, p99 = (round(float(value), 3) for value in np.percentile(times, (50, 95, 99)))
         answered = round(outcomes["result"] / (seconds - WARM_UP), 1)
-        ms = {"p50_ms": p50, "p95_ms": p95, "p99_ms": p99}
+        ms = in_ms(1000 * one for times, _ in found for one in times)
         return {"clients": clients, "answered_per_s": answered, **ms, "outcomes": dict(outcomes)}
 
 
@@ -102,11 +99,11 @@ def zeromq_loop(task: Task) -> Found:
     with _stream_clients(task) as clients:
         for client in clients:
             client.offer(next(frames))
-        while (now := time.monotonic()) < task.end:
+        while time.monotonic() < task.end:
             for client in clients:
                 for fate in client.poll(0.05 if len(clients) == 1 else 0.0):
                     client.offer(next(frames))
-                    _note(times, outcomes, fate.age, fate.outcome, now - task.begin)
+                    _note(times, outcomes, fate.age, fate.outcome, task)
             _breathe(clients)
     return times, outcomes
 
@@ -122,7 +119,7 @@ def streaming(task: Task) -> Found:
                     client.offer(next(frames), captured=due[index])
                     due[index] += 1 / task.hz
                 for fate in client.poll(0.0):
-                    _note(times, outcomes, fate.age, fate.outcome, now - task.begin)
+                    _note(times, outcomes, fate.age, fate.outcome, task)
             time.sleep(PAUSE)
     return times, outcomes
 
@@ -145,7 +142,7 @@ def _http_client(task: Task) -> Found:
         answer = connection.getresponse()
         answer.read()
         outcome = "result" if answer.status == http.HTTPStatus.OK else f"status {answer.status}"
-        _note(times, outcomes, time.monotonic() - started, outcome, started - task.begin)
+        _note(times, outcomes, time.monotonic() - started, outcome, task)
     connection.close()
     return times, outcomes
 
@@ -160,12 +157,12 @@ def _stream_clients(task: Task) -> Iterator[list[StreamClient]]:
         yield clients
 
 
-def _note(times: list[float], outcomes: Counter[str], seconds: float, outcome: str, at: float) -> None:
-    if at < WARM_UP:
-        return
-    outcomes[outcome] += 1
-    if outcome == "result":
-        times.append(seconds)
+def _note(times: list[float], outcomes: Counter[str], seconds: float, outcome: str, task: Task) -> None:
+    """Note what has just become of a frame, if it is within the time that the answers are divided by."""
+    if WARM_UP <= time.monotonic() - task.begin < task.seconds:
+        outcomes[outcome] += 1
+        if outcome == "result":
+            times.append(seconds)
 
 
 def _breathe(clients: list[StreamClient]) -> None:

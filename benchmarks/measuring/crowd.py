@@ -8,17 +8,17 @@ import socket
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 import zmq
-from ledger import DOUBLE, GONE, Ledger, fate_of
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
+from measuring.ledger import DOUBLE, GONE, Ledger, fate_of
 from quadfollow_core import wire
 from quadfollow_core.stream_client import Fate, StreamClient
 
@@ -248,7 +248,7 @@ def dealing(address: str, **options: int) -> Iterator[zmq.Socket[bytes]]:
         yield client
 
 
-def enter(scene: Scene, clients: list[tuple[Client, int]]) -> list[threading.Thread]:
+def enter(scene: Scene, clients: Sequence[tuple[Client, int]]) -> list[threading.Thread]:
     """Let so many of each kind of client begin, each in a thread."""
     threads = [
         threading.Thread(target=_play, args=(scene, client), name=f"{client.__name__} {number}", daemon=True)
