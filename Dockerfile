@@ -60,7 +60,7 @@ ENV NVIDIA_VISIBLE_DEVICES=all \
 USER 10001:10001
 EXPOSE 8000 5555 5556
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 \
-    CMD ["python3", "-c", "import os, ssl, urllib.request as u; s = 'https' if os.environ.get('QUADFOLLOW_SERVE_TLS_CERT') else 'http'; u.urlopen('%s://127.0.0.1:%s/readyz' % (s, os.environ['QUADFOLLOW_SERVE_PORT']), timeout=2, context=ssl._create_unverified_context())"]
+    CMD ["python3", "-c", "import os, ssl, urllib.request as u; s = 'https' if os.environ.get('QUADFOLLOW_SERVE_TLS_CERT') else 'http'; u.build_opener(u.ProxyHandler({}), u.HTTPSHandler(context=ssl._create_unverified_context())).open('%s://127.0.0.1:%s/readyz' % (s, os.environ['QUADFOLLOW_SERVE_PORT']), timeout=2)"]
 CMD ["serve"]
 
 FROM source AS sim-packages

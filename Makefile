@@ -71,7 +71,7 @@ lint: setup ## ruff, mypy and the import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup ## measure on this machine, about half an hour, into out/bench: also other servers, installed into out/peers
+bench: setup ## measure on this machine, about an hour and a half, into out/bench: also other servers, installed into out/peers
 	for one in floor stages latency rewrites tried breakdown scale flight city; do $(BIN)/python benchmarks/$$one.py; done
 	for model in follow-256 follow-160; do $(BIN)/python benchmarks/stream.py --model $$model; done
 	for graph in exported chosen same null; do $(BIN)/python benchmarks/serve.py --graph $$graph; done

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from quadfollow_core.contract import INPUT
 from quadfollow_core.errors import Unavailable
+from quadfollow_core.openvino_import import import_openvino
 
 Frames = NDArray[np.uint8]
 """``[N, H, W, 3]`` RGB at the model's size."""
@@ -41,7 +42,7 @@ def open_openvino(model: bytes) -> Predictor:
         Unavailable: it is not installed.
     """
     try:
-        import openvino
+        openvino = import_openvino()
     except ImportError as error:
         raise Unavailable(
             "variants in 8-bit integers are proven by what serves them: pip install 'quadfollow[openvino]'"

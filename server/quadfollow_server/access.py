@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,14 @@ class Access:
         for what, path in (("--tls-cert", self.tls_cert), ("--tls-key", self.tls_key)):
             if path is not None and not Path(path).is_file():
                 raise BadInput(f"{what}: no file at {path}")
+        if self.tls_cert is not None:
+            try:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self.tls_cert, self.tls_key)
+            except OSError as error:  # SSLError is one
+                raise BadInput(
+                    f"--tls-cert {self.tls_cert} and --tls-key {self.tls_key} are no certificate with its key, both "
+                    f"PEM: {error}"
+                ) from error
         for origin in self.allow_origins:
             if not ORIGIN.fullmatch(origin):
                 raise BadInput(f"--allow-origin takes an origin such as https://drone.example, got {origin!r}")

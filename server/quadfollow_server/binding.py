@@ -131,7 +131,9 @@ def _resolve(host: str) -> tuple[int, str]:
 
 def _listen(family: int, host: str, port: int) -> socket.socket:
     try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        # "::" means every address, IPv4's too, as it does to ZeroMQ.
+        both = family == socket.AF_INET6 and host == "::" and socket.has_dualstack_ipv6()
+        return socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
     except OSError as error:
         raise _taken("HTTP", host, port, error.strerror, "--port") from error
 

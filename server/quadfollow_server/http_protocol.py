@@ -12,9 +12,10 @@ from http import HTTPStatus
 from typing import Any
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from quadfollow_server.metrics import Metrics
 from quadfollow_server.problems import document
 from quadfollow_server.settings import MAX_HEAD, UPLOAD_SECONDS
 
@@ -24,7 +25,18 @@ KEEP_ALIVE_SECONDS = 30
 """Time for which a connection is kept without a request: uvicorn's 5 would often end just as a slow camera posts."""
 MAX_MESSAGE = 4096
 """Bytes of the longest message that is taken from a WebSocket."""
-CLIENTS_DOING = frozenset({"Invalid HTTP request received.", "Unsupported upgrade request."})
+SURPLUS = 16
+"""Connections beyond the most there may be, which only probes are answered on: a full house is no dead one."""
+PROBES = ("/livez", "/readyz", "/metrics")
+SURPLUS_SECONDS = 1.0
+"""Time in which such a connection must ask."""
+CLIENTS_DOING = frozenset(
+    {
+        "Invalid HTTP request received.",
+        "Unsupported upgrade request.",
+        "Invalid UTF-8 sequence received from client.",
+    }
+)
 """What uvicorn would log at each nonsense that a client sends: as many lines as a stranger likes."""
 
 
@@ -36,6 +48,8 @@ class BoundedHead(HttpToolsProtocol):
     """
 
     max_connections = 512
+    metrics: Metrics
+    _is_surplus = False
     _collected = 0
     _in_head = True
     _moved_on = False
@@ -46,11 +60,14 @@ class BoundedHead(HttpToolsProtocol):
         self._unanswered: deque[RequestResponseCycle] = deque()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wait for the first head, or turn away one connection too many."""
+        """Wait for the first head, or turn away one connection too many; probes are answered all the same."""
         super().connection_made(transport)
-        if len(self.connections) > self.max_connections:
-            detail = f"max_connections is limited to {self.max_connections}: try again"
-            self._turn_away(503, "overloaded", detail, limit="max_connections", allowed=self.max_connections)
+        beyond = len(self.connections) - self.max_connections
+        if beyond > 0:
+            self._is_surplus = True
+            self.app = self._probes_only(self.app)
+        if beyond > SURPLUS:
+            self._refuse_surplus()
         else:
             self._await_head()
 
@@ -101,14 +118,46 @@ class BoundedHead(HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         """Hand the connection to a WebSocket, unless that makes nothing of the request: it would wait for ever."""
+        if self._is_surplus:
+            return self._refuse_surplus()
         super().handle_websocket_upgrade()
         websocket: Any = self.transport.get_protocol()
         if not websocket.handshake_initiated:
             self._turn_away(400, "bad-message", "this is no request for a WebSocket, which has no body")
+        return None
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP as every other error is answered."""
         self._turn_away(400, "bad-message", msg)
+
+    def _refuse_surplus(self) -> None:
+        self.metrics.refuse("http", "connections")
+        self._turn_away(503, "overloaded", **self._full())
+
+    def _full(self) -> dict[str, Any]:
+        most = self.max_connections
+        return {
+            "detail": f"max_connections is limited to {most}: try again",
+            "limit": "max_connections",
+            "allowed": most,
+        }
+
+    def _probes_only(self, app: ASGIApp) -> ASGIApp:
+        """The application as a connection too many sees it, which ends with its first answer."""
+
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            async def last(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    message["headers"] = [*message["headers"], (b"connection", b"close")]
+                await send(message)
+
+            if scope["type"] == "http" and scope["path"] in PROBES:
+                return await app(scope, receive, last)
+            self.metrics.refuse("http", "connections")
+            refusal = document(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", headers=None, **self._full())
+            return await refusal(scope, receive, last)
+
+        return answer
 
     @property
     def _is_owed_a_body(self) -> bool:
@@ -117,7 +166,9 @@ class BoundedHead(HttpToolsProtocol):
 
     def _await_head(self) -> None:
         if self._patience is None and not self.transport.is_closing():
-            self._patience = self.loop.call_later(UPLOAD_SECONDS, self._give_up)
+            self._patience = self.loop.call_later(
+                SURPLUS_SECONDS if self._is_surplus else UPLOAD_SECONDS, self._give_up
+            )
 
     def _head_ended(self) -> None:
         if self._patience is not None:
@@ -126,7 +177,9 @@ class BoundedHead(HttpToolsProtocol):
 
     def _give_up(self) -> None:
         self._patience = None
-        if self.cycle is None or self.cycle.response_complete:  # else an earlier request is still being answered
+        if self._is_surplus and self.cycle is None:
+            self._refuse_surplus()
+        elif self.cycle is None or self.cycle.response_complete:  # else an earlier request is still being answered
             self.transport.close()
 
     def _refuse_head(self) -> None:
@@ -148,12 +201,12 @@ class BoundedHead(HttpToolsProtocol):
 class HttpServer(uvicorn.Server):
     """uvicorn on a socket that is already bound; signals are ours to handle."""
 
-    def __init__(self, app: ASGIApp, max_connections: int, **options: Any) -> None:
+    def __init__(self, app: ASGIApp, max_connections: int, metrics: Metrics, **options: Any) -> None:
         logging.getLogger("uvicorn.error").addFilter(_is_news)
         super().__init__(
             uvicorn.Config(
                 app,
-                http=type("Bounded", (BoundedHead,), {"max_connections": max_connections}),
+                http=type("Bounded", (BoundedHead,), {"max_connections": max_connections, "metrics": metrics}),
                 ws="websockets-sansio",
                 ws_max_size=MAX_MESSAGE,
                 ws_per_message_deflate=False,  # a JPEG does not get smaller

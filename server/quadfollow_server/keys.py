@@ -22,7 +22,7 @@ from typing import Any
 import zmq
 
 from quadfollow_core.client_key import ClientKey, is_curve_key
-from quadfollow_core.errors import BadInput, NotFound
+from quadfollow_core.errors import BadInput, NotFound, Unavailable
 from quadfollow_core.files import save_whole, stamp_of
 
 log = logging.getLogger(__name__)
@@ -66,12 +66,14 @@ class Clients:
     Raises:
         NotFound: the folder has no keys yet.
         BadInput: its files are not what ``quadfollow keys`` writes.
+        Unavailable: they cannot be read.
     """
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / CLIENTS
         self.server = read_server_pair(folder)
         self._by_name: dict[str, Client] = {}
+        self._complained = False
         self._stamp = stamp_of(self._file)
         self._take(read_clients(folder))
 
@@ -100,13 +102,21 @@ class Clients:
         stamp = stamp_of(self._file)
         if stamp == self._stamp:
             return
-        self._stamp = stamp
         try:
             self._take(read_clients(self._file.parent))
+        except Unavailable as error:  # for want of a file handle, say: what is in it may be a revocation
+            self._complain(f"the keys cannot be looked up now: {error}")
+            return
         except BadInput as error:
             log.error("the keys stay as they were: %s", error)
         else:
             log.info("the keys have changed: %d clients may come in", len(self._by_name))
+        self._stamp, self._complained = stamp, False
+
+    def _complain(self, text: str) -> None:
+        if not self._complained:
+            log.error(text)
+            self._complained = True
 
     def _take(self, clients: Iterable[Client]) -> None:
         self._by_name = {client.name: client for client in clients}
@@ -152,6 +162,7 @@ def read_clients(folder: Path) -> tuple[Client, ...]:
 
     Raises:
         BadInput: the file is damaged; the message has nothing of its content.
+        Unavailable: it cannot be read at present.
     """
     try:
         rows = json.loads((folder / CLIENTS).read_text())["clients"]
@@ -159,7 +170,7 @@ def read_clients(folder: Path) -> tuple[Client, ...]:
     except FileNotFoundError:
         return ()
     except OSError as error:
-        raise BadInput(f"{folder / CLIENTS} cannot be read: {error.strerror}") from error
+        raise Unavailable(f"{folder / CLIENTS} cannot be read: {error.strerror}") from error
     except (ValueError, TypeError, KeyError) as error:
         raise BadInput(f"{folder / CLIENTS} is not what `quadfollow keys` writes") from error
 

@@ -45,7 +45,7 @@ class Metrics:
         )
         self._refused = Counter(
             "quadfollow_refused",
-            "Requests and connections turned away, by door (http, zmq) and reason (key, origin)",
+            "Requests and connections turned away, by door (http, zmq) and reason (key, origin, connections)",
             ["door", "reason"],
             registry=self.registry,
         )
@@ -68,6 +68,18 @@ class Metrics:
         self._fate = cache(self._frames.labels)
         self._held_at = cache(self._held.labels)
         self._stage = cache(self._stages.labels)
+        self._begin_at_zero()
+
+    def _begin_at_zero(self) -> None:
+        """Show what alerts and autoscalers watch before it first happens: a series that begins at 1 has not risen."""
+        self._stage("queue")
+        for outcome in ("done", "failed"):
+            self._reloads.labels(outcome)
+        for door in ("http", "zmq"):
+            for code in ("error", "unavailable"):
+                self._fate(door, "error", code)
+        for door, reason in (("http", "key"), ("http", "origin"), ("http", "connections"), ("zmq", "key")):
+            self._refused.labels(door, reason)
 
     def count(self, door: str, outcome: str, detail: str = "") -> None:
         """Count one frame's fate."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from quadfollow_core.contract import INPUT
 from quadfollow_core.errors import Unavailable
+from quadfollow_core.openvino_import import import_openvino
 from quadfollow_server.accelerator import Finding
 from quadfollow_server.runners import OUTPUTS, Image
 from quadfollow_server.segmenter import Plane
@@ -81,15 +82,13 @@ class _Request:
     """One call at a time, through buffers that stay where they are."""
 
     def __init__(self, compiled: Any) -> None:
-        import openvino
-
         _, height, width, _ = compiled.input(INPUT).partial_shape
         size = height.get_length(), width.get_length()
         self._image = np.zeros((1, *size, 3), np.uint8)
         self._answers = [np.zeros((1, *size), np.uint8) for _ in OUTPUTS]
         self._request = compiled.create_infer_request()
         for name, buffer in zip((INPUT, *OUTPUTS), (self._image, *self._answers), strict=True):
-            self._request.set_tensor(name, openvino.Tensor(buffer, shared_memory=True))
+            self._request.set_tensor(name, import_openvino().Tensor(buffer, shared_memory=True))
 
     def __call__(self, image: Image) -> tuple[Plane, Plane]:
         np.copyto(self._image[0], image)
@@ -101,9 +100,7 @@ class _Request:
 @cache
 def _core() -> Any:
     try:
-        import openvino
-
-        return openvino.Core()
+        return import_openvino().Core()
     except Exception as error:  # an ImportError, an OSError, or whatever a library of another version raises
         raise Unavailable(f"OpenVINO cannot be loaded: {error}") from error
 

@@ -85,7 +85,7 @@ class Server:
             self._keeper = ModelKeeper(service, self._load)
             door = ZmqDoor(sockets.router, service.dispatcher, service.metrics, self._settings.max_body_bytes)
             app = guarded(build_app(service), access, clients, sockets.address, service.metrics)
-            http = HttpServer(app, self._settings.max_connections, **access.uvicorn_options())
+            http = HttpServer(app, self._settings.max_connections, service.metrics, **access.uvicorn_options())
             service.dispatcher.start()
             door.start()
             watching = asyncio.create_task(sockets.gate.watch((sockets.router, sockets.pub)))

@@ -11,7 +11,7 @@ import signal
 import time
 from collections.abc import Sequence
 
-from quadfollow_server.caught_signals import CaughtSignals
+from quadfollow_server.caught_signals import CaughtSignals, Terminal
 from quadfollow_server.child import Child, told
 
 log = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ TICK = 0.25
 STOP_SECONDS = 4.0
 """Time that a process asked to stop gets; its own way out takes less."""
 START_SECONDS = 600.0
-"""Longest silence of a process that is not ready: an accelerator may compile for minutes."""
+"""Time within which a process must be ready: an accelerator may compile for minutes."""
 FAILED_STARTS = 5
 """Restarts in a row that do not become ready, after which the supervisor gives up."""
 CALM_SECONDS = 30.0
@@ -29,7 +29,7 @@ CALM_SECONDS = 30.0
 BACKOFF = (0.5, 5.0)
 """Seconds before the second restart in a row, and the most they double up to."""
 STOPS = (signal.SIGTERM, signal.SIGINT)
-ASKED_TO = frozenset({0, 130, 128 + signal.SIGTERM, 128 + signal.SIGINT})
+ASKED_TO = frozenset({0, 130, *(128 + number for number in (*STOPS, signal.SIGHUP))})
 """Exit codes of a process that stopped as it was told, also where it had not got as far as to handle signals."""
 
 
@@ -50,6 +50,7 @@ class Supervisor:
     def run(self) -> int:
         """Supervise until the server has ended for good; return the exit code, 128 + number after a signal."""
         with CaughtSignals((*STOPS, signal.SIGHUP)) as self._signals:
+            self._terminal = Terminal()
             failed, wait, served = 0, 0.0, False
             while True:
                 child = self._live()
@@ -57,7 +58,8 @@ class Supervisor:
                     return 0 if child.code in ASKED_TO else child.code
                 served = served or child.is_ready
                 failed = 0 if child.is_ready else failed + 1
-                if child.code == 0 or not served or failed >= FAILED_STARTS:
+                meant_to_end = child.code == 0 and not child.is_ready
+                if meant_to_end or not served or failed >= FAILED_STARTS:
                     return self._give_up(child, failed)
                 wait = 0.0 if child.ready_seconds > CALM_SECONDS else wait
                 log.error("server process %s; the next one starts in %g s", told(child), wait)
@@ -76,7 +78,7 @@ class Supervisor:
         """Start a process and watch it to its end."""
         with Child((*self._command, *self._ports)) as child:
             log.info("server process %d started", child.pid)
-            silent, last = 0.0, time.monotonic()
+            silent, last = 0.0, (started := time.monotonic())
             while not child.ended:
                 self._obey(child)
                 now = time.monotonic()
@@ -84,6 +86,9 @@ class Supervisor:
                 silent, last = 0.0 if child.listen() else silent + min(now - last, TICK), now
                 if silent > (self._hang_seconds if child.is_ready else START_SECONDS):
                     log.error("server process %d hangs: no heartbeat for %.1f s; killing it", child.pid, silent)
+                    break
+                if not child.is_ready and now - started > START_SECONDS:
+                    log.error("server process %d is not ready after %g s; killing it", child.pid, START_SECONDS)
                     break
                 if self._stop_by is not None and now > self._stop_by:
                     log.error("server process %d did not stop within %g s; killing it", child.pid, STOP_SECONDS)
@@ -94,17 +99,21 @@ class Supervisor:
     def _obey(self, child: Child) -> None:
         """Wait for a tick, for news of the process or for signals, and pass those on."""
         for number in self._signals.wait(TICK, child.pipe):
-            if number in STOPS and self._stop_by is None:
+            if self._is_stop(number) and self._stop_by is None:
                 log.info("%s: stopping server process %d", signal.Signals(number).name, child.pid)
                 self._stop_by = time.monotonic() + STOP_SECONDS
             # Before it listens it has read no file that could be read anew, and no handler that a signal would find.
-            if number in STOPS or child.ports:
+            if self._is_stop(number) or child.ports:
                 child.signal(number)
 
     def _pause(self, seconds: float) -> bool:
         """Wait; return whether to stop instead of going on."""
         end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
-            if any(number in STOPS for number in self._signals.wait(left)):
+        while True:  # once at least: what ended the process, such as Ctrl-C, may have been meant for both
+            if any(self._is_stop(number) for number in self._signals.wait(max(end - time.monotonic(), 0.0))):
                 return True
-        return False
+            if time.monotonic() >= end:
+                return False
+
+    def _is_stop(self, number: int) -> bool:
+        return number in STOPS or (number == signal.SIGHUP and self._terminal.is_gone)

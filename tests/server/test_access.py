@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
@@ -309,6 +310,9 @@ def test_a_public_address_without_keys_is_refused(
     with RunningServer(insecure, [constant()]) as server:
         assert httpx.get(f"http://127.0.0.1:{server.service.ports.http}/info").status_code == 200
     assert "open to everybody" in caplog.text
+    if socket.has_dualstack_ipv6():
+        with RunningServer(replace(insecure, host="::"), [constant()]) as server:
+            assert httpx.get(f"http://127.0.0.1:{server.service.ports.http}/info").status_code == 200
     caplog.clear()
     new_client(folder, "drone")
     with RunningServer(replace(insecure, access=Access(keys=str(folder))), [constant()]) as server:
@@ -409,6 +413,7 @@ def test_tls_is_served(constant: Callable[..., Any], tmp_path: Path, png: bytes)
     [
         ({"tls_cert": "x"}, "both"),
         ({"tls_cert": "no.pem", "tls_key": "no.pem"}, r"no\.pem"),
+        ({"tls_cert": __file__, "tls_key": __file__}, "both PEM"),
         ({"allow_origins": ("drone.example",)}, "origin"),
         ({"allow_origins": ("*",)}, "origin"),
         ({"allow_origins": ("https://drone.example/",)}, "origin"),

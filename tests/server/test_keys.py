@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import stat
 from pathlib import Path
@@ -109,6 +110,25 @@ def test_clients_follow_their_file(tmp_path: Path) -> None:
     assert clients.name_of_api_key(second.api_key) is None
     (tmp_path / CLIENTS).write_text(kept)
     assert clients.named("second") is not None
+
+
+def test_a_revocation_outlives_a_look_that_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where the changed file cannot be read for a while, it is read as soon as it can be; the log says so once."""
+    key = new_client(tmp_path, "drone")
+    clients = Clients(tmp_path)
+    revoke_client(tmp_path, "drone")
+    with monkeypatch.context() as full:
+
+        def no_handle(*_: object, **__: object) -> None:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        full.setattr(Path, "read_text", no_handle)
+        for _ in range(3):
+            assert clients.name_of_api_key(key.api_key) == "drone"
+    assert clients.name_of_api_key(key.api_key) is None
+    assert caplog.text.count("Too many open files") == 1
 
 
 @pytest.mark.parametrize("wrong", ["", "qf_", "qf_\udcff", "a" * 100_000])

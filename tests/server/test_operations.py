@@ -135,3 +135,15 @@ def test_a_frame_can_be_followed_through_the_log(models: tuple[Path, Path], serv
     assert [step["message"] for step in steps["bad"]] == ["frame received", "frame begun", "frame refused"]
     assert [step["code"] for step in steps["worse"] + steps["web"]] == ["bad-message"] * 2
     assert any(line["logger"] == "quadfollow_server.supervisor" for line in lines)
+
+
+def test_what_is_watched_begins_at_zero() -> None:
+    """A first failure is a rise that Prometheus sees; an autoscaler knows a server that has answered nothing yet."""
+    told = Metrics().text().decode()
+    for series in (
+        'quadfollow_model_reloads_total{outcome="failed"}',
+        'quadfollow_frames_total{detail="error",door="zmq",outcome="error"}',
+        'quadfollow_refused_total{door="http",reason="connections"}',
+        'quadfollow_stage_seconds_count{stage="queue"}',
+    ):
+        assert f"{series} 0.0" in told

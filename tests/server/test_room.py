@@ -14,6 +14,8 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from quadfollow_core.errors import Overloaded
 from quadfollow_server import http_protocol, http_request
@@ -119,9 +121,26 @@ def test_one_connection_too_many_is_told_so(
             assert answer.startswith(b"HTTP/1.1 503")
             problem = json.loads(answer.partition(b"\r\n\r\n")[2])
             assert (problem["limit"], problem["allowed"]) == ("max_connections", 3)
+            refused = httpx.post(f"{server.url}/segment", content=png)
+            assert (refused.status_code, refused.headers["connection"]) == (503, "close")
+            assert refused.json()["limit"] == "max_connections"
+            with pytest.raises(InvalidStatus, match="503"):
+                connect(server.url.replace("http", "ws") + "/view", proxy=None)
             assert http.post("/segment", content=png).status_code == 200
         until(lambda: connections(server) == 1)
         assert httpx.get(f"{server.url}/livez").status_code == 200
+
+
+def test_a_full_house_answers_its_probes(constant: Callable[..., Any], until: Any) -> None:
+    """Whoever watches over the server learns that it lives, and how many were turned away."""
+    with RunningServer(replace(ANY, max_connections=1), [constant()]) as server, ExitStack() as idle:
+        idle.enter_context(socket.create_connection(("127.0.0.1", server.service.ports.http)))
+        until(lambda: connections(server) == 1)
+        for path in ("/livez", "/readyz"):
+            assert httpx.get(server.url + path).status_code == 200
+        assert httpx.get(f"{server.url}/info").status_code == 503
+        told = httpx.get(f"{server.url}/metrics").text
+        assert 'quadfollow_refused_total{door="http",reason="connections"} 1.0' in told
 
 
 def connections(server: RunningServer) -> int:

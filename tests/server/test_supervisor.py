@@ -87,11 +87,11 @@ def answers(url: str, png: bytes) -> bool:
     return False
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
 def test_a_server_that_dies_is_replaced_on_its_ports(
     models: tuple[Path, Path], serve: Any, until: Any, dealer: Any, png: bytes, number: signal.Signals
 ) -> None:
-    """Killed or crashed, the server comes back on the ports it had chosen; a client's connection finds it again."""
+    """Killed, crashed or stopped by a stranger, it comes back on its ports; a client's connection finds it again."""
     with serve("--model", str(models[0])) as served:
         served.wait_ready()
         client = dealer(served.address)
@@ -99,7 +99,8 @@ def test_a_server_that_dies_is_replaced_on_its_ports(
         before = served.child.pid
         os.kill(before, number)
         served.wait_ready(2)
-        assert f"was ended by {number.name}" in served.wait_for(f"server process {before} was")
+        how = "ended with exit code 0" if number == signal.SIGTERM else f"was ended by {number.name}"
+        assert how in served.wait_for(f"server process {before} {how.split()[0]}")
         assert served.child.pid != before
         assert answers(served.url, png)
         assert client.ask(2)["id"] == 2
@@ -255,6 +256,21 @@ def test_a_slow_start_is_no_hang_but_silence_after_it_is(
     first, _ = re.findall(r"server process (\d+) started", caplog.text)
     assert re.findall(r"server process (\d+) hangs: no heartbeat", caplog.text) == [first]
     assert re.search(rf"server process {first} was ended by SIG\w+ after ", caplog.text), "it was never ready"
+
+
+def test_a_start_that_beats_and_never_gets_ready_is_replaced(
+    scripted: Scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A device may hang while the model loads, with the event loop beating beside it."""
+    monkeypatch.setattr(supervisor, "START_SECONDS", 0.5)
+    beats = "[(tell(b'beat'), time.sleep(0.05)) for _ in range({})]"
+    listening = READY.partition(", tell(b'ready')")[0]
+    assert scripted.run(f"{listening}, {beats.format(10_000)}") > 128
+    assert "is not ready after 0.5 s; killing it" in caplog.text
+    caplog.clear()
+    long = f"({READY}, {beats.format(20)}, sys.exit(7))"
+    assert scripted.run(once(tmp_path / "starts", long, "sys.exit(0)")) == 0
+    assert "is not ready" not in caplog.text, "one that was ready may run for longer than a start may take"
 
 
 def test_a_stop_during_the_pause_between_two_starts_ends_it(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -222,3 +226,21 @@ def test_what_fails_on_a_thread_of_its_own_fails_where_it_was_asked_for() -> Non
     with pytest.raises(NotFound, match="an empty frame"):
         runner(np.zeros((2, 2, 3), np.uint8))
     assert runner(np.full((2, 2, 3), 200, np.uint8))[0].all()
+
+
+def test_openvino_is_loaded_and_calls_nobody(models: tuple[Path, Path], tmp_path: Path) -> None:
+    """Its telemetry would fork the server and write a file at home; a session runs without."""
+    if {"openvino", "openvino-telemetry"} - {one.name for one in distributions()}:
+        pytest.skip("OpenVINO or its telemetry is not installed")
+    script = (
+        "import os, pathlib, sys\n"
+        "forks = []\n"
+        "os.register_at_fork(before=lambda: forks.append(1))\n"
+        "from quadfollow_server.openvino import OpenVinoRunner\n"
+        "OpenVinoRunner(pathlib.Path(sys.argv[1]).read_bytes(), 1)\n"
+        "sys.exit(len(forks))\n"
+    )
+    environment = os.environ | {"HOME": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    ended = subprocess.run([sys.executable, "-c", script, str(models[0])], env=environment, check=False, timeout=300)
+    assert ended.returncode == 0
+    assert list(tmp_path.iterdir()) == []
