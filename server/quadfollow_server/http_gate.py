@@ -133,7 +133,8 @@ class HttpGate:
 def _challenge(connection: HTTPConnection) -> Response:
     """Ask for a key: a person for hers in a form, a program in a problem document."""
     if connection.scope.get("method") == "GET" and "text/html" in connection.headers.get("accept", ""):
-        return login_form(connection.url.path)
+        path, query = connection.url.path, connection.url.query
+        return login_form(f"{path}?{query}" if query else path)
     detail = "a key is needed: send it as 'Authorization: Bearer …' or 'X-API-Key: …'; see `quadfollow keys`"
     return document(401, "unauthorized", detail, headers=CHALLENGE)
 

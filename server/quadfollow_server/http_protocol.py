@@ -23,6 +23,8 @@ GRACE_SECONDS = 1
 """Time that requests under way get to end once the server stops."""
 KEEP_ALIVE_SECONDS = 30
 """Time for which a connection is kept without a request: uvicorn's 5 would often end just as a slow camera posts."""
+PATIENCE_SECONDS = 60.0
+"""Time in which a viewer must answer a ping, which may wait behind a large picture on a slow line."""
 MAX_MESSAGE = 4096
 """Bytes of the longest message that is taken from a WebSocket."""
 SURPLUS = 16
@@ -209,6 +211,7 @@ class HttpServer(uvicorn.Server):
                 http=type("Bounded", (BoundedHead,), {"max_connections": max_connections, "metrics": metrics}),
                 ws="websockets-sansio",
                 ws_max_size=MAX_MESSAGE,
+                ws_ping_timeout=PATIENCE_SECONDS,
                 ws_per_message_deflate=False,  # a JPEG does not get smaller
                 lifespan="off",
                 log_config=None,

@@ -28,6 +28,8 @@ FORGOTTEN = 30.0
 """Seconds of silence after which a stream can no longer be chosen."""
 TAKEN_OVER = 1.0
 """Seconds of silence after which another client's frames are shown under the same name."""
+OLD = 5.0
+"""Seconds after which a picture is no longer news to anybody."""
 GAP = 1 / 200
 """Least seconds between two pictures, whoever they are for."""
 BANDWIDTH = 10e6
@@ -134,10 +136,12 @@ class LiveView:
             return await self._message(preview)
 
     def _news_for(self, viewer: Viewer) -> Preview | None:
-        """The newest picture that the viewer has not had."""
+        """The newest picture that the viewer has not had, while it is news."""
         seen = [stream.newest for name, stream in self._streams.items() if viewer.watches(name) and stream.newest]
         newest = max(seen, key=lambda preview: preview.answered_at, default=None)
-        return None if newest is viewer.last else newest
+        if newest is None or newest is viewer.last or time.monotonic() - newest.answered_at > OLD:
+            return None
+        return newest
 
     async def _message(self, preview: Preview) -> bytes:
         """Make a picture's message, in a thread, unless it was the last one made; note when the next may leave."""

@@ -1,7 +1,8 @@
 """Logging in by browser: a form takes an API key once and gives a session cookie for it.
 
-A session is the client's name and an expiry, signed for that very client with a secret of this process: nothing is
-kept, a restart or the revoking of the client's key ends it, whoever gets the name next.
+A session is the client's name and an expiry, signed for that very client with a secret made of the server's own key:
+nothing is kept, every server with the same folder of keys knows it, also after a restart, and the revoking of the
+client's key ends it, whoever gets the name next.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import html
-import secrets
 import time
 from collections.abc import Callable
 from urllib.parse import parse_qs
@@ -26,10 +26,12 @@ COOKIE = "quadfollow_session"
 SESSION_SECONDS = 12 * 3600
 MAX_FORM = 4096
 
+# Under the gate's policy, no-referrer, browsers would post the form as from nowhere: the gate refuses "Origin: null".
 FORM = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
+<meta name="referrer" content="same-origin">
 <title>quadfollow</title>
 <style>
 body {{ font: 16px system-ui; margin: 20vh auto; max-width: 22rem }}
@@ -51,13 +53,13 @@ class Login:
 
     Args:
         clients: who may come in.
-        clock: seconds since any moment; sessions expire by it.
+        clock: seconds since a moment that all servers agree on; sessions expire by it.
     """
 
-    def __init__(self, clients: Clients, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clients: Clients, clock: Callable[[], float] = time.time) -> None:
         self.clients = clients
         self._clock = clock
-        self._secret = secrets.token_bytes(32)
+        self._secret = hmac.digest(clients.server.secret_key.encode(), b"quadfollow sessions", "sha256")
 
     def client_of(self, connection: HTTPConnection) -> Client | None:
         """The client that asks; None where it shows no key, or one that is not known."""
@@ -108,7 +110,7 @@ class Login:
 
 
 def login_form(wanted: str, message: str = "") -> Response:
-    """Ask for a key; ``wanted`` is the path that the visitor gets to afterwards."""
+    """Ask for a key; ``wanted`` is the path, and query, that the visitor gets to afterwards."""
     page = FORM.format(action=LOGIN_PATH, next=html.escape(_local(wanted)), message=html.escape(message))
     return HTMLResponse(page, 401)
 

@@ -182,13 +182,16 @@ def test_a_login_takes_no_long_forms(http: httpx.Client) -> None:
     assert http.post("/login", content=iter([b"key=" + b"x" * 5000])).status_code == 401
 
 
-def test_a_session_ends(folder: Path, key: ClientKey) -> None:
-    """A session holds for its time and not longer."""
+def test_a_session_ends(folder: Path, key: ClientKey, tmp_path: Path) -> None:
+    """A session holds for its time and not longer, at every server of these keys and at no other."""
     now = [1000.0]
     login = Login(Clients(folder), clock=lambda: now[0])
     (drone,) = login.clients.all
     session = login._session(drone)
     assert login._of_session(session) == drone
+    assert Login(Clients(folder), clock=lambda: now[0])._of_session(session) == drone, "another server of these keys"
+    new_client(tmp_path / "others", key.name)
+    assert Login(Clients(tmp_path / "others"), clock=lambda: now[0])._of_session(session) is None
     now[0] += SESSION_SECONDS + 1
     assert login._of_session(session) is None
 

@@ -289,6 +289,21 @@ def test_of_two_clients_under_one_name_one_is_shown(monkeypatch: pytest.MonkeyPa
         assert newest() == 3
 
 
+def test_an_old_picture_is_no_news(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who begins to look, or looks again, is shown what was answered just now, never what was long ago."""
+    now = [100.0]
+    monkeypatch.setattr("quadfollow_server.live_view.time.monotonic", lambda: now[0])
+    live = LiveView(Metrics(), 3)
+    with live.viewer(), live.viewer() as early, live.viewer() as late:
+        live.show(*answered("one", "a", 1))
+        now[0] += 1.0
+        assert live._news_for(early) is not None
+        now[0] += 3600.0
+        assert live._news_for(late) is None
+        live.show(*answered("one", "a", 2))
+        assert live._news_for(late) is not None
+
+
 def test_the_number_of_streams_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Names beyond the bound are not listed until others fall silent."""
     now = [100.0]

@@ -19,3 +19,9 @@ export function describe(canvas, text) {
   spoken.set(canvas, now);
   canvas.setAttribute("aria-label", text);
 }
+
+// What a canvas is called once it shows nothing new; its next description is not held back.
+export function disclaim(canvas, text) {
+  spoken.delete(canvas);
+  canvas.setAttribute("aria-label", text);
+}

@@ -10,6 +10,7 @@ const known = (value, write) => (value === null || value === undefined ? "–" :
 const metres = (value) => `${value.toFixed(1)} m`;
 const milliseconds = (value) => `${value.toFixed(value < 10 ? 1 : 0)} ms`;
 const degrees = (value) => `${((180 / Math.PI) * value).toFixed(0)}°`;
+const OF_STREAM = ["state", "age", "place", "distance", "confidence", "error", "rate", "dropped", "shown", "latency", "picture-age"];
 const SOURCES = { depth: "measured", height: "from her height" };
 const PLACES = {
   world: ([x, y, z]) => `${x.toFixed(1)}, ${y.toFixed(1)}, ${z.toFixed(1)} m (east, north, up)`,
@@ -36,6 +37,12 @@ export function showFigures(result, history, moment) {
   put("shown", `${shown.toFixed(1)} per second`);
   put("latency", milliseconds(moment.latency));
   put("picture-age", milliseconds(moment.age));
+}
+
+// Instead of figures that are no longer so.
+export function showNone() {
+  byId("state").dataset.state = "none";
+  for (const id of OF_STREAM) put(id, "–");
 }
 
 // info: what the server's /info says

@@ -6,7 +6,6 @@ const RATE_OVER = 3; // seconds
 
 export class History {
   #moments = [];
-  #offset = Infinity; // least difference between this page's clock and the server's so far
 
   get moments() {
     return this.#moments;
@@ -17,14 +16,17 @@ export class History {
   }
 
   add(header) {
-    const { result, camera, truth } = header;
+    const { result, camera, truth, number, answered_at: time } = header;
+    if (number < this.newest?.number) this.#moments = []; // the server began anew
+    this.#moments = this.#moments.filter((moment) => moment.time >= time - SECONDS).slice(1 - MOST);
     const inWorld = result.track?.space === "world";
     const here = performance.now() / 1000;
-    this.#offset = Math.min(this.#offset, here - header.answered_at);
+    const lag = here - time; // how far the clocks are apart, and what the picture took to this page
     const moment = {
       here,
-      time: header.answered_at,
-      number: header.number,
+      time,
+      number,
+      lag,
       state: result.track?.state ?? null,
       drone: camera?.pose?.position ?? null,
       estimate: inWorld ? result.track.position : (result.target?.world ?? null),
@@ -33,12 +35,10 @@ export class History {
       truth: truth?.target ?? null,
       dropped: result.dropped,
       latency: result.held_ms,
-      // The fastest picture so far counts as having taken no time from the server to this page.
-      age: result.held_ms + 1000 * (here - header.answered_at - this.#offset),
+      // The fastest picture of late counts as having taken no time from the server to this page.
+      age: result.held_ms + 1000 * (lag - Math.min(lag, ...this.last("lag", MOST))),
     };
-    if (this.newest && moment.number < this.newest.number) this.#moments = []; // the server began anew
     this.#moments.push(moment);
-    while (this.#moments.length > MOST || this.#moments[0].time < moment.time - SECONDS) this.#moments.shift();
     return moment;
   }
 

@@ -3,7 +3,8 @@
 
 const WAITS = [500, 5000]; // ms until the next attempt: the first, and the most it doubles up to
 const TRY_LATER = 1013;
-const SILENCE = 5000; // ms without any answer after which the connection is made anew
+const SLOW = 3000; // ms without any answer after which the page says so
+const SILENCE = 60000; // ms without any answer after which the connection is made anew: lines are slow, and turns are awaited
 
 export class Link {
   #socket = null;
@@ -11,9 +12,9 @@ export class Link {
   #stream = null;
   #paused = false;
   #asked = false;
-  #watchdog = 0;
+  #timers = [];
 
-  // on: {picture(header, blob), nothing(streams), opened(), closed(reason)}; picture may return a promise
+  // on: {picture(header, blob), nothing(streams), waiting(), opened(), closed(reason)}; picture may return a promise
   constructor(on, stream) {
     this.on = on;
     this.#stream = stream;
@@ -45,33 +46,42 @@ export class Link {
     socket.onclose = (event) => this.#again(event);
   }
 
-  #again(event) {
-    clearTimeout(this.#watchdog);
-    const full = event.code === TRY_LATER;
-    this.on.closed(full ? `${event.reason}; trying again` : "The server is not there; trying again");
-    setTimeout(() => this.#connect(), full ? WAITS[1] : this.#wait);
+  #again({ code, reason }) {
+    this.#timers.forEach(clearTimeout);
+    this.on.closed(reason ? `${reason}; trying again` : "The server is not there; trying again");
+    setTimeout(() => this.#connect(), code === TRY_LATER ? WAITS[1] : this.#wait);
     this.#wait = Math.min(2 * this.#wait, WAITS[1]);
+    reloadIfLoggedOut();
   }
 
   #ask() {
     if (this.#paused || this.#asked || this.#socket.readyState !== WebSocket.OPEN) return;
     this.#asked = true;
     this.#socket.send(JSON.stringify({ stream: this.#stream }));
-    clearTimeout(this.#watchdog);
-    this.#watchdog = setTimeout(() => this.#socket.close(), SILENCE);
+    this.#timers = [setTimeout(this.on.waiting, SLOW), setTimeout(() => this.#socket.close(), SILENCE)];
   }
 
   async #take(data) {
-    clearTimeout(this.#watchdog);
-    if (typeof data === "string") {
-      this.on.nothing(JSON.parse(data).streams);
-    } else {
-      const length = new DataView(data).getUint32(0, true);
-      const header = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
-      await this.on.picture(header, header.media && new Blob([new Uint8Array(data, 4 + length)], { type: header.media }));
-      await new Promise(requestAnimationFrame); // a page that nobody sees asks for nothing
+    this.#timers.forEach(clearTimeout);
+    try {
+      await this.#show(data);
+    } finally { // one answer that cannot be shown is not the end of it
+      this.#asked = false;
+      this.#ask();
     }
-    this.#asked = false;
-    this.#ask();
   }
+
+  async #show(data) {
+    if (typeof data === "string") return this.on.nothing(JSON.parse(data).streams);
+    const length = new DataView(data).getUint32(0, true);
+    const header = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
+    await this.on.picture(header, header.media && new Blob([new Uint8Array(data, 4 + length)], { type: header.media }));
+    await new Promise(requestAnimationFrame); // a page that nobody sees asks for nothing
+  }
+}
+
+// The browser does not say why a WebSocket was refused. A server that wants a key shows its form to a page loaded anew.
+async function reloadIfLoggedOut() {
+  const response = await fetch("info").catch(() => null); // nobody is there
+  if (response?.status === 401) location.reload();
 }

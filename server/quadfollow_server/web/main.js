@@ -1,8 +1,8 @@
 // The page: what comes over the link is noted, drawn and written; what is chosen goes back.
 
-import { describe } from "./canvas.js";
+import { describe, disclaim } from "./canvas.js";
 import { drawSpark, drawStates } from "./charts.js";
-import { showFigures, showServer, showTrack } from "./figures.js";
+import { showFigures, showNone, showServer, showTrack } from "./figures.js";
 import { History, SECONDS } from "./history.js";
 import { Link } from "./link.js";
 import { drawMap } from "./map.js";
@@ -21,7 +21,7 @@ let chosen = new URLSearchParams(location.search).get("stream");
 let info = null; // what the server's /info says
 let paused = false;
 let learning = false;
-let lastPicture = 0;
+let lastPicture = 0; // when it came, or when another stream was chosen
 
 function say(text) {
   if (byId("status").textContent !== text) byId("status").textContent = text;
@@ -66,16 +66,19 @@ function listStreams(streams) {
 }
 
 async function show(header, blob) {
-  const bitmap = blob && (await createImageBitmap(blob, { imageOrientation: "none" })); // the server takes pixels as stored
+  // The server takes pixels as they are stored, and reads some damaged files that a browser refuses.
+  const bitmap = blob && (await createImageBitmap(blob, { imageOrientation: "none" }).catch(() => null));
   if (paused || (chosen !== null && header.stream !== chosen)) return bitmap?.close(); // asked for before another was chosen
   if (chosen === null) look(header.stream);
   current?.bitmap?.close();
   current = { header, bitmap };
   lastPicture = performance.now();
   byId("empty").hidden = true;
+  delete document.querySelector("main").dataset.stale;
   const moment = history.add(header);
   listStreams(header.streams);
-  say(blob ? `Live: ${header.stream}` : `Live: ${header.stream}. Its pictures are too large to be shown here.`);
+  const lack = blob ? "This browser cannot read its pictures." : "Its pictures are too large to be shown here.";
+  say(`Live: ${header.stream}${bitmap ? "" : `. ${lack}`}`);
   draw();
   tell(header, moment);
 }
@@ -83,12 +86,42 @@ async function show(header, blob) {
 function nothing(streams) {
   listStreams(streams);
   if (paused || performance.now() - lastPicture < SILENT) return;
-  say(current ? `No new frames from ${chosen ?? "any stream"}` : "Connected; no stream sends frames yet");
+  fade();
+  if (chosen !== null) say(streams.includes(chosen) ? `No new frames from ${chosen}` : `No stream ${chosen} sends frames`);
+  else say(streams.length ? "No new frames from any stream" : "Connected; no stream sends frames yet");
+}
+
+function waiting() {
+  if (paused) return;
+  fade();
+  say("Waiting for the next picture");
+}
+
+function closed(reason) {
+  fade();
+  say(reason);
+}
+
+// What is on show is no longer how things are.
+function fade() {
+  if (!current) return;
+  document.querySelector("main").dataset.stale = "";
+  showNone();
+  disclaim(byId("picture"), "No new picture");
+  disclaim(byId("map"), "No new place");
 }
 
 function look(stream) {
   chosen = stream;
   history = new History();
+  current?.bitmap?.close();
+  current = null;
+  lastPicture = performance.now();
+  byId("empty").hidden = false;
+  for (const id of ["picture", "map", "states", "latency-line", "age-line"]) byId(id).width = byId(id).width; // empties it
+  showNone();
+  disclaim(byId("picture"), "No picture yet");
+  disclaim(byId("map"), "No place known yet");
   link.look(stream);
 }
 
@@ -103,7 +136,9 @@ async function learn() {
   if (learning) return;
   learning = true;
   try {
-    info = await (await fetch("info")).json();
+    const response = await fetch("info");
+    if (!response.ok) return;
+    info = await response.json();
   } catch {
     return; // the link notices when the server is gone
   } finally {
@@ -115,10 +150,11 @@ async function learn() {
   byId("try-model").replaceChildren(...info.models.map(({ name }) => new Option(name, name)));
 }
 
-const link = new Link({ picture: show, nothing, opened, closed: say }, chosen);
+const link = new Link({ picture: show, nothing, waiting, opened, closed }, chosen);
 
 byId("stream").onchange = (event) => {
   look(event.target.value);
+  if (!paused) say(`Waiting for ${chosen}`);
   window.history.replaceState(null, "", `?${new URLSearchParams({ stream: chosen })}`); // to be bookmarked and reloaded
 };
 byId("pause").onclick = (event) => {

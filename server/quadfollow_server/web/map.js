@@ -39,12 +39,17 @@ function frame(places, width, height) {
 function drawGrid(context, { middle, across, scale, at }, width, height) {
   const step = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000].find((size) => size * scale > 34) ?? 10 ** Math.ceil(Math.log10(across));
   const [half, wide] = [across / 2, width / scale / 2];
+  // Lines are counted: so far from the origin that a step is lost in rounding, a sum would never reach the end.
+  const lines = (centre, reach) => {
+    const first = Math.ceil((centre - reach) / step);
+    return Array.from({ length: (2 * reach) / step + 1 }, (_, index) => (first + index) * step);
+  };
   context.beginPath();
-  for (let x = Math.ceil((middle[0] - wide) / step) * step; x <= middle[0] + wide; x += step) {
+  for (const x of lines(middle[0], wide)) {
     context.moveTo(at([x, 0])[0], 0);
     context.lineTo(at([x, 0])[0], height);
   }
-  for (let y = Math.ceil((middle[1] - half) / step) * step; y <= middle[1] + half; y += step) {
+  for (const y of lines(middle[1], half)) {
     context.moveTo(0, at([0, y])[1]);
     context.lineTo(width, at([0, y])[1]);
   }

@@ -6,20 +6,24 @@ const TYPES = ["image/jpeg", "image/png", "image/webp"];
 const WIDEST = 1280; // pixels of the canvas
 
 export function startTry({ drop, file, verdict, canvas, model }) {
+  let latest = null; // only its verdict is shown, whichever answer comes last
   const attempt = async (picked) => {
     if (!picked) return;
+    latest = picked;
     verdict.textContent = `Asking about ${picked.name}…`;
     canvas.hidden = true;
     try {
       const answer = await segment(picked, model.value);
       const bitmap = await createImageBitmap(picked, { imageOrientation: "none" }); // the server takes pixels as stored
+      if (picked !== latest) return bitmap.close();
       const scale = Math.min(2, WIDEST / answer.frame.width);
       canvas.hidden = false;
       drawPicture(canvas, bitmap, answer, { opacity: 0.5, scale });
+      bitmap.close();
       verdict.textContent = told(answer);
       canvas.setAttribute("aria-label", `${picked.name}: ${verdict.textContent}`);
     } catch (error) {
-      verdict.textContent = error.message;
+      if (picked === latest) verdict.textContent = error.message;
     }
   };
   file.onchange = async () => {
