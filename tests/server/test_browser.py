@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from playwright.sync_api import Browser, Page, Route, WebSocketRoute, expect
-from tests.closed_loop.live_view.conftest import DESK
+from tests.closed_loop.live_view import conftest as browsing
 from tests.server.conftest import PATIENCE
 
 from quadfollow_core.codec import decode_image, encode_png
@@ -28,6 +28,7 @@ from quadfollow_server.preview import Preview
 from quadfollow_server.running import ANY_PORTS, RunningServer
 
 pytestmark = pytest.mark.slow
+chromium = browsing.chromium
 OF_STREAM = ("state", "age", "place", "confidence", "rate", "dropped", "shown", "latency", "picture-age")
 CAMERA = {
     **{"fx": 100, "fy": 100, "cx": 64, "cy": 48},
@@ -105,7 +106,7 @@ def complaints() -> list[str]:
 @pytest.fixture
 def page(chromium: Browser, complaints: list[str]) -> Iterator[Page]:
     """An empty page whose clock stands still; what it complains about ends the test, unless it was expected."""
-    with chromium.new_context(viewport=DESK) as context:
+    with chromium.new_context(viewport=browsing.DESK) as context:
         page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.clock.install(time=0)
