@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import click
 from click.shell_completion import get_completion_class
 
-from quadfollow_core.errors import BadDataset, QuadfollowError, Unavailable
+from quadfollow_core.errors import BadDataset, BadInput, QuadfollowError, Unavailable
 
 COMMANDS = "quadfollow.commands"
 PREFIX = "QUADFOLLOW"
@@ -124,6 +124,12 @@ def main() -> NoReturn:
         if isinstance(error, BadDataset) and error.problems:
             click.echo(f"{len(error.problems)} problem(s) in all", err=True)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        # Of a file or folder that was named, and that nobody looked at closer.
+        click.echo(f"error: {error.filename}: {error.strerror or error}", err=True)
+        sys.exit(BadInput.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -27,12 +27,13 @@ TRIES = 20
 """Runs of the model that its time is the median of."""
 
 
-def examine(device: str = "auto", model: str | None = None) -> list[Finding]:
+def examine(device: str = "auto", model: str | None = None, doors: Settings | None = None) -> list[Finding]:
     """Look at this machine for a server on a device.
 
     Args:
         device: as for ``serve``. With ``auto`` what a GPU lacks is told, and is nothing to mend.
         model: path or name of a shipped model; the shipped default where None.
+        doors: where it is to listen; where ``serve`` does unless told otherwise, if None.
     """
     findings = [
         Finding("Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
@@ -44,7 +45,7 @@ def examine(device: str = "auto", model: str | None = None) -> list[Finding]:
     else:
         findings += look(device)
     findings.append(_look_at_model(device, model))
-    findings += _look_at_ports()
+    findings += _look_at_ports(doors or Settings())
     installed = [extra for extra, package in EXTRAS.items() if find_spec(package)]
     return [*findings, Finding("extras", ", ".join(installed) or "none: this installation serves")]
 
@@ -114,15 +115,14 @@ def _look_at_model(device: str, model: str | None) -> Finding:
     return Finding("model", f"{contract.name} runs on {where} in {np.median(times):.1f} ms (median of {TRIES})")
 
 
-def _look_at_ports() -> Iterator[Finding]:
-    usual = Settings()
+def _look_at_ports(doors: Settings) -> Iterator[Finding]:
     for option in ("port", "zmq_port", "pub_port"):
-        number = getattr(usual, option)
+        number = getattr(doors, option)
         name = f"port {number}"
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind((usual.host, number))
+                probe.bind((doors.host, number))
             except OSError as error:
                 other = f"--{option.replace('_', '-')}"
                 remedy = f"end what listens there (a server that runs already?), or choose another {other}"

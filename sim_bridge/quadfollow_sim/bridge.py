@@ -1,7 +1,8 @@
 """The loop between a world and a server: pictures go out at the world's pace, every one meets one fate.
 
 Read :func:`fly` from top to bottom. The pace is the real clock's: a world that is late is not waited for, the
-pictures it missed are skipped and counted, and how late each one was stands in its row.
+pictures it missed are skipped and counted, and how late each one was stands in its row. A camera's pictures go out as
+they come.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from typing import Any
 from quadfollow_core.errors import ServerGone
 from quadfollow_core.stream_client import Fate, StreamClient
 from quadfollow_sim.judge import Row, judge
-from quadfollow_sim.pace import Pace, Timetable
-from quadfollow_sim.world import FrameSource, Observation, Timed, known_fields
+from quadfollow_sim.pace import Pace, clock_of
+from quadfollow_sim.world import FrameSource, Observation, known_fields
 
 DRAIN = 3.0
 """Seconds that the last frames are given to be answered."""
@@ -75,7 +76,7 @@ def fly(
         witnesses: called with every row as its fate becomes known.
         stop: asked between two frames; True ends the flight, and what is in flight is still waited for.
     """
-    clock = Timetable(source.times, source.again) if isinstance(source, Timed) else Pace(source.rate)
+    clock = clock_of(source)
     log = _Log(Flight(source.rate), clock, witnesses)
     while not stop() and not clock.past(seconds):
         log.settle(client.poll(min(clock.until_due(), PATIENCE)))

@@ -6,7 +6,9 @@ integers, OpenCV's distortion), ``error_px`` (reprojection, root mean square) an
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,15 +116,27 @@ def calibrate(pictures: Iterable[NDArray[np.uint8]], board: tuple[int, int]) -> 
 
 
 def read_views(path: Path) -> Iterable[NDArray[np.uint8]]:
-    """Pictures of a folder or of a video, at most MOST of them, evenly chosen."""
+    """Pictures of a folder or of a video, at most MOST of them, evenly chosen.
+
+    Raises:
+        BadDataset: one cannot be read.
+    """
     if path.is_file():
-        film = FilmSource(path)
-        skip = max(0, len(film.times) // MOST - 1)
-        first = film.read()
-        while first is not None:
-            yield first.pixels()
-            first = film.read(skip)
+        with contextlib.closing(FilmSource(path)) as film:
+            skip = _step(len(film.times)) - 1
+            shown = film.read()
+            while shown is not None:
+                yield shown.pixels()
+                shown = film.read(skip)
         return
     frames = find_frames(path)
-    for frame in frames[:: max(1, len(frames) // MOST)]:
-        yield decode_image(frame.image.read_bytes())
+    for frame in frames[:: _step(len(frames))]:
+        try:
+            yield decode_image(frame.image.read_bytes())
+        except (QuadfollowError, OSError) as error:
+            raise BadDataset(f"{frame.image} cannot be read: {error}") from error
+
+
+def _step(count: int) -> int:
+    """Every which one of so many pictures is looked at."""
+    return math.ceil(count / MOST)

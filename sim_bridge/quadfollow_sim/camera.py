@@ -39,7 +39,9 @@ class CameraSource:
         if not self._eye.isOpened():
             raise Unavailable(f"OpenCV cannot open {source}: give a camera's number (0), a video file or rtsp://…")
         self._count = 0
-        self._newest: tuple[float, NDArray[np.uint8]] | None = None
+        self._newest: NDArray[np.uint8] | None = None
+        self._came = time.monotonic()
+        self._replaced = 0
         self._news = threading.Condition()
         self._over = False
         self._thread = threading.Thread(target=self._look, name="camera", daemon=True)
@@ -50,14 +52,29 @@ class CameraSource:
         """Pictures per second at most."""
         return self._rate
 
+    @property
+    def waiting(self) -> float | None:
+        """Seconds that the newest picture has been there; None while there is none, 0 when no more come."""
+        with self._news:
+            since = time.monotonic() - self._came
+            if self._newest is not None:
+                return since
+            return 0.0 if self._over or since > PATIENCE else None
+
+    @property
+    def replaced(self) -> int:
+        """Pictures that a newer one replaced since the last was read."""
+        return self._replaced
+
     def read(self, skip: int = 0) -> Observation | None:
         """Return the newest picture that was not shown yet, waiting for it; None when no more come."""
         with self._news:
-            self._news.wait_for(lambda: self._newest is not None or self._over, PATIENCE)
+            left = self._came + PATIENCE - time.monotonic()
+            self._news.wait_for(lambda: self._newest is not None or self._over, left)
             if self._newest is None:
                 return None
-            captured, pixels = self._newest
-            self._newest = None
+            captured, pixels = self._came, self._newest
+            self._newest, self._replaced = None, 0
         self._count += 1
         rgb = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), dtype=np.uint8)
         return Observation(rgb, f"{self._source}#{self._count - 1:05d}", captured)
@@ -72,7 +89,8 @@ class CameraSource:
             seen, pixels = self._eye.read()
             with self._news:
                 if seen:
-                    self._newest = (time.monotonic(), np.asarray(pixels, dtype=np.uint8))
+                    self._replaced += self._newest is not None
+                    self._came, self._newest = time.monotonic(), np.asarray(pixels, dtype=np.uint8)
                 else:
                     self._over = True
                 self._news.notify()

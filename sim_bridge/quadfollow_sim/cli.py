@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 from click.core import ParameterSource
+
+if TYPE_CHECKING:
+    from quadfollow_core.client_key import ClientKey
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -22,8 +25,17 @@ OF_CITY = ("preset", "outfit", "flights", "clock", "eyes", "tracker", "autopilot
 OF_QUADSIM = ("listen", "far", "ground", "far_check")
 FLOWN = ("orders", "hold_until_armed")
 """Options of worlds that are flown in."""
-FOREIGN = {CITY: OPEN_LOOP + OF_QUADSIM, QUADSIM: (*OPEN_LOOP, *OF_CITY, "seed", "rate")}
-"""Options that mean nothing to a world; to every other than these, all of those that are flown in."""
+OF_FLIGHTS = OF_CITY + OF_QUADSIM + FLOWN
+FOREIGN = {
+    CITY: OPEN_LOOP + OF_QUADSIM,
+    QUADSIM: (*OPEN_LOOP, *OF_CITY, "seed", "rate"),
+    "replay": (*OF_FLIGHTS, "seed", "depth"),
+    "drawn": (*OF_FLIGHTS, "calibration", "loop", "speed", "topic"),
+    "camera": (*OF_FLIGHTS, "loop", "speed", "topic", "seed", "depth"),
+}
+"""Options that mean nothing to a world."""
+UNSAVED = ("server", "stream", "model", "calibration", "depth", "out", "video", "record", "log")
+"""Options that mean nothing where frames are only saved."""
 DEMO_WORLD = "city"
 """Where the demo flies unless told: the shipped model knows the city."""
 DEMO_SECONDS = 30.0
@@ -115,24 +127,25 @@ world_options = _options(
 @click.option("--out", type=FOLDER, default=Path("out/fly"), show_default=True, help="Where video and report go.")
 @click.option("--source", help="Show a camera instead (0), a video file or rtsp://…, through OpenCV; nothing flies.")
 @click.option("--calibration", type=FILE, help="Replay, --source: the lens, as `calibrate` wrote it; gives bearings.")
-@click.option("--save-frames", type=FOLDER, help="Write the world's frames (images/, masks/) there; fly nothing.")
+@click.option(
+    "--save-frames", type=FOLDER, help="Write the world's frames (images/, masks/) of --seconds there; fly nothing."
+)
 @world_options
 def fly(world: str | None, save_frames: Path | None, as_json: bool, **options: Any) -> int:
     """Fly behind a server's answers, in the city or in QuadSim, or show it frames; report how right and fast it was."""
+    from quadfollow_core.client_key import ClientKey
     from quadfollow_core.errors import ServerGone
-    from quadfollow_sim.flight import open_world
-    from quadfollow_sim.save import save_frames as save
     from quadfollow_sim.signals import terminable
 
     world = _take_source(world, options) or ("replay" if options["frames"] else "drawn")
-    _refuse_foreign(world)
+    refuse(FOREIGN[world], f"--world {world}")
     with terminable():
         if save_frames is not None:
-            count = save(open_world(_shown(world, options)), save_frames)
+            count = _save(world, options, save_frames)
             told = {"frames": count, "folder": str(save_frames)}
             click.echo(json.dumps(told) if as_json else f"{count} frames in {save_frames}")
             return 0
-        report = _carry_out(world, options)
+        report = _carry_out(world, options, ClientKey.from_environment())
     code = _show(report, as_json)
     if report["server_gone"]:
         raise ServerGone(f"the server at {options['server']} stopped answering during the flight")
@@ -171,16 +184,18 @@ def demo(
 
     served = find_model(model)
     world = world or ("replay" if options["frames"] else _demo_world())
-    _refuse_foreign(world)
+    refuse(FOREIGN[world], f"--world {world}")
     if world == CITY and options["seconds"] is None:
         options["seconds"] = DEMO_SECONDS
     log = out / "server.log"
-    with terminable(), ServerProcess(log, model=model, device=device, tracker=tracker or "kalman") as server:
+    # This shell may be set up for another server: neither its settings nor its key are for this one.
+    how: dict[str, Any] = {"device": device, "tracker": tracker or "kalman", "from_environment": False}
+    with terminable(), ServerProcess(log, model=str(served), **how) as server:
         click.echo(f"server ready at {server.url} and {server.address}; its log: {log}", err=True)
         if view:
             click.echo(f"live view: {server.url}/ (Ctrl-C ends it)", err=True)
         shown = {"server": server.address, "out": out, "stream": "demo", "model": served.stem}
-        report = _carry_out(world, options | shown, again=view)
+        report = _carry_out(world, options | shown, None, again=view)
         died = server.died()
     code = _show(report, as_json)
     if died is not None:
@@ -213,8 +228,10 @@ def _take_source(world: str | None, options: dict[str, Any]) -> str | None:
     return "replay"
 
 
-def _refuse_foreign(world: str) -> None:
-    """Refuse options that were given and mean nothing in a world.
+def refuse(names: Iterable[str], beside: str) -> None:
+    """Refuse options that were given in the command and mean nothing beside another.
+
+    One that the environment sets may be there for other commands.
 
     Raises:
         BadInput: there is one.
@@ -222,32 +239,45 @@ def _refuse_foreign(world: str) -> None:
     from quadfollow_core.errors import BadInput
 
     context = click.get_current_context()
-    defaults = (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP, None)
-    for name in FOREIGN.get(world, OF_CITY + OF_QUADSIM + FLOWN):
-        if context.get_parameter_source(name) not in defaults:
-            raise BadInput(f"--{name.replace('_', '-')} means nothing to --world {world}")
+    for name in names:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise BadInput(f"--{name.replace('_', '-')} means nothing to {beside}")
 
 
-def _carry_out(world: str, options: Mapping[str, Any], *, again: bool = False) -> dict[str, Any]:
+def _save(world: str, options: Mapping[str, Any], folder: Path) -> int:
+    """Save a world's frames, and return how many."""
+    from quadfollow_core.errors import BadInput
+    from quadfollow_sim.flight import open_world
+    from quadfollow_sim.save import save_frames
+
+    refuse(UNSAVED, "--save-frames")
+    plan = _shown(world, options)
+    if plan.loop and plan.seconds is None:
+        raise BadInput("--loop never ends: with --save-frames it needs --seconds")
+    with closing(open_world(plan)) as source:
+        return save_frames(source, folder, plan.seconds)
+
+
+def _carry_out(world: str, options: Mapping[str, Any], key: ClientKey | None, *, again: bool = False) -> dict[str, Any]:
     """Fly; ``again`` and again until interrupted, aborted or left by the server. Return the last report."""
-    report = _carry_out_once(world, options)
+    report = _carry_out_once(world, options, key)
     with suppress(KeyboardInterrupt):
         while again and not any(report.get(end) for end in ("interrupted", "server_gone", "aborted")):
-            report = _carry_out_once(world, options)
+            report = _carry_out_once(world, options, key)
     return report
 
 
-def _carry_out_once(world: str, options: Mapping[str, Any]) -> dict[str, Any]:
+def _carry_out_once(world: str, options: Mapping[str, Any], key: ClientKey | None) -> dict[str, Any]:
     from quadfollow_sim.flight import carry_out
     from quadfollow_sim.mission import MissionPlan, carry_out_mission
 
-    if world not in FOREIGN:
-        return carry_out(_shown(world, options))
+    if world not in (CITY, QUADSIM):
+        return carry_out(_shown(world, options), key)
     known = {key: value for key, value in options.items() if key not in (*OPEN_LOOP, *OF_QUADSIM)}
     given = {key: value for key, value in known.items() if value is not None}
     if world == QUADSIM:
         given |= _quadsim(options) | {"seconds": options["seconds"]}
-    return carry_out_mission(MissionPlan(**given))
+    return carry_out_mission(MissionPlan(**given), key)
 
 
 def _quadsim(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -263,7 +293,7 @@ def _shown(world: str, options: Mapping[str, Any]) -> Any:
     """The plan of a flight over frames."""
     from quadfollow_sim.flight import FlightPlan, World
 
-    known = {key: value for key, value in options.items() if key not in OF_CITY + OF_QUADSIM + FLOWN}
+    known = {key: value for key, value in options.items() if key not in OF_FLIGHTS}
     return FlightPlan(world=cast(World, world), **known)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
@@ -81,8 +82,10 @@ class FlightPlan:
             raise BadInput("--speed and --topic are for replays: give --frames")
         for name in ("rate", "seconds", "speed"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise BadInput(f"--{name} must be above zero, got {value}")
+            if value is not None and not 0 < value < math.inf:
+                raise BadInput(f"--{name} must be above zero and finite, got {value}")
+        if self.seed < 0:
+            raise BadInput(f"--seed must not be below zero, got {self.seed}")
         require_address(self.server)
 
     def as_dict(self) -> dict[str, Any]:
@@ -113,8 +116,12 @@ def open_world(plan: FlightPlan) -> FrameSource:
     return ReplaySource(plan.frames, rate=plan.speed * plan.rate, **how)
 
 
-def carry_out(plan: FlightPlan) -> dict[str, Any]:
+def carry_out(plan: FlightPlan, key: ClientKey | None = None) -> dict[str, Any]:
     """Fly a plan and return its report, which also lies in the plan's folder. Ctrl-C ends the flight, not the report.
+
+    Args:
+        plan: what to fly.
+        key: what to show a server that asks for keys.
 
     Raises:
         ServerGone: no server answers at the plan's address; nothing was flown then.
@@ -122,7 +129,7 @@ def carry_out(plan: FlightPlan) -> dict[str, Any]:
     """
     click.echo(f"flying {json.dumps(plan.as_dict())}", err=True)
     with contextlib.ExitStack() as stack:
-        client = stack.enter_context(StreamClient(plan.server, stream=plan.stream, key=ClientKey.from_environment()))
+        client = stack.enter_context(StreamClient(plan.server, stream=plan.stream, key=key))
         require_server(client)
         source = stack.enter_context(contextlib.closing(open_world(plan)))
         plan.out.mkdir(parents=True, exist_ok=True)

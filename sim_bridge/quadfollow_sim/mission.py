@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -86,8 +87,8 @@ class MissionPlan:
         require_private(self.orders or ADDRESS)
         for name in ("flights", "seconds", "rate"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise BadInput(f"--{name} must be above zero, got {value}")
+            if value is not None and not 0 < value < math.inf:
+                raise BadInput(f"--{name} must be above zero and finite, got {value}")
         if self.quadsim is None and self.seconds is None:
             raise BadInput("a flight through the city takes --seconds")
         if self.quadsim is not None and (self.eyes, self.autopilot, self.flights) != ("network", "none", 1):
@@ -118,10 +119,14 @@ def city_is_missing() -> Unavailable | None:
     return None
 
 
-def carry_out_mission(plan: MissionPlan) -> dict[str, Any]:
+def carry_out_mission(plan: MissionPlan, key: ClientKey | None = None) -> dict[str, Any]:
     """Make all flights and return their report, which also lies in the plan's folder.
 
     Ctrl-C, the order to abort or an error ends the flight and those to come, not the report of those made before.
+
+    Args:
+        plan: what to fly.
+        key: what to show a server that asks for keys.
 
     Raises:
         ServerGone: no server answers at the plan's address.
@@ -135,7 +140,7 @@ def carry_out_mission(plan: MissionPlan) -> dict[str, Any]:
         stop, door = stack.enter_context(stopping()), _open_door(plan, stack)
         for number in range(1, plan.flights + 1):
             try:
-                sortie, more = _fly(plan, number, stop, door)
+                sortie, more = _fly(plan, number, stop, door, key)
             except QuadfollowError as error:
                 if not flights:
                     raise
@@ -173,13 +178,13 @@ def _open_door(plan: MissionPlan, stack: contextlib.ExitStack) -> OrdersDoor | N
 
 
 def _fly(
-    plan: MissionPlan, number: int, stop: Callable[[], bool], door: OrdersDoor | None
+    plan: MissionPlan, number: int, stop: Callable[[], bool], door: OrdersDoor | None, key: ClientKey | None
 ) -> tuple[Sortie, dict[str, Any]]:
     """One flight, and what its report holds beside the measures: its files, and what its world has to say."""
     folder = plan.out / f"flight_{number:02d}"
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
-        eyes = _open_eyes(plan, stack)
+        eyes = _open_eyes(plan, key, stack)
         venue = _open_venue(plan, number, stack)
         if plan.hold_until_armed:
             click.echo(f"flight {number} waits for its order: quadfollow pilot arm{_where(plan)}", err=True)
@@ -222,11 +227,10 @@ def _where(plan: MissionPlan) -> str:
     return "" if plan.orders is None else f" --orders {plan.orders}"
 
 
-def _open_eyes(plan: MissionPlan, stack: contextlib.ExitStack) -> Eyes:
+def _open_eyes(plan: MissionPlan, key: ClientKey | None, stack: contextlib.ExitStack) -> Eyes:
     """A connection per flight, so that each begins with a track of its own."""
     if plan.eyes != "network":
         return LocalEyes(plan.eyes, tracker=plan.tracker or "kalman", mask=plan.video)
-    key = ClientKey.from_environment()
     client = stack.enter_context(StreamClient(plan.server, stream=plan.stream, timeout=TIMEOUT[plan.clock], key=key))
     require_server(client)
     return NetworkEyes(client, mask=plan.video, model=plan.model)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +12,26 @@ import numpy as np
 from quadfollow_core.codec import encode_jpeg, encode_png, sniff
 from quadfollow_core.errors import BadInput
 from quadfollow_core.resize import channels_from_classes
+from quadfollow_sim.pace import clock_of
 from quadfollow_sim.replay import IMAGES, MASKS
-from quadfollow_sim.world import FrameSource, Observation
+from quadfollow_sim.world import FrameSource, Live, Observation
+
+PATIENCE = 0.1
+"""Seconds between two looks at whether the time is over, while nothing is due."""
 
 
-def save_frames(source: FrameSource, folder: Path) -> int:
-    """Write all frames of a source to ``folder/images/*`` and, where it knows the truth, ``folder/masks/*.png``.
+def save_frames(source: FrameSource, folder: Path, seconds: float | None = None) -> int:
+    """Write a source's frames to ``folder/images/*`` and, where it knows the truth, ``folder/masks/*.png``.
 
-    Returns how many were written.
+    Nobody waits for a frame that is only due later; a camera's are taken as they come.
+
+    Args:
+        source: the world; it stays open.
+        folder: where to; it is made.
+        seconds: those due within so many; None for all of them.
+
+    Returns:
+        How many were written.
 
     Raises:
         BadInput: the folder holds frames already, and theirs and ours would mix.
@@ -25,9 +40,33 @@ def save_frames(source: FrameSource, folder: Path) -> int:
         if part.is_dir() and any(part.iterdir()):
             raise BadInput(f"{part} is not empty: give a new folder, so that recordings do not mix")
     count = 0
-    for count, observation in enumerate(iter(source.read, None), 1):
+    for count, observation in enumerate((_live if isinstance(source, Live) else _due)(source, seconds), 1):
         _save(observation, folder, count - 1)
     return count
+
+
+def _live(source: FrameSource, seconds: float | None) -> Iterator[Observation]:
+    """A camera's frames, by the real clock."""
+    clock = clock_of(source)
+    while not clock.past(seconds):
+        if (left := clock.until_due()) > 0:
+            time.sleep(min(left, PATIENCE))
+            continue
+        clock.tick()
+        if (observation := source.read()) is None:
+            return
+        yield observation
+
+
+def _due(source: FrameSource, seconds: float | None) -> Iterator[Observation]:
+    """The frames that are due within a time, one after the other."""
+    clock = clock_of(source)
+    for number in itertools.count():
+        if seconds is not None and clock.due(number) >= seconds:
+            return
+        if (observation := source.read()) is None:
+            return
+        yield observation
 
 
 def _save(observation: Observation, folder: Path, number: int) -> None:

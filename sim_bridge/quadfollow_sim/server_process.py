@@ -24,6 +24,8 @@ STOP_SECONDS = 10.0
 """Time for a graceful end; then it is killed."""
 TAIL = 20
 """Lines of its log that are shown when it died."""
+SETTINGS = "QUADFOLLOW_SERVE_"
+"""What the variables begin with that set a server's options."""
 _DIE_WITH_PARENT = 1
 """Linux's PR_SET_PDEATHSIG."""
 
@@ -39,6 +41,7 @@ class ServerProcess:
         device: where it runs.
         tracker: how it follows targets.
         options: further words of the command.
+        from_environment: whether QUADFOLLOW_SERVE_… may set what is not said here.
 
     Raises:
         Unavailable: the server ended or was not ready in time; the message has the end of its log.
@@ -52,12 +55,14 @@ class ServerProcess:
         device: str = "auto",
         tracker: str = "kalman",
         options: Sequence[str] = (),
+        from_environment: bool = True,
     ) -> None:
         self._log = log
         self._model = model
         self._device = device
         self._tracker = tracker
         self._options = tuple(options)
+        self._from_environment = from_environment
         self._process: subprocess.Popen[bytes] | None = None
         self.port, self.zmq_port, self.pub_port = free_ports(3)
 
@@ -122,6 +127,7 @@ class ServerProcess:
             # A process group of its own: Ctrl-C reaches us, and we end the server when the flight has ended.
             self._process = subprocess.Popen(
                 self._command(),
+                env=self._environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -147,6 +153,10 @@ class ServerProcess:
         )
         program = "from quadfollow_core.cli import main; main()"
         return [sys.executable, "-c", program, "serve", *map(str, options)]
+
+    def _environment(self) -> dict[str, str]:
+        hidden = () if self._from_environment else (SETTINGS,)
+        return {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
 
     def wait_ready(self) -> None:
         """Wait until frames can be answered, for the first time or again.

@@ -22,19 +22,31 @@ SIDE = 640
 """Frames are enlarged by whole numbers as long as their longer side stays within this."""
 BAR = 24
 """Height of the line of text below the picture, pixels."""
+FASTEST = 60.0
+"""Frames per second of a film at most."""
+LONGEST = 10.0
+"""Seconds that a picture is shown for at most, however long there is no other."""
 
 
 class VideoWriter:
     """Writes answered frames to an MP4; use it as a context manager and as a witness of the flight.
 
     The film is written under another name and takes its own when it is whole, also when the flight was cut short.
-    All frames have the size of the first; later ones of another size are fitted to it.
+    It goes by as the flight did: a picture is repeated until the next one was taken. All frames have the size of the
+    first; later ones of another size are fitted to it.
+
+    Args:
+        path: where the film goes.
+        rate: its frames per second; FASTEST if that is less.
     """
 
     def __init__(self, path: Path, rate: float) -> None:
         self.path = path
         self.frames = 0
-        self._rate = rate
+        self._rate = min(rate, FASTEST)
+        self._time = 0.0
+        self._captured: float | None = None
+        self._last: NDArray[np.uint8]
         self._part = part_of(path)
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
@@ -50,7 +62,7 @@ class VideoWriter:
     def __call__(self, row: Row, observation: Observation, fate: Fate) -> None:
         """Add a frame if it was answered."""
         if fate.outcome == "result" and fate.sighting is not None:
-            self._write(with_caption(_overlay(observation, fate, fate.sighting), caption(row)))
+            self._show(with_caption(_overlay(observation, fate, fate.sighting), caption(row)), observation.captured)
 
     def close(self) -> None:
         """Finish the film; without any frame there is none."""
@@ -59,6 +71,18 @@ class VideoWriter:
         self._writer.release()
         self._writer = None
         self._part.replace(self.path)
+
+    def _show(self, picture: NDArray[np.uint8], captured: float) -> None:
+        """Repeat the last picture up to the time of this one; leave this one out where the film is ahead of it."""
+        if self._captured is not None:
+            self._time += min(captured - self._captured, LONGEST)
+        self._captured, due = captured, round(self._time * self._rate)
+        if self.frames > due + 1:
+            return
+        while self.frames < due:
+            self._write(self._last)
+        self._write(picture)
+        self._last = picture
 
     def _write(self, picture: NDArray[np.uint8]) -> None:
         if self._writer is None:

@@ -80,6 +80,19 @@ class Timed(Protocol):
         """Seconds after which they begin anew; None if they don't."""
 
 
+@runtime_checkable
+class Live(Protocol):
+    """A world whose pictures come when they come, such as a camera's; no more of them are read than its rate."""
+
+    @property
+    def waiting(self) -> float | None:
+        """Seconds that a picture has waited to be read; None while there is none, 0 once there will be no more."""
+
+    @property
+    def replaced(self) -> int:
+        """Pictures that a newer one replaced since one was read."""
+
+
 class ScriptedSource:
     """A world that shows the observations it is given: the public fake of this seam."""
 

@@ -21,20 +21,12 @@ from measuring.null_server import null_network
 from measuring.peers import png_mask, v2_binary, v2_binary_mask, v2_json_mask
 from measuring.servers import Ours, get, http_plan, http_request, put_load, zmq_plan, zmq_request
 from measuring.summaries import percentiles, ratio, spread
-from measuring.turns import in_turns, timed
+from measuring.turns import timed
 
 from quadfollow_core.codec import encode_png
 from quadfollow_server.running import RunningServer
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-def test_ways_take_turns_and_each_begins_a_round() -> None:
-    """Every way runs once a round, another one begins each round, and the warm-up's values are not kept."""
-    order: list[str] = []
-    kept = in_turns({name: lambda name=name: order.append(name) or len(order) for name in "abc"}, rounds=3)
-    assert order[3:] == [*"abc", *"bca", *"cab"]
-    assert kept == {"a": [4, 9, 11], "b": [5, 7, 12], "c": [6, 8, 10]}
 
 
 def test_a_way_is_timed_call_by_call() -> None:
@@ -133,28 +125,46 @@ def test_a_binary_request_says_where_its_json_ends() -> None:
     assert len(body) - end == 256 * 256 * 3
 
 
+def times_of(figures: Any) -> Iterator[float]:
+    """Every median time among a result's figures, ms."""
+    if isinstance(figures, dict) and "p50" in figures:
+        yield figures["p50"]
+    elif isinstance(figures, dict | list):
+        for part in figures.values() if isinstance(figures, dict) else figures:
+            yield from times_of(part)
+
+
 @pytest.mark.parametrize(
     ("name", "options"),
     [("floor", ["--batch", "1"]), ("stages", ["--device", "cpu"]), ("latency", ["--device", "cpu"])],
 )
 def test_a_small_run_leaves_a_result_that_makes_a_page(name: str, options: list[str], tmp_path: Path) -> None:
-    """The JSON names benchmark, machine and options, its figures are positive, and the page shows them."""
+    """The JSON names benchmark, machine and options, its times are positive, and the page shows each."""
     run = [sys.executable, BENCHMARKS / f"{name}.py", "--model", "seed", "--rounds", "1", "--calls", "1", *options]
     subprocess.run([str(word) for word in [*run, "--out", tmp_path]], check=True, capture_output=True)
     result = results.load(name, tmp_path)
     assert result is not None
     assert (result["benchmark"], result["options"]["rounds"]) == (name, 1)
     assert result["machine"]["cores"] >= 1
+    times = list(times_of(result["figures"]))
+    assert min(times) >= 0 < np.median(times)
     words = [sys.executable, BENCHMARKS / "page.py", "--results", tmp_path, "--docs", tmp_path / "docs"]
     subprocess.run([str(word) for word in words], check=True, capture_output=True)
-    assert f"benchmarks/{name}.py" in (tmp_path / "docs" / "benchmarks.md").read_text()
+    page = (tmp_path / "docs" / "benchmarks.md").read_text()
+    assert f"benchmarks/{name}.py" in page
+    assert [time for time in times if f" {time:.2f} |" not in page and f" {time:.3f} |" not in page] == []
 
 
-def test_the_page_is_that_of_the_kept_results(tmp_path: Path) -> None:
-    """The page in the documentation is the one that the results beside the benchmarks give."""
-    kept = BENCHMARKS.parent / "docs" / "benchmarks.md"
-    if not kept.exists():
-        pytest.skip("no results are kept")
+def shown(docs: Path) -> dict[Path, bytes]:
+    """A documentation's pages of results, and their charts."""
+    names = ("benchmarks.md", "profile.md", "img/bench-*.svg")
+    return {path.relative_to(docs): path.read_bytes() for name in names for path in docs.glob(name)}
+
+
+def test_the_pages_are_those_of_the_kept_results(tmp_path: Path) -> None:
+    """The documentation's pages and charts are those that the results beside the benchmarks give, and no others."""
     words = [sys.executable, BENCHMARKS / "page.py", "--docs", tmp_path]
     subprocess.run([str(word) for word in words], check=True, capture_output=True)
-    assert (tmp_path / "benchmarks.md").read_text() == kept.read_text()
+    made = shown(tmp_path)
+    assert len(made) > 2
+    assert made == shown(BENCHMARKS.parent / "docs")

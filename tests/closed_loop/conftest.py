@@ -11,6 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tests.sim_bridge.conftest import in_step as in_step
+from tests.sim_bridge.conftest import walk as walk
 from tests.sim_bridge.unhurried import PATIENCE
 
 from quadfollow_core.contract import CLASSES_OUTPUT, INPUT, METADATA_KEY, PROBABILITY_OUTPUT, Contract
@@ -19,6 +20,7 @@ from quadfollow_core.stream_client import StreamClient
 from quadfollow_server.running import RunningServer
 from quadfollow_server.settings import Settings
 from quadfollow_sim import bridge, closed_loop, flight, mission
+from quadfollow_sim.mission import city_is_missing
 
 SIDE = 256
 
@@ -33,6 +35,13 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(closed_loop, "ANSWER_WITHIN", PATIENCE)
     for module in (flight, mission):
         monkeypatch.setattr(module, "require_server", partial(bridge.require_server, seconds=PATIENCE))
+
+
+@pytest.fixture(scope="session")
+def drawable() -> None:
+    """Skip what flies through the city where that cannot be drawn."""
+    if missing := city_is_missing():
+        pytest.skip(str(missing))
 
 
 @pytest.fixture(scope="session")

@@ -86,7 +86,7 @@ def test_the_demo_reports_and_says_where_things_lie(demo: Demo, tmp_path: Path) 
     assert report["answers"] > 0
     assert report["truth"]["detection_rate"] > 0.9
     film = cv2.VideoCapture(report["files"]["video"])
-    assert int(film.get(cv2.CAP_PROP_FRAME_COUNT)) == report["answers"]
+    assert report["answers"] <= int(film.get(cv2.CAP_PROP_FRAME_COUNT)) <= 20 * report["seconds"] + 2
     film.release()
     assert json.loads(Path(report["files"]["report"]).read_text()) == report
     assert (tmp_path / "out" / "server.log").stat().st_size > 0

@@ -21,16 +21,9 @@ from quadfollow_sim.flight import FlightPlan, carry_out
 from quadfollow_sim.recording.source import read_pictures
 from quadfollow_sim.report import summarise
 from quadfollow_sim.save import save_frames
-from quadfollow_sim.walk import LENGTH
 from quadfollow_sim.world import Observation, ScriptedSource
 
 InStep = type[ClientInStep]
-
-
-@pytest.fixture(scope="module")
-def walk() -> list[Observation]:
-    """The whole walk at 4 Hz of its own time, with depth."""
-    return list(iter(DrawnSource(LENGTH, rate=4, with_depth=True).read, None))
 
 
 def walked(client: StreamClient, walk: list[Observation], *, depth: bool = False) -> dict[str, Any]:

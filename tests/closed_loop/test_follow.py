@@ -29,18 +29,13 @@ from quadfollow_sim.city.city import City
 from quadfollow_sim.closed_loop import ClosedLoop
 from quadfollow_sim.eyes import NetworkEyes
 from quadfollow_sim.measures import flights_table
-from quadfollow_sim.mission import MissionPlan, carry_out_mission, city_is_missing
+from quadfollow_sim.mission import MissionPlan, carry_out_mission
 from quadfollow_sim.pilot import Pilot
 from quadfollow_sim.server_process import ServerProcess
 from quadfollow_sim.sortie import Sortie
 
 RATE = 20.0
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _drawable() -> None:
-    if missing := city_is_missing():
-        pytest.skip(str(missing))
+pytestmark = pytest.mark.usefixtures("drawable")
 
 
 @pytest.fixture

@@ -16,17 +16,11 @@ from click.testing import CliRunner, Result
 from quadfollow_core.cli import quadfollow
 from quadfollow_core.errors import ServerGone
 from quadfollow_sim.craft import STANDING
-from quadfollow_sim.mission import city_is_missing
 from quadfollow_sim.orders.cli import pilot
 
 PROGRAM = "from quadfollow_core.cli import main; main()"
 PATIENCE = 120.0
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _drawable() -> None:
-    if missing := city_is_missing():
-        pytest.skip(str(missing))
+pytestmark = pytest.mark.usefixtures("drawable")
 
 
 def ordered(order: str, address: str) -> Result:

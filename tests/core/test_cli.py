@@ -11,7 +11,7 @@ import click
 import numpy as np
 import pytest
 
-from quadfollow_core.cli import quadfollow
+from quadfollow_core.cli import main, quadfollow
 from quadfollow_core.codec import encode_png
 from quadfollow_core.scoring import SETS
 
@@ -87,6 +87,24 @@ def test_wrong_usage_ends_with_two() -> None:
     """An unknown command or option is wrong usage."""
     assert run("dance").returncode == 2
     assert run("score", "--loudly").returncode == 2
+
+
+def test_a_file_that_cannot_be_used_ends_with_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is named in one line; an error of no file is a fault of the program, and shown as one."""
+    monkeypatch.setattr(quadfollow, "main", lambda **options: (tmp_path / "no" / "file").write_text(""))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == f"error: {tmp_path / 'no' / 'file'}: No such file or directory\n"
+
+    def fail(**options: object) -> None:
+        raise ConnectionResetError("by peer")
+
+    monkeypatch.setattr(quadfollow, "main", fail)
+    with pytest.raises(ConnectionResetError):
+        main()
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -104,8 +104,17 @@ def test_a_webp_bomb_is_refused_by_its_limit() -> None:
     extended = b"VP8X" + struct.pack("<I", 10) + bytes([2, 0, 0, 0]) + canvas + canvas
     animation = b"ANIM" + struct.pack("<I", 6) + bytes(6)
     body = b"WEBP" + extended + animation
-    with pytest.raises((LimitExceeded, BadImage)):
+    with pytest.raises(LimitExceeded, match="max_pixels"):
         decode_image(b"RIFF" + struct.pack("<I", len(body)) + body)
+
+
+def test_a_webp_below_pillows_limit_is_refused_by_ours() -> None:
+    """A WebP header of 5,000 x 5,000 names the limit it broke."""
+    data = bytearray(saved(gradient(), "webp"))
+    size = data.index(b"VP8 ") + 14
+    data[size : size + 4] = struct.pack("<HH", 5_000, 5_000)
+    with pytest.raises(LimitExceeded, match=r"max_pixels.*5000x5000"):
+        decode_image(bytes(data))
 
 
 def test_a_jpeg_of_endless_scans_is_refused_before_decoding() -> None:

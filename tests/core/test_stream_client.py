@@ -6,6 +6,7 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -278,7 +279,14 @@ def test_nothing_grows_while_no_server_is_there() -> None:
 
 
 def test_ping_tells_a_living_server_from_none(start: Callable[..., Peer]) -> None:
-    """A ping to nobody is False within its time."""
+    """A ping that is answered is True, and one to nobody is False within its time."""
+    peer = start()
+    with StreamClient(peer.address) as client, ThreadPoolExecutor() as pool:
+        pinged = pool.submit(client.ping, PATIENCE)
+        sender, header = peer.take()
+        assert header["type"] == "ping"
+        peer.answer(sender, header, kind="pong")
+        assert pinged.result()
     with StreamClient("tcp://127.0.0.1:9") as client:
         assert not client.ping(0.1)
 

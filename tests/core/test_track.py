@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -138,6 +139,8 @@ def test_some_frames_without_pose_do_not_end_a_track() -> None:
 
 # ---- any input
 
+PEOPLE = [Eye(camera).look(0.3, walk(0.3)) for camera in (CAMERA, Camera(LENS))]
+"""Looks at the walk, with and without a pose."""
 number = st.floats(allow_nan=False, allow_infinity=False)
 positive = st.floats(1e-300, 1e300)
 coordinate = st.floats(-LARGEST, LARGEST)
@@ -169,14 +172,29 @@ def any_look(draw: st.DrawFn) -> Look:
     return Look(Sighting(draw(st.none() | st.just(target))), draw(number | st.floats(0, 10)), camera)
 
 
-@settings(max_examples=100)
-@given(st.lists(any_look(), max_size=8), st.sampled_from(["kalman", "centroid"]))
-def test_finite_looks_give_finite_tracks(looks: list[Look], name: str) -> None:
-    """Whatever finite numbers come, the track is one that JSON can carry."""
-    tracker = make_tracker(name)
-    for look in looks:
-        track = tracker.update(look)
-        json.dumps(track.as_dict(), allow_nan=False)
+pause = st.none() | st.floats(0, 0.5)
+"""Seconds after the last frame; None for whatever time the frame bears."""
+
+
+@pytest.mark.parametrize("name", ["kalman", "centroid"])
+def test_finite_looks_give_finite_tracks(name: str) -> None:
+    """Whatever finite numbers come after a person who is followed, the track is one that JSON can carry."""
+    states = Counter[str]()
+
+    @settings(max_examples=100)
+    @given(st.lists(st.tuples(any_look() | st.sampled_from(PEOPLE), pause), max_size=8))
+    def look_on(script: list[tuple[Look, float | None]]) -> None:
+        tracker = make_tracker(name)
+        track = [tracker.update(Eye().look(k * STEP, walk(k * STEP))) for k in range(5)][-1]
+        assert track.state == "following"
+        for look, seconds in script:
+            time = look.time if seconds is None else track.time + seconds
+            track = tracker.update(replace(look, time=time))
+            json.dumps(track.as_dict(), allow_nan=False)
+            states[track.state] += 1
+
+    look_on()
+    assert min(states["following"], states["coasting"]) > 0
 
 
 @given(st.floats(1e-3, MAX_DISTANCE - 1), st.floats(-1.5, 1.5), st.floats(-1.5, 1.5), st.floats(1.0, 1e5))

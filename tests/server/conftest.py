@@ -123,17 +123,20 @@ def server(settings: Settings) -> Iterator[RunningServer]:
         yield running
 
 
-@pytest.fixture(scope="session")
-def huge_png() -> bytes:
-    """A tiny PNG file whose header promises 50,000 x 50,000 pixels."""
-    chunks = [
-        (b"IHDR", struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0)),
-        (b"IDAT", zlib.compress(bytes(100))),
-    ]
+def png_file(side: int, bits: int, colours: int, rows: bytes) -> bytes:
+    """A PNG file that promises a square of so many pixels a side, of so many bits and that type of colours."""
+    head = struct.pack(">IIBBBBB", side, side, bits, colours, 0, 0, 0)
+    chunks = [(b"IHDR", head), (b"IDAT", zlib.compress(rows, 1)), (b"IEND", b"")]
     packed = [
         struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
     ]
     return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+
+
+@pytest.fixture(scope="session")
+def huge_png() -> bytes:
+    """A tiny PNG file whose header promises 50,000 x 50,000 pixels."""
+    return png_file(50_000, 8, 2, bytes(100))
 
 
 class Gate:

@@ -15,6 +15,7 @@ import pytest
 
 from quadfollow_server.accelerator import CUDA_LIBRARIES, DRIVER, TENSORRT_LIBRARIES
 from quadfollow_server.doctor import examine, report
+from quadfollow_server.settings import Settings
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="lends itself libraries of Linux")
 
@@ -90,14 +91,11 @@ def test_a_machine_without_a_gpu_is_told_so_and_serves_on_the_cpu() -> None:
 
 
 def test_a_taken_port_and_a_missing_model_are_named() -> None:
-    """What stands in a server's way is found before it is started."""
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(("127.0.0.1", 5556))
-        except OSError:
-            pytest.skip("port 5556 is in use here")
-        listener.listen()
-        found = {finding.name: finding for finding in examine("cpu", "nowhere.onnx")}
-    assert "--pub-port" in str(found["port 5556"].remedy)
+    """What stands in a server's way is found before it is started; a port that was given up is free."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        number = listener.getsockname()[1]
+        found = {finding.name: finding for finding in examine("cpu", "nowhere.onnx", Settings(pub_port=number))}
+    assert "--pub-port" in str(found[f"port {number}"].remedy)
     assert "nowhere.onnx" in str(found["model"].remedy)
+    again = {finding.name: finding for finding in examine("cpu", "nowhere.onnx", Settings(pub_port=number))}
+    assert again[f"port {number}"].found == "free"

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import struct
 import subprocess
 import sys
-import zlib
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 import pytest
+from tests.server.conftest import png_file
 
 PROGRAM = """
 import sys, threading
@@ -50,12 +49,7 @@ def test_reloads_leave_no_memory_behind() -> None:
 
 def picture(side: int) -> bytes:
     """A PNG file of black and white pixels, an eighth of a byte each: small, and huge once it is decoded."""
-    rows = zlib.compress(bytes(side * (side // 8 + 1)), 1)
-    chunks = [(b"IHDR", struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)), (b"IDAT", rows), (b"IEND", b"")]
-    packed = [
-        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
-    ]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+    return png_file(side, 1, 0, bytes(side * (side // 8 + 1)))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="sets a limit of Linux on a running process")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from quadfollow_core.codec import decode_image, decode_rle, encode_png
 from quadfollow_core.errors import BadGeometry, LimitExceeded, QuadfollowError
+from quadfollow_core.geometry import LARGEST, SMALLEST_FOCAL
 from quadfollow_core.overlay import TARGET_COLOUR
 from quadfollow_core.request import Result, parse_request
 from quadfollow_server.engine import OnnxSegmenter, load_model
@@ -164,33 +165,53 @@ def test_a_camera_that_sends_the_target_to_infinity_is_refused(ask: Callable[...
 
 numbers = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**70), 2**70)
 above_zero = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
+coordinates = st.floats(-LARGEST, LARGEST)
 angles = st.floats(-7, 7)
-poses = st.fixed_dictionaries({"position": st.tuples(numbers, numbers, numbers).map(list)}).flatmap(
-    lambda pose: st.tuples(angles, angles, angles).map(lambda rpy: pose | {"rpy": list(rpy)})
-)
-cameras = st.fixed_dictionaries(
-    {"fx": above_zero, "fy": above_zero, "cx": numbers, "cy": numbers},
-    optional={"pose": poses, "distortion": st.lists(numbers, min_size=4, max_size=5)},
-)
-depths = st.fixed_dictionaries({"scale": above_zero}, optional={"max_value": above_zero})
 
 
-@hypothesis_settings(deadline=None)  # the machine may be busy
-@given(camera=cameras, depth=depths, value=st.integers(0, 65535))
-def test_whatever_the_camera_says_the_answer_is_json_or_a_deliberate_error(
-    camera: dict[str, Any], depth: dict[str, Any], value: int
-) -> None:
+def camera_of(
+    focal: st.SearchStrategy[float], number: st.SearchStrategy[float], coefficient: st.SearchStrategy[float]
+) -> st.SearchStrategy[dict[str, Any]]:
+    """A camera's description in such numbers, some with a pose and distortion."""
+    pose = {"position": st.lists(number, min_size=3, max_size=3), "rpy": st.lists(angles, min_size=3, max_size=3)}
+    return st.fixed_dictionaries(
+        {"fx": focal, "fy": focal, "cx": number, "cy": number},
+        optional={
+            "pose": st.fixed_dictionaries(pose),
+            "distortion": st.lists(coefficient, min_size=4, max_size=5),
+        },
+    )
+
+
+cameras = camera_of(st.floats(SMALLEST_FOCAL, LARGEST), coordinates, st.floats(-1, 1)) | camera_of(
+    above_zero, numbers, numbers
+)
+scales = above_zero | st.floats(0, LARGEST, exclude_min=True)
+depths = st.fixed_dictionaries({"scale": scales}, optional={"max_value": above_zero})
+
+
+def test_whatever_the_camera_says_the_answer_is_json_or_a_deliberate_error() -> None:
     """No finite numbers in camera, pose and depth end in anything but an answer or an error of ours."""
-    mask = np.zeros((12, 16), dtype=np.uint8)
-    mask[3:7, 4:8] = 2
-    header = {"encoding": "raw-rgb8", "width": 16, "height": 12, "camera": camera}
-    header["depth"] = {"encoding": "raw-u16", "width": 16, "height": 12} | depth
-    try:
-        request = parse_request(header, bytes(16 * 12 * 3), np.full((12, 16), value, dtype="<u2").tobytes())
-        body = process(request, ConstantSegmenter(mask), max_pixels=1000).body
-    except QuadfollowError:
-        return
-    json.dumps(body, allow_nan=False)
+    placed = 0
+
+    @hypothesis_settings(max_examples=200)
+    @given(camera=cameras, depth=depths, value=st.integers(0, 65535))
+    def ask_about(camera: dict[str, Any], depth: dict[str, Any], value: int) -> None:
+        nonlocal placed
+        mask = np.zeros((12, 16), dtype=np.uint8)
+        mask[3:7, 4:8] = 2
+        header = {"encoding": "raw-rgb8", "width": 16, "height": 12, "camera": camera}
+        header["depth"] = {"encoding": "raw-u16", "width": 16, "height": 12} | depth
+        try:
+            request = parse_request(header, bytes(16 * 12 * 3), np.full((12, 16), value, dtype="<u2").tobytes())
+            body = process(request, ConstantSegmenter(mask), max_pixels=1000).body
+        except QuadfollowError:
+            return
+        json.dumps(body, allow_nan=False)
+        placed += body["target"]["world"] is not None
+
+    ask_about()
+    assert placed > 0
 
 
 @hypothesis_settings(deadline=None)

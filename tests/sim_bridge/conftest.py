@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -15,12 +16,16 @@ from numpy.typing import NDArray
 from tests.sim_bridge.unhurried import ClientInStep, SteppedClock
 
 from quadfollow_core import stream_client, wire
+from quadfollow_core.cli import main
 from quadfollow_core.codec import encode_jpeg, encode_png
 from quadfollow_core.errors import QuadfollowError
 from quadfollow_core.locate import Rule, Segmentation, locate
 from quadfollow_core.request import FrameRequest, Result
 from quadfollow_core.resize import TARGET, channels_from_classes, fit_frame
 from quadfollow_sim import bridge, drawn, flight, pace, world
+from quadfollow_sim.drawn import DrawnSource
+from quadfollow_sim.walk import LENGTH
+from quadfollow_sim.world import Observation
 
 Answer = Callable[[FrameRequest], Result | None]
 
@@ -115,6 +120,25 @@ def in_step(monkeypatch: pytest.MonkeyPatch) -> type[ClientInStep]:
     kind = type("InStep", (ClientInStep,), {"clock": clock})
     monkeypatch.setattr(flight, "StreamClient", kind)
     return kind
+
+
+@pytest.fixture(scope="module")
+def walk() -> list[Observation]:
+    """The whole walk at 4 Hz of its own time, with depth."""
+    return list(iter(DrawnSource(LENGTH, rate=4, with_depth=True).read, None))
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Run the console command and return its exit code."""
+
+    def run_it(*arguments: object) -> int:
+        monkeypatch.setattr(sys, "argv", ["quadfollow", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0)
+
+    return run_it
 
 
 @pytest.fixture

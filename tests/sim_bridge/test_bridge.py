@@ -6,10 +6,11 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.sim_bridge.unhurried import PATIENCE, ClientInStep, PatientClient, SteppedClock
+from tests.sim_bridge.unhurried import PATIENCE, ClientInStep, PatientClient, SteppedCamera, SteppedClock
 
 from quadfollow_core.codec import encode_jpeg
 from quadfollow_core.errors import ServerGone
@@ -18,7 +19,8 @@ from quadfollow_core.stream_client import StreamClient
 from quadfollow_sim import bridge
 from quadfollow_sim.bridge import Flight, fly, require_server
 from quadfollow_sim.report import summarise
-from quadfollow_sim.world import Observation, ScriptedSource
+from quadfollow_sim.video import VideoWriter
+from quadfollow_sim.world import FrameSource, Observation, ScriptedSource
 
 IMAGE = encode_jpeg(np.zeros((32, 32, 3), dtype=np.uint8))
 NOBODY = "tcp://127.0.0.1:9"
@@ -45,7 +47,7 @@ class SlowSource(ScriptedSource):
         return super().read(skip)
 
 
-def flight(source: ScriptedSource, client: StreamClient, **options: object) -> Flight:
+def flight(source: FrameSource, client: StreamClient, **options: object) -> Flight:
     """Fly a source to a client's server."""
     with client:
         return fly(source, client, **options)  # type: ignore[arg-type]
@@ -163,6 +165,41 @@ def test_a_late_source_skips_and_says_so(start_peer: Peers, in_step: InStep) -> 
     assert report["frames"] + report["skipped"] >= 40
     assert report["lag_ms"]["p50"] > 60
     assert flown.seconds == pytest.approx(0.07 * (report["frames"] + 1), abs=0.001)  # the end is read too
+
+
+def test_a_camera_is_waited_for(start_peer: Peers, in_step: InStep, tmp_path: Path) -> None:
+    """Of one slower than the rate no turn is missed, answers are taken when they come, the film lasts as the flight."""
+    in_step.service = 0.015
+    camera, film = SteppedCamera(in_step.clock, 0.2, 50), VideoWriter(tmp_path / "film.mp4", 20.0)
+    report = summarise(flight(camera, in_step(start_peer().address), witnesses=(film,)))
+    film.close()
+    assert report["outcomes"]["result"] == report["frames"] == 50
+    assert report["skipped"] == 0
+    assert 15 <= report["latency_ms"]["p50"] <= report["latency_ms"]["max"] < 20
+    assert report["lag_ms"]["max"] < 5
+    assert film.frames == 49 * 4 + 1
+
+
+def test_a_quick_camera_is_thinned(start_peer: Peers, in_step: InStep) -> None:
+    """Of 100 pictures a second the rate is taken, the newest each time; the others were not missed."""
+    report = summarise(flight(SteppedCamera(in_step.clock, 0.01, 100), in_step(start_peer().address)))
+    assert report["frames"] == pytest.approx(20, abs=1)
+    assert report["skipped"] == 0
+    assert report["latency_ms"]["max"] < 15
+
+
+def test_pictures_that_a_camera_made_meanwhile_are_skipped(start_peer: Peers, in_step: InStep) -> None:
+    """Held up for half a second, the loop goes on with the newest picture and counts those it came too late for."""
+    seen: list[object] = []
+
+    def dawdle(row: object, observation: object, fate: object) -> None:
+        seen.append(row)
+        if len(seen) == 5:
+            in_step.clock.sleep(0.5)
+
+    flown = flight(SteppedCamera(in_step.clock, 0.05, 40), in_step(start_peer().address), witnesses=(dawdle,))
+    assert flown.skipped == pytest.approx(9, abs=1)
+    assert len(flown.rows) + flown.skipped == 40
 
 
 def test_a_flight_ends_after_its_seconds(start_peer: Peers, in_step: InStep) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from quadfollow_core.cli import main
 from quadfollow_core.codec import encode_png
 from quadfollow_core.errors import BadDataset, BadInput
 from quadfollow_core.geometry import Intrinsics
-from quadfollow_sim.calibration import calibrate, load_calibration, parse_board
+from quadfollow_sim.calibration import calibrate, load_calibration, parse_board, read_views
 from quadfollow_sim.recording.source import read_pictures
 
 SIZE = (640, 480)
@@ -67,19 +65,13 @@ def test_a_known_lens_is_found_and_its_bearings_are_right() -> None:
 
 @pytest.mark.usefixtures("in_step")
 def test_the_command_writes_what_fly_reads(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_peer: Any, capsys: pytest.CaptureFixture[str]
+    run: Any, tmp_path: Path, start_peer: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """From pictures to a file to the camera that goes out with every picture, at that picture's size."""
     folder, path = tmp_path / "board", tmp_path / "camera.json"
     folder.mkdir()
     for number, picture in enumerate(VIEWS):
         (folder / f"{number}.png").write_bytes(encode_png(picture))
-
-    def run(*arguments: object) -> int:
-        monkeypatch.setattr(sys, "argv", ["quadfollow", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return int(ended.value.code or 0)
 
     assert run("calibrate", folder, "--board", "7x5", "-o", path, "--json") == 0
     told = json.loads(capsys.readouterr().out)
@@ -95,6 +87,28 @@ def test_the_command_writes_what_fly_reads(
     assert request.camera.intrinsics == lens.scaled(0.5, 0.5)
     (shown,) = read_pictures(tmp_path / "a.mcap", "/camera/image")
     assert shown.answer["camera"]["fx"] == pytest.approx(lens.fx / 2), "recorded as it was sent"
+
+
+def test_at_most_forty_pictures_are_looked_at(tmp_path: Path) -> None:
+    """Evenly chosen, of a folder or of a film."""
+    film = cv2.VideoWriter(str(tmp_path / "a.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (32, 32))
+    for number in range(79):
+        picture = np.full((32, 32, 3), 3 * number, dtype=np.uint8)
+        (tmp_path / f"{number:02d}.png").write_bytes(encode_png(picture))
+        film.write(picture)
+    film.release()
+    for path in (tmp_path, tmp_path / "a.avi"):
+        shades = [picture.mean() for picture in read_views(path)]
+        assert len(shades) == 40
+        assert shades == pytest.approx([6 * number for number in range(40)], abs=4)
+
+
+def test_the_faulty_picture_is_named(tmp_path: Path) -> None:
+    """It is found among the others."""
+    (tmp_path / "1.png").write_bytes(encode_png(VIEWS[0]))
+    (tmp_path / "2.png").write_bytes(b"no picture")
+    with pytest.raises(BadDataset, match=r"2\.png"):
+        list(read_views(tmp_path))
 
 
 def test_what_cannot_be_calibrated_is_named(tmp_path: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from queue import Queue
 from typing import Any
 
 import cv2
@@ -15,7 +16,6 @@ import numpy as np
 import pytest
 from tests.sim_bridge.unhurried import PATIENCE
 
-from quadfollow_core.cli import main
 from quadfollow_core.errors import Unavailable
 from quadfollow_sim import camera
 from quadfollow_sim.camera import CameraSource
@@ -59,6 +59,54 @@ def test_the_newest_picture_is_shown_and_none_twice(address: str) -> None:
     assert source.read() is None
 
 
+class Eye:
+    """A camera that sees what is put before it; nothing (None) is its end."""
+
+    def __init__(self) -> None:
+        self.before: Queue[int | None] = Queue()
+
+    def isOpened(self) -> bool:  # noqa: N802
+        """Always."""
+        return True
+
+    def read(self) -> tuple[bool, np.ndarray[Any, Any]]:
+        """Wait for the next."""
+        shade = self.before.get()
+        return shade is not None, np.full((4, 4, 3), shade or 0, dtype=np.uint8)
+
+    def release(self) -> None:
+        """Nothing to give back."""
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Wait for a state."""
+    end = time.monotonic() + PATIENCE
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def test_it_says_whether_a_picture_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None at first, then how long the newest has waited and how many it replaced; at the end there's no waiting."""
+    eye = Eye()
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *arguments: eye)
+    source = CameraSource("0", rate=20)
+    assert source.waiting is None
+    for shade in (1, 2, 3):
+        eye.before.put(shade)
+    wait_until(lambda: source.replaced == 2)
+    assert source.waiting is not None
+    seen = source.read()
+    assert seen is not None
+    assert seen.pixels()[0, 0, 0] == 3
+    assert (source.waiting, source.replaced) == (None, 0)
+    monkeypatch.setattr(camera, "PATIENCE", 0.0)
+    assert source.waiting == 0
+    assert source.read() is None
+    eye.before.put(None)
+    source.close()
+
+
 def test_what_cannot_be_opened_is_named(tmp_path: Path) -> None:
     """The error says what can be given."""
     with pytest.raises(Unavailable, match="rtsp"):
@@ -67,20 +115,13 @@ def test_what_cannot_be_opened_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("in_step")
 def test_fly_shows_a_source(
-    address: str, tmp_path: Path, start_peer: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    address: str, run: Any, tmp_path: Path, start_peer: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A stream and a file, by the same option; beside another world it is refused."""
-    options = ["--server", start_peer().address, "--no-video", "--out", str(tmp_path / "out")]
-
-    def fly(*more: str) -> int:
-        monkeypatch.setattr(sys, "argv", ["quadfollow", "fly", *options, *more])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return int(ended.value.code or 0)
-
-    assert fly("--source", address) == 0
-    assert fly("--source", str(tmp_path / "a.avi"), "--speed", "4") == 0
+    options = ("--server", start_peer().address, "--no-video", "--out", tmp_path / "out")
+    assert run("fly", *options, "--source", address) == 0
+    assert run("fly", *options, "--source", tmp_path / "a.avi", "--speed", 4) == 0
     assert capsys.readouterr().out.count("answered") >= 2
-    assert fly("--source", address, "--world", "city") == 2
-    assert fly("--source", str(tmp_path / "none.mp4")) == 4
+    assert run("fly", *options, "--source", address, "--world", "city") == 2
+    assert run("fly", *options, "--source", tmp_path / "none.mp4") == 4
     assert "rtsp" in capsys.readouterr().err

@@ -15,23 +15,9 @@ import cv2
 import pytest
 from tests.sim_bridge.unhurried import PATIENCE, PROGRAM
 
-from quadfollow_core.cli import main
 from quadfollow_sim.replay import ReplaySource
 
 Run = Callable[..., int]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run the console command and return its exit code."""
-
-    def run_it(*arguments: object) -> int:
-        monkeypatch.setattr(sys, "argv", ["quadfollow", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return int(ended.value.code or 0)
-
-    return run_it
 
 
 def test_without_a_server_fly_ends_with_5(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,12 +103,46 @@ def test_faulty_recordings_end_with_3(run: Run, tmp_path: Path, start_peer: Any,
         ("--seconds", "-1"),
         ("--server", "nonsense"),
         ("--world", "moon"),
+        ("--seed", "-1"),
+        ("--rate", "inf"),
+        ("--world", "city", "--eyes", "truth", "--seconds", "inf"),
+        ("--loop",),
+        ("--calibration", "lens.json"),
+        ("--frames", ".", "--seed", "1"),
+        ("--source", "0", "--loop"),
     ],
 )
-def test_wrong_usage_ends_with_2(run: Run, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+def test_wrong_usage_ends_with_2(
+    run: Run, tmp_path: Path, arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
     """Combinations that make no sense are refused before anything happens."""
     assert run("fly", "--out", tmp_path / "out", *arguments) == 2
     assert not (tmp_path / "out").exists()
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("word", "arguments"),
+    [
+        ("--record", ("--record", "a.mcap")),
+        ("--server", ("--server", "tcp://127.0.0.1:1")),
+        ("--video", ("--no-video",)),
+        ("--seconds", ("--frames", ".", "--loop")),
+    ],
+)
+def test_what_saving_would_not_heed_is_refused(
+    run: Run, tmp_path: Path, word: str, arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No server is asked and nothing is filmed; and it has to end."""
+    assert run("fly", "--save-frames", tmp_path / "clip", *arguments) == 2
+    assert word in capsys.readouterr().err
+    assert not (tmp_path / "clip").exists()
+
+
+def test_a_place_that_cannot_be_written_ends_with_2(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line names it."""
+    assert run("fly", "--seconds", 0.1, "--save-frames", "/proc/nowhere") == 2
+    assert capsys.readouterr().err.startswith("error: /proc/nowhere")
 
 
 def test_a_drawn_clip_can_be_saved(run: Run, tmp_path: Path, capsys: Any) -> None:
@@ -130,6 +150,16 @@ def test_a_drawn_clip_can_be_saved(run: Run, tmp_path: Path, capsys: Any) -> Non
     assert run("fly", "--save-frames", tmp_path / "clip", "--seconds", 0.5, "--json") == 0
     assert json.loads(capsys.readouterr().out) == {"frames": 10, "folder": str(tmp_path / "clip")}
     assert len(ReplaySource(tmp_path / "clip").frames) == 10
+
+
+def test_a_replay_is_saved_for_so_long(run: Run, tmp_path: Path, write_set: Any, monkeypatch: Any, capsys: Any) -> None:
+    """Rate and seconds say how many of its frames, over and over; what the environment sets is not in the way."""
+    monkeypatch.setenv("QUADFOLLOW_FLY_SERVER", "tcp://127.0.0.1:1")
+    how = ("--frames", write_set(tmp_path / "set", 3), "--seconds", 0.5, "--json", "--save-frames")
+    assert run("fly", *how, tmp_path / "a", "--loop") == 0
+    assert json.loads(capsys.readouterr().out)["frames"] == 10
+    assert run("fly", *how, tmp_path / "b", "--rate", 4) == 0
+    assert json.loads(capsys.readouterr().out)["frames"] == 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -151,5 +181,5 @@ def test_an_interrupted_flight_still_reports(tmp_path: Path, start_peer: Any, nu
     assert report["seconds"] < 3600
     assert sum(report["outcomes"].values()) == report["frames"]
     film = cv2.VideoCapture(str(tmp_path / "flight.mp4"))
-    assert int(film.get(cv2.CAP_PROP_FRAME_COUNT)) == report["answers"]
+    assert 0 < int(film.get(cv2.CAP_PROP_FRAME_COUNT)) <= 20 * report["seconds"] + 2
     film.release()

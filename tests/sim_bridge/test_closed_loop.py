@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.sim_bridge.walks import walk
 
 from quadfollow_core.errors import BadInput
 from quadfollow_core.stream_client import Fate
@@ -19,15 +20,9 @@ from quadfollow_sim.measures import distance_between, measure_sortie
 from quadfollow_sim.paper import PaperSpace
 from quadfollow_sim.pilot import Pilot
 from quadfollow_sim.sortie import Sortie, Step
-from quadfollow_sim.world import Observation, Point
+from quadfollow_sim.world import Observation
 
 RATE = 20.0
-
-
-def walk(seconds: float) -> Point:
-    """A round of 6 m radius at 1.2 m/s that begins at the origin."""
-    angle = 1.2 * seconds / 6.0
-    return 6.0 * math.sin(angle), 6.0 * (1 - math.cos(angle)), 0.85
 
 
 def fly(eyes: Any, seconds: float = 12.0, *, world: Any = None, order: str = "arm", **options: Any) -> Sortie:

@@ -7,25 +7,17 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pytest
 from tests.sim_bridge.unhurried import ClientInStep
 
 from quadfollow_core.locate import Rule, Segmentation, locate
 from quadfollow_core.request import FrameRequest, Result
 from quadfollow_core.resize import TARGET, Letterbox
 from quadfollow_sim.bridge import fly
-from quadfollow_sim.drawn import DrawnSource
 from quadfollow_sim.report import summarise
-from quadfollow_sim.walk import LENGTH, SIZE
+from quadfollow_sim.walk import SIZE
 from quadfollow_sim.world import Observation, ScriptedSource
 
 Answer = Callable[[FrameRequest], Result]
-
-
-@pytest.fixture(scope="module")
-def walk() -> list[Observation]:
-    """The whole walk at 4 Hz of its own time, with depth."""
-    return list(iter(DrawnSource(LENGTH, rate=4, with_depth=True).read, None))
 
 
 def knowing(walk: list[Observation], *, mirrored: bool = False) -> Answer:

@@ -19,7 +19,7 @@ from quadfollow_sim.world import Observation
 
 
 def answered(number: int, size: tuple[int, int] = (64, 64), *, mask: bool = True) -> tuple[Observation, Fate]:
-    """A grey frame of ``(width, height)`` and its answer, with a target in its middle."""
+    """The grey frame of ``(width, height)`` of ``number`` / 20 s and its answer, with a target in its middle."""
     frame = np.full((size[1], size[0], 3), 60, dtype=np.uint8)
     image, letterbox = fit_frame(frame, (64, 64))
     classes = np.zeros(image.shape[:2], dtype=np.uint8)
@@ -28,7 +28,9 @@ def answered(number: int, size: tuple[int, int] = (64, 64), *, mask: bool = True
     body = {"target": target, "frame": {"width": size[0], "height": size[1]}}
     if mask:
         body["mask"] = {"mask_from_frame": asdict(letterbox)}
-    return Observation(frame, f"f{number}"), Fate(number, "result", 0.02, body, encode_png(classes) if mask else None)
+    return Observation(frame, f"f{number}", number / 20), Fate(
+        number, "result", 0.02, body, encode_png(classes) if mask else None
+    )
 
 
 def film(writer: VideoWriter, *shots: tuple[Observation, Fate]) -> None:
@@ -57,6 +59,22 @@ def test_a_film_has_a_frame_per_answer(tmp_path: Path) -> None:
     assert len(frames) == writer.frames == 10
     assert frames[0].shape == (640 + BAR, 640, 3)
     assert [entry.name for entry in path.parent.iterdir()] == ["film.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("rate", "numbers", "frames"),
+    [
+        (20.0, (0, 1, 2, 6, 7), 8),  # the third is shown four times
+        (20.0, (0, 20_000, 20_001), 202),  # of a long pause as much as LONGEST
+        (400.0, (0, 20, 40), 121),  # a film is no faster than FASTEST
+        (2.0, tuple(range(40)), 6),  # of too many for the film those are shown that it has room for
+    ],
+)
+def test_a_film_goes_by_as_the_flight_did(tmp_path: Path, rate: float, numbers: tuple[int, ...], frames: int) -> None:
+    """Whatever was not answered or not there, each picture is shown at its time."""
+    with VideoWriter(tmp_path / "film.mp4", rate) as writer:
+        film(writer, *(answered(number, mask=False) for number in numbers))
+    assert len(read_film(tmp_path / "film.mp4")) == frames
 
 
 def test_the_target_is_marked_and_the_text_is_there(tmp_path: Path) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import bisect
 import time
 from typing import Any, ClassVar
 
+import numpy as np
+
 from quadfollow_core.stream_client import Fate, StreamClient
+from quadfollow_sim.world import Observation
 
 PATIENCE = 120.0
 """Seconds that anything is waited for that comes at once where all is well."""
@@ -41,6 +45,43 @@ class SteppedClock:
         self.now += max(seconds, TICK) if seconds > 0 else 0.0
 
     time = staticmethod(time.time)
+
+
+class SteppedCamera:
+    """A camera that makes pictures at its own pace by a stepped clock, and keeps the newest."""
+
+    def __init__(self, clock: SteppedClock, period: float, count: int, rate: float = 20.0) -> None:
+        self.rate = rate
+        self._clock = clock
+        self._times = [clock.now + number * period for number in range(count)]
+        self._gone = 0
+
+    @property
+    def waiting(self) -> float | None:
+        """How old the newest one is that was not read."""
+        came = self._came()
+        if came > self._gone:
+            return self._clock.now - self._times[came - 1]
+        return 0.0 if came == len(self._times) else None
+
+    @property
+    def replaced(self) -> int:
+        """How many came before it and were not read."""
+        return max(0, self._came() - self._gone - 1)
+
+    def read(self, skip: int = 0) -> Observation | None:
+        """Return the newest one, waiting for it; None at the end."""
+        if self._gone == len(self._times):
+            return None
+        self._clock.now = max(self._clock.now, self._times[self._gone])
+        self._gone = self._came()
+        return Observation(np.zeros((32, 32, 3), dtype=np.uint8), str(self._gone - 1), self._times[self._gone - 1])
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+    def _came(self) -> int:
+        return bisect.bisect_right(self._times, self._clock.now)
 
 
 class StallFreeClock:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from quadfollow_core.codec import encode_png
+from quadfollow_core.codec import encode_jpeg, encode_png
 from quadfollow_core.errors import BadDataset
 from quadfollow_training.frames import open_frames, read_frame
 from quadfollow_training.prepare import convert
@@ -86,3 +86,16 @@ def test_a_converted_recording_reads_the_same(recording, tmp_path):
     for one, other in zip(before.items, after.items, strict=True):
         assert np.array_equal(read_frame(one)[1], read_frame(other)[1])
         assert np.abs(read_frame(one)[0].astype(int) - read_frame(other)[0]).max() < 4
+
+
+def test_a_jpeg_is_copied_whatever_its_name(tmp_path):
+    """A camera's own files, named as cameras name them, are not compressed once more."""
+    for folder in ("images", "masks"):
+        (tmp_path / "run" / folder).mkdir(parents=True)
+    picture = encode_jpeg(np.random.default_rng(0).integers(0, 255, (16, 16, 3), dtype=np.uint8), 30)
+    mask = encode_png(np.full((16, 16, 3), (255, 0, 0), dtype=np.uint8))
+    (tmp_path / "run" / "images" / "a_cam1_00001.JPG").write_bytes(picture)
+    (tmp_path / "run" / "masks" / "a_mask_00001.png").write_bytes(mask)
+    convert(open_frames([tmp_path / "run"]), tmp_path / "out")
+    (copy,) = (tmp_path / "out" / "images").iterdir()
+    assert copy.read_bytes() == picture

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from quadfollow_core.codec import encode_jpeg, encode_png
+from quadfollow_core.codec import encode_jpeg, encode_png, sniff
 from quadfollow_core.errors import BadInput
 from quadfollow_core.resize import channels_from_classes
 from quadfollow_core.scoring import MIN_TARGET_PIXELS, SIZE_BINS, size_class
@@ -67,8 +67,8 @@ def convert(frames: Frames, out: Path) -> int:
         (out / folder).mkdir(parents=True, exist_ok=True)
     for frame, name in zip(frames.items, names, strict=True):
         image, mask = read_frame(frame)
-        jpeg = frame.image.read_bytes() if frame.image.suffix in {".jpeg", ".jpg"} else encode_jpeg(image)
-        (out / "images" / f"{name}.jpeg").write_bytes(jpeg)
+        data = frame.image.read_bytes()
+        (out / "images" / f"{name}.jpeg").write_bytes(data if sniff(data) == "jpeg" else encode_jpeg(image))
         picture = channels_from_classes(mask).astype(np.uint8) * np.uint8(255)
         (out / "masks" / f"{name.replace('_cam1_', '_mask_')}.png").write_bytes(encode_png(picture))
     return len(names)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
-from quadfollow_sim.city.city import City
+from quadfollow_core.codec import encode_jpeg
+from quadfollow_core.locate import Depth
+from quadfollow_sim.city.city import City, CityView
 from quadfollow_sim.city.fields import Box
 from quadfollow_sim.city.looks import Setting
 from quadfollow_sim.city.mesh import Floats
 from quadfollow_sim.city.plan import REACH
-from quadfollow_sim.city.source import frame_name, observed
+from quadfollow_sim.city.scene import FAR
 from quadfollow_sim.safety import Fence
 from quadfollow_sim.vehicle import Command, OwnState
 from quadfollow_sim.world import Observation, Point
@@ -22,6 +25,10 @@ TRUNK = 0.3
 """Radius of a tree's trunk with its lowest twigs, metres."""
 POST = 0.1
 """Radius of a post or a sign, metres."""
+QUALITY = 75
+"""QuadSim's JPEG quality."""
+DEPTH_SCALE = 0.002
+"""Metres per unit of the 16-bit depth."""
 
 
 class CityAirspace:
@@ -63,10 +70,9 @@ class CityAirspace:
 
     def capture(self) -> Observation:
         """Draw what the camera sees now."""
-        view = self.city.observe()
-        name = frame_name(self.city, self._count)
+        name = f"city_{self.city.setting.preset.name}_{self.city.setting.seed}_{self._count:05d}"
         self._count += 1
-        return observed(view, name, view.time, with_depth=self._with_depth)
+        return _observed(self.city.observe(), name, with_depth=self._with_depth)
 
     def command(self, command: Command) -> None:
         """Give the quadrotor a command."""
@@ -100,6 +106,25 @@ class CitySurroundings:
         """The middles of the others within reach."""
         middles = self._city.setting.crowd.middles(self._city.time)[1:]
         return [_point(place) for place in middles if math.dist(place, point) <= reach]
+
+
+def _observed(view: CityView, name: str, *, with_depth: bool) -> Observation:
+    """A view as a JPEG with its truth."""
+    return Observation(
+        image=encode_jpeg(view.picture.rgb, QUALITY),
+        name=name,
+        captured=view.time,
+        camera=view.camera,
+        depth=_depth(view.picture.depth) if with_depth else None,
+        truth=view.picture.classes,
+        target=_point(view.target),
+    )
+
+
+def _depth(metres: NDArray[np.float32]) -> Depth:
+    """Depth as 16-bit values of 2 mm; what lies at the far plane carries no measurement."""
+    values = np.round(metres / DEPTH_SCALE).astype(np.uint16)
+    return Depth(values, DEPTH_SCALE, max_value=round(0.99 * FAR / DEPTH_SCALE))
 
 
 def _pillars(setting: Setting) -> Floats:

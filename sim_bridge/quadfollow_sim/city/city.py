@@ -149,13 +149,6 @@ class City:
             vehicle=self._physics.state,
         )
 
-    def distance_to_people(self) -> float:
-        """Metres from the quadrotor's middle to the axis of the nearest person, the target included."""
-        feet, heights = self.setting.crowd.feet(self.time), self.setting.crowd.heights
-        offset = self._physics.state.position - feet
-        offset[:, 2] -= np.clip(offset[:, 2], 0, heights)
-        return float(np.linalg.norm(offset, axis=1).min())
-
     def close(self) -> None:
         """Give back what pictures took."""
         if self._renderer is not None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from quadfollow_sim.cli import refuse
+
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -31,6 +33,8 @@ def record(address: str | None, out: Path, repair: Path | None, as_json: bool, *
     require_mcap()
     if (address is None) == (repair is None):
         raise BadInput("give --from tcp://HOST:PORT to record from a server, or --repair FILE.mcap to mend a file")
+    if repair is not None:
+        refuse(options, "--repair")
     told = _record(str(address), out, **options) if repair is None else _repair(repair, out)
     click.echo(json.dumps(told) if as_json else "  ".join(f"{key} {_shown(value)}" for key, value in told.items()))
 
@@ -70,7 +74,9 @@ def _repair(broken: Path, out: Path) -> dict[str, Any]:
 
     if out.exists():
         raise BadInput(f"{out} is there already: give the mended recording another name")
-    return {"messages": repair(broken, out), "file": str(out), "bytes": out.stat().st_size}
+    messages, damage = repair(broken, out)
+    left_out = {"damaged_records": damage.records, "left_out": damage.messages}
+    return {"messages": messages, **left_out, "file": str(out), "bytes": out.stat().st_size}
 
 
 def _shown(value: Any) -> str:

@@ -23,11 +23,11 @@ from quadfollow_server.scale.deployment import application
 from quadfollow_server.scale.options import Options
 from quadfollow_server.segmenter import ConstantSegmenter
 from quadfollow_server.settings import Settings
+from quadfollow_sim.server_process import free_ports
 
 ray = pytest.importorskip("ray", reason="needs the extra `scale`: run `make scale-test`")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(600)]
 
-HTTP_PORT = 18100
 FRAME = np.zeros((48, 64, 3), dtype=np.uint8)
 SMALL = 100_000_000
 DOOR = "door"
@@ -43,7 +43,14 @@ def waiting(settings: Settings, milliseconds: float = 10.0) -> list[ConstantSegm
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
+def http_port() -> int:
+    """A port for Ray's door."""
+    (port,) = free_ports(1)
+    return port
+
+
+@pytest.fixture(scope="module")
+def cluster(http_port: int) -> Iterator[Any]:
     """A head node for the gateway and two for replicas, which have room for four each."""
     from ray import cloudpickle, serve
     from ray.cluster_utils import Cluster
@@ -54,7 +61,7 @@ def cluster() -> Iterator[Any]:
     for _ in range(2):
         made.add_node(num_cpus=4, num_gpus=1, object_store_memory=SMALL)
     ray.init(address=made.address, log_to_driver=False)
-    serve.start(http_options={"host": "127.0.0.1", "port": HTTP_PORT})
+    serve.start(http_options={"host": "127.0.0.1", "port": http_port})
     yield made
     serve.shutdown()
     ray.shutdown()
@@ -80,12 +87,17 @@ class Running:
         until(lambda: len(self.streams) == number, 180.0)
 
 
+def laid_out(**options: Any) -> Any:
+    """A server of waiting models, for the cluster to run."""
+    told = {"zmq_port": 0, "pub_port": 0, "gateway_resource": DOOR, "models": ("constant",)} | options
+    return application(Options(**told), waiting)
+
+
 def serving(**options: Any) -> Running:
     """Run a server of waiting models."""
     from ray import serve
 
-    told = {"zmq_port": 0, "pub_port": 0, "gateway_resource": DOOR, "models": ("constant",)} | options
-    serve.run(application(Options(**told), waiting), name="test", route_prefix="/")
+    serve.run(laid_out(**options), name="test", route_prefix="/")
     return Running()
 
 
@@ -184,18 +196,18 @@ def test_models_are_changed_under_load_without_a_lost_frame(cluster: Any, until:
     assert {fate.body["model"] for fate in fates if fate.outcome == "result"} == {"follow-256", "seed"}
 
 
-def test_the_same_routes_answer_through_rays_door(cluster: Any, until: Callable[..., None]) -> None:
+def test_the_same_routes_answer_through_rays_door(cluster: Any, http_port: int, until: Callable[..., None]) -> None:
     """Frames, what the server is, and the refusal of a stream that may have come to any replica."""
     served = serving(min_replicas=2, max_replicas=2)
     served.await_replicas(2, until)
-    with HttpClient(f"http://127.0.0.1:{HTTP_PORT}") as client:
+    with HttpClient(f"http://127.0.0.1:{http_port}") as client:
         assert client.info()["ready"]
         assert client.segment(FRAME).sighting.target is not None
         tracked = [client.segment(FRAME, stream="s", track=True) for _ in range(3)]
         assert tracked[-1].body["track"]["state"] == "following"
     jpeg = encode_jpeg(FRAME, 90)
     for stream, status in (("", 200), ("s", 400)):
-        refused = httpx.post(f"http://127.0.0.1:{HTTP_PORT}/segment", params={"stream": stream}, content=jpeg)
+        refused = httpx.post(f"http://127.0.0.1:{http_port}/segment", params={"stream": stream}, content=jpeg)
         assert refused.status_code == status
 
 
@@ -203,10 +215,20 @@ def test_fractions_of_gpus_are_shared_out(cluster: Any, until: Callable[..., Non
     """Two nodes with a GPU each hold four replicas of half a GPU, and a fifth finds no place."""
     from ray import serve
 
-    served = serving(min_replicas=4, max_replicas=4, gpus=0.5, cpus=0.1)
+    gpus = {"gpus": 0.5, "cpus": 0.1}
+    served = serving(min_replicas=4, max_replicas=4, **gpus)
     served.await_replicas(4, until)
     free = ray.available_resources().get("GPU", 0)
     assert free == 0
+    five = serve.RunTarget(laid_out(min_replicas=5, max_replicas=5, **gpus), "test")
+    serve.run_many([five], wait_for_applications_running=False)
+
+    def replicas() -> Any:
+        return serve.status().applications["test"].deployments["replica"]
+
+    until(lambda: "to be scheduled" in replicas().message, 180.0)
+    assert replicas().replica_states == {"RUNNING": 4, "STARTING": 1}
+    assert len(served.streams) == 4
     serve.delete("test")
 
 

@@ -86,14 +86,19 @@ def test_another_recipe_is_refused(folder: Path) -> None:
 
 
 def test_a_failed_write_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the image cannot be written, no file of its name is left, and the next rendering makes it."""
+    """Where the image is only half written, no file of it is left, and it is what the next rendering makes."""
     (tmp_path / "images").mkdir()
     (tmp_path / "masks").mkdir()
 
-    def fail(*_: object) -> bytes:
+    whole = Path.write_bytes
+
+    def write_half(path: Path, data: bytes) -> int:
+        if path.suffix == ".png":
+            return whole(path, data)
+        whole(path, data[: len(data) // 2])
         raise OSError("disk full")
 
-    monkeypatch.setattr(dataset, "encode_jpeg", fail)
+    monkeypatch.setattr(Path, "write_bytes", write_half)
     with pytest.raises(OSError, match="disk full"):
         dataset.render_run(RECIPE, tmp_path, 0, [0])
     assert not any((tmp_path / "images").iterdir())

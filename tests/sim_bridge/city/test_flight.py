@@ -194,10 +194,9 @@ def test_building_collision(setting: Setting) -> None:
     assert physics.state.position[2] > house.height - 0.1
 
 
-def test_person_collision_and_distance(city: City) -> None:
-    """Flying into a person is noted, and the distance to people shrinks on the way."""
+def test_person_collision(city: City) -> None:
+    """Flying into a person is noted."""
     city.command(Velocity((0.0, 0.0, 0.0)))
-    before = city.distance_to_people()
     for _ in range(160):
         offset = city.setting.crowd.middles(city.time)[0] - city.state.position
         vx, vy, vz = (float(value) for value in 2.5 * offset / np.linalg.norm(offset))
@@ -206,4 +205,3 @@ def test_person_collision_and_distance(city: City) -> None:
         if city.collisions:
             break
     assert city.collisions[0].kind == "person"
-    assert city.distance_to_people() < 0.8 < before

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from tests.sim_bridge.walks import walk
 
 from quadfollow_sim.mavlink.airspace import MavlinkAirspace
 from quadfollow_sim.mavlink.autopilot import Autopilot
@@ -16,18 +16,11 @@ from quadfollow_sim.mavlink.dialect import PX4, Dialect
 from quadfollow_sim.mavlink.imitation import COMPONENT, SYSTEM, ImitatedVehicle
 from quadfollow_sim.mavlink.link import Link
 from quadfollow_sim.paper import PaperSpace
-from quadfollow_sim.world import Point
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _pymavlink() -> None:
     pytest.importorskip("pymavlink", reason="MAVLink needs the extra mavlink")
-
-
-def walk(seconds: float) -> Point:
-    """A round of 6 m radius at 1.2 m/s that begins at the origin."""
-    angle = 1.2 * seconds / 6.0
-    return 6.0 * math.sin(angle), 6.0 * (1 - math.cos(angle)), 0.85
 
 
 @dataclass

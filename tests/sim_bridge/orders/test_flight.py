@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 from tests.sim_bridge.unhurried import StallFreeClock
+from tests.sim_bridge.walks import walk
 
 from quadfollow_core.errors import BadInput
 from quadfollow_sim import pace
@@ -24,7 +24,6 @@ from quadfollow_sim.orders.door import OrdersDoor
 from quadfollow_sim.paper import PaperSpace
 from quadfollow_sim.pilot import Pilot
 from quadfollow_sim.sortie import Sortie
-from quadfollow_sim.world import Point
 
 RATE = 20.0
 PATIENCE = 60.0
@@ -38,12 +37,6 @@ Script = Callable[[OrdersClient], None]
 def _no_stalls(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stall of the machine does not fly the vehicle on blindly for as long."""
     monkeypatch.setattr(pace, "time", StallFreeClock())
-
-
-def walk(seconds: float) -> Point:
-    """A round of 6 m radius at 1.2 m/s that begins at the origin."""
-    angle = 1.2 * seconds / 6.0
-    return 6.0 * math.sin(angle), 6.0 * (1 - math.cos(angle)), 0.85
 
 
 def wait_for(client: OrdersClient, what: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:

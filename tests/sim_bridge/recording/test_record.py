@@ -163,6 +163,7 @@ def test_raw_pixels_are_recorded_without_loss_and_nonsense_is_passed_over(
         (["--from", "tcp://127.0.0.1:1", "-o", "a.avi"], "NAME.mcap"),
         (["--from", "tcp://127.0.0.1:1", "-o", "a.mcap", "--max-size", "big"], "500M"),
         (["--from", "tcp://127.0.0.1:1", "-o", "a.mcap", "--seconds", "0"], "--seconds"),
+        (["--repair", "b.mcap", "-o", "a.mcap", "--max-size", "2G"], "--max-size"),
     ],
 )
 def test_bad_usage_ends_with_2_and_the_remedy(

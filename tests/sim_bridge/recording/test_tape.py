@@ -7,12 +7,14 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from mcap.opcode import Opcode
 from mcap.reader import make_reader
+from mcap.stream_reader import MAGIC_SIZE
 from tests.sim_bridge.recording.conftest import BODY, decoded, moment, picture
 
 from quadfollow_core.errors import BadDataset, BadInput
 from quadfollow_sim.recording.moment import Moment
-from quadfollow_sim.recording.reader import is_whole, read_messages, repair
+from quadfollow_sim.recording.reader import PREFIX, Damage, is_whole, read_messages, repair
 from quadfollow_sim.recording.tape import Tape
 
 TOPICS = {
@@ -124,10 +126,68 @@ def test_a_torn_recording_can_be_mended(tmp_path: Path, monkeypatch: pytest.Monk
     torn.write_bytes(data[: len(data) // 2])
     assert not is_whole(torn)
     messages = [(heard.channel.topic, heard.record.data) for heard in read_messages(torn)]
-    assert repair(torn, tmp_path / "whole.mcap") == len(messages) > 10
+    assert repair(torn, tmp_path / "whole.mcap") == (len(messages), Damage())
+    assert len(messages) > 10
     assert is_whole(tmp_path / "whole.mcap")
     assert [(heard.channel.topic, heard.record.data) for heard in read_messages(tmp_path / "whole.mcap")] == messages
     assert {row[0] for row in decoded(tmp_path / "whole.mcap")} == set(TOPICS)
+
+
+def chunks(data: bytes) -> list[slice]:
+    """Where the contents of a recording's chunks lie."""
+    found, place = [], MAGIC_SIZE
+    while place < len(data) - MAGIC_SIZE:
+        kind, length = PREFIX.unpack_from(data, place)
+        place += PREFIX.size
+        if kind == Opcode.CHUNK:
+            found.append(slice(place, place + length))
+        place += length
+    return found
+
+
+def zeroed(data: bytes, *places: slice) -> bytes:
+    """The same with zeros there."""
+    left = bytearray(data)
+    for place in places:
+        left[place] = bytes(len(data[place]))
+    return bytes(left)
+
+
+def heard_in(path: Path) -> list[tuple[str, bytes]]:
+    """Topic and content of each message."""
+    return [(heard.channel.topic, heard.record.data) for heard in read_messages(path)]
+
+
+def test_a_damaged_recording_is_mended_but_for_the_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two chunks, one wholly and one half zeros, nothing is left; the others are saved. To read it is refused."""
+    monkeypatch.setattr("quadfollow_sim.recording.tape.FLUSH", 0.0)
+    path, whole = write(tmp_path / "a.mcap", 6), tmp_path / "whole.mcap"
+    before, data = heard_in(path), path.read_bytes()
+    found = chunks(data)
+    half = slice((found[-1].start + found[-1].stop) // 2, found[-1].stop)
+    path.write_bytes(zeroed(data, found[-2], half))
+    with pytest.raises(BadDataset, match="damaged"):
+        heard_in(path)
+    count, damage = repair(path, whole)
+    assert damage == Damage(records=2)
+    assert heard_in(whole) == before[:count]
+    assert sum(topic == "/front/image" for topic, *_ in decoded(whole)) == 4
+
+
+def test_a_topic_that_stood_in_a_damaged_chunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A finished recording tells it once more; of one that is not, the messages nobody can name are counted."""
+    monkeypatch.setattr("quadfollow_sim.recording.tape.FLUSH", 0.0)
+    path, whole = tmp_path / "a.mcap", tmp_path / "whole.mcap"
+    with Tape(path) as tape:
+        for number, stream in enumerate(("front", "back", "back", "front")):
+            tape.write(moment(number, stream))
+    data = path.read_bytes()
+    found = chunks(data)
+    for end, counts in ((len(data), {"/front/image": 2, "/back/image": 1}), (found[-1].stop, {"/front/image": 2})):
+        path.write_bytes(zeroed(data, found[1])[:end])
+        _, damage = repair(path, whole)
+        assert (damage.records, damage.messages > 0) == (1, end < len(data))
+        assert Counter(topic for topic, *_ in decoded(whole) if topic.endswith("/image")) == counts
 
 
 @pytest.mark.parametrize("data", [b"", b"not a recording at all", b"\x89MCAP0\r\n\x01"])
