@@ -23,7 +23,7 @@ from tests.server.conftest import PATIENCE
 from quadfollow_core.codec import decode_image, encode_png
 from quadfollow_core.request import Result, parse_request
 from quadfollow_server.access import Access
-from quadfollow_server.keys import new_client
+from quadfollow_server.keys import new_client, revoke_client
 from quadfollow_server.preview import Preview
 from quadfollow_server.running import ANY_PORTS, RunningServer
 
@@ -378,7 +378,7 @@ def test_the_verdict_is_that_of_the_image_tried_last(
 
 
 def test_a_page_finds_back_through_the_login_form(page: Page, tmp_path: Path, constant: Callable[..., Any]) -> None:
-    """To the stream that it was asked for, also when the server is started anew under it; and to no other site."""
+    """To the stream that it was asked for, also when its key was exchanged under it; and to no other site."""
     key = new_client(tmp_path / "keys", "drone")
     settings = replace(ANY_PORTS, access=Access(keys=str(tmp_path / "keys")))
     with ExitStack() as stack:
@@ -395,4 +395,6 @@ def test_a_page_finds_back_through_the_login_form(page: Page, tmp_path: Path, co
             expect(page.locator("#status")).to_have_text(re.compile("Connected|No stream the front"))
             assert page.url == address
             stack.close()
+            revoke_client(tmp_path / "keys", "drone")
+            key = new_client(tmp_path / "keys", "drone")
             stack.enter_context(RunningServer(again, [constant()]))
