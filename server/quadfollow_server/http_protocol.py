@@ -15,6 +15,7 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from quadfollow_server.http_gate import OPEN
 from quadfollow_server.metrics import Metrics
 from quadfollow_server.problems import document
 from quadfollow_server.settings import MAX_HEAD, UPLOAD_SECONDS
@@ -29,7 +30,7 @@ MAX_MESSAGE = 4096
 """Bytes of the longest message that is taken from a WebSocket."""
 SURPLUS = 16
 """Connections beyond the most there may be, which only probes are answered on: a full house is no dead one."""
-PROBES = ("/livez", "/readyz", "/metrics")
+PROBES = (*OPEN, "/metrics")
 SURPLUS_SECONDS = 1.0
 """Time in which such a connection must ask."""
 CLIENTS_DOING = frozenset(

@@ -105,18 +105,15 @@ class Clients:
         try:
             self._take(read_clients(self._file.parent))
         except Unavailable as error:  # for want of a file handle, say: what is in it may be a revocation
-            self._complain(f"the keys cannot be looked up now: {error}")
+            if not self._complained:
+                log.error("the keys cannot be looked up now: %s", error)
+            self._complained = True
             return
         except BadInput as error:
             log.error("the keys stay as they were: %s", error)
         else:
             log.info("the keys have changed: %d clients may come in", len(self._by_name))
         self._stamp, self._complained = stamp, False
-
-    def _complain(self, text: str) -> None:
-        if not self._complained:
-            log.error(text)
-            self._complained = True
 
     def _take(self, clients: Iterable[Client]) -> None:
         self._by_name = {client.name: client for client in clients}

@@ -78,17 +78,17 @@ class Supervisor:
         """Start a process and watch it to its end."""
         with Child((*self._command, *self._ports)) as child:
             log.info("server process %d started", child.pid)
-            silent, last = 0.0, (started := time.monotonic())
+            waited, last = 0.0, time.monotonic()
             while not child.ended:
                 self._obey(child)
                 now = time.monotonic()
+                heard = child.listen()
+                # For a sign of life, or for being ready: until then it may beat all the while that its device hangs.
                 # No more than a tick at a time: a supervisor that was itself suspended heard nothing either.
-                silent, last = 0.0 if child.listen() else silent + min(now - last, TICK), now
-                if silent > (self._hang_seconds if child.is_ready else START_SECONDS):
-                    log.error("server process %d hangs: no heartbeat for %.1f s; killing it", child.pid, silent)
-                    break
-                if not child.is_ready and now - started > START_SECONDS:
-                    log.error("server process %d is not ready after %g s; killing it", child.pid, START_SECONDS)
+                waited, last = 0.0 if heard and child.is_ready else waited + min(now - last, TICK), now
+                if waited > (self._hang_seconds if child.is_ready else START_SECONDS):
+                    what = "hangs: no heartbeat for" if child.is_ready else "is not ready after"
+                    log.error("server process %d %s %.1f s; killing it", child.pid, what, waited)
                     break
                 if self._stop_by is not None and now > self._stop_by:
                     log.error("server process %d did not stop within %g s; killing it", child.pid, STOP_SECONDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from quadfollow_core.errors import BadInput
@@ -15,3 +16,15 @@ def require_address(address: str, option: str = "--server", port: int = 5555) ->
     """
     if not re.fullmatch(r"tcp://[^/\s]+:\d+|(ipc|inproc)://.+", address):
         raise BadInput(f"{option} is the address of a ZeroMQ door, such as tcp://127.0.0.1:{port}, got {address!r}")
+
+
+def require_positive(plan: object, *names: str) -> None:
+    """Make sure that these numbers of a plan, options by the same names, are above zero and finite, where given.
+
+    Raises:
+        BadInput: one is not.
+    """
+    for name in names:
+        value = getattr(plan, name)
+        if value is not None and not 0 < value < math.inf:
+            raise BadInput(f"--{name} must be above zero and finite, got {value}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
@@ -19,7 +18,7 @@ from quadfollow_sim.bridge import Asker, Lens, Witness, fly, require_server
 from quadfollow_sim.calibration import load_calibration
 from quadfollow_sim.camera import CameraSource
 from quadfollow_sim.drawn import DrawnSource
-from quadfollow_sim.files import require_address
+from quadfollow_sim.files import require_address, require_positive
 from quadfollow_sim.film import FilmSource
 from quadfollow_sim.judge import Row
 from quadfollow_sim.recording.extra import require_mcap
@@ -80,10 +79,7 @@ class FlightPlan:
             raise BadInput("--world camera needs --source, and no other world takes it")
         if self.frames is None and (self.speed != 1 or self.topic is not None):
             raise BadInput("--speed and --topic are for replays: give --frames")
-        for name in ("rate", "seconds", "speed"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise BadInput(f"--{name} must be above zero and finite, got {value}")
+        require_positive(self, "rate", "seconds", "speed")
         if self.seed < 0:
             raise BadInput(f"--seed must not be below zero, got {self.seed}")
         require_address(self.server)

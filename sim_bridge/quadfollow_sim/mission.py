@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from quadfollow_sim.city.outfits import find_look
 from quadfollow_sim.city.presets import find_preset
 from quadfollow_sim.closed_loop import ClockName, ClosedLoop
 from quadfollow_sim.eyes import Arm, Eyes, LocalEyes, NetworkEyes
-from quadfollow_sim.files import require_address
+from quadfollow_sim.files import require_address, require_positive
 from quadfollow_sim.flight import open_recorder
 from quadfollow_sim.measures import measure_all, measure_sortie
 from quadfollow_sim.orders.door import OrdersDoor
@@ -85,10 +84,7 @@ class MissionPlan:
         make_tracker(self.tracker or "kalman")
         require_address(self.server)
         require_private(self.orders or ADDRESS)
-        for name in ("flights", "seconds", "rate"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise BadInput(f"--{name} must be above zero and finite, got {value}")
+        require_positive(self, "flights", "seconds", "rate")
         if self.quadsim is None and self.seconds is None:
             raise BadInput("a flight through the city takes --seconds")
         if self.quadsim is not None and (self.eyes, self.autopilot, self.flights) != ("network", "none", 1):

@@ -9,13 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from quadfollow_core.codec import encode_jpeg, encode_png, sniff
+from quadfollow_core.codec import as_file, encode_png, sniff
 from quadfollow_core.errors import BadInput
 from quadfollow_core.resize import channels_from_classes
 from quadfollow_sim.pace import clock_of
 from quadfollow_sim.replay import IMAGES, MASKS
 from quadfollow_sim.world import FrameSource, Live, Observation
 
+QUALITY = 75
+"""Of what is saved as JPEG: QuadSim's own."""
 PATIENCE = 0.1
 """Seconds between two looks at whether the time is over, while nothing is due."""
 
@@ -70,8 +72,7 @@ def _due(source: FrameSource, seconds: float | None) -> Iterator[Observation]:
 
 
 def _save(observation: Observation, folder: Path, number: int) -> None:
-    image = observation.image
-    data = image if isinstance(image, bytes) else encode_jpeg(image)
+    data = as_file(observation.image, QUALITY)
     _write(folder / IMAGES / f"cam1_{number:05d}.{sniff(data)}", data)
     if observation.truth is not None:
         channels = channels_from_classes(observation.truth).astype(np.uint8) * np.uint8(255)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from quadfollow_core.codec import encode_jpeg, encode_png
+from quadfollow_core.codec import as_file, encode_png
 from quadfollow_core.request import RAW, camera_header, parse_request
 from quadfollow_core.stream_client import Fate
 from quadfollow_sim.world import Observation
@@ -47,8 +47,7 @@ def moment_of_fate(stream: str, observation: Observation, fate: Fate, time: floa
     body["camera"] = None if observation.camera is None else camera_header(observation.camera)
     if observation.target is not None:
         body["truth"] = {"target": list(observation.target)}
-    image = observation.image
-    return Moment(stream, time, body, image if isinstance(image, bytes) else encode_jpeg(image, 90))
+    return Moment(stream, time, body, as_file(observation.image))
 
 
 def _captured(body: dict[str, Any], received: float) -> float:
