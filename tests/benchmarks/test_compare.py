@@ -10,7 +10,6 @@ from typing import Any, cast
 import breakdown
 import latency
 import numpy as np
-import page
 import pytest
 import scale
 import serve
@@ -195,6 +194,8 @@ def test_stages_have_brackets_where_there_were_rounds() -> None:
 
 def test_the_file_that_a_variant_runs_is_known_by_its_content() -> None:
     """A plain variant runs the model's own file, an 8-bit one another, with a version of its own."""
+    import page  # not before: it loads what exports too, whose packages bring a `tests` of their own
+
     model = find_model("follow-256")
     own = file_run(model, {"name": "cpu", "variant": "plain"})
     lower = file_run(model, {"name": "openvino", "variant": "int8"})
@@ -209,6 +210,8 @@ def test_the_file_that_a_variant_runs_is_known_by_its_content() -> None:
 
 def test_the_page_says_what_others_did_meanwhile_if_it_was_watched() -> None:
     """Results from before it was watched say what is known of them; much of it has a warning at the top."""
+    import page  # not before: it loads what exports too, whose packages bring a `tests` of their own
+
     result = results.load("scale")
     assert result is not None
     result.pop("meanwhile", None)
