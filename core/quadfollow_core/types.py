@@ -6,7 +6,6 @@ Positions are in pixels of the frame as sent, ``(u, v)`` = (column, row), centre
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -14,6 +13,8 @@ from quadfollow_core.errors import BadInput
 
 DistanceSource = Literal["depth", "height"]
 AnyBlob = TypeVar("AnyBlob", bound="Blob")
+DIGITS = 5
+"""Digits behind the point of what is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,15 @@ class Blob:
         left, top, right, bottom = self.box
         if not (right > left and bottom > top and self.area > 0):
             raise BadInput(f"a blob needs a box and an area above zero, got box {self.box}, area {self.area}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON, floats rounded to what they can carry."""
+        (u, v), (left, top, right, bottom) = self.centroid, self.box  # spelt out: every answer has some
+        return {
+            "centroid": [round(u, DIGITS), round(v, DIGITS)],
+            "box": [round(left, DIGITS), round(top, DIGITS), round(right, DIGITS), round(bottom, DIGITS)],
+            "area": round(self.area, DIGITS),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +65,17 @@ class Target(Blob):
         if not 0 <= self.confidence <= 1:
             raise BadInput(f"confidence lies between 0 and 1, got {self.confidence}")
 
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON, floats rounded to what they can carry."""
+        return Blob.as_dict(self) | {
+            "confidence": round(self.confidence, DIGITS),
+            "azimuth": _rounded(self.azimuth),
+            "elevation": _rounded(self.elevation),
+            "distance": _rounded(self.distance),
+            "distance_source": self.distance_source,
+            "world": None if self.world is None else [round(value, DIGITS) for value in self.world],
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
@@ -67,8 +88,8 @@ class Sighting:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON, floats rounded to what they can carry."""
-        target = None if self.target is None else _plain(self.target)
-        return {"target": target, "people": [_plain(blob) for blob in self.people]}
+        target = None if self.target is None else self.target.as_dict()
+        return {"target": target, "people": [blob.as_dict() for blob in self.people]}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Sighting:
@@ -78,14 +99,8 @@ class Sighting:
         return cls(None if target is None else _restore(Target, target), people)
 
 
-def _plain(blob: Blob) -> dict[str, Any]:
-    return {name: _rounded(getattr(blob, name)) for name in blob.__dataclass_fields__}
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_rounded(item) for item in value]
-    return round(value, 5) if isinstance(value, float) and math.isfinite(value) else value
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, DIGITS)
 
 
 def _restore(kind: type[AnyBlob], data: dict[str, Any]) -> AnyBlob:

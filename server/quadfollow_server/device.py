@@ -49,14 +49,14 @@ def open_session(
 ) -> onnxruntime.InferenceSession:
     """Open a model with onnxruntime on exactly the device named, as a variant of that device; the plain one if None.
 
-    On a processor, calls that come ``at_once`` share its threads.
+    On a processor, calls that come ``at_once`` share its threads: each brings its own, the others are the session's.
 
     Raises:
         Unavailable: the device cannot be used here; the message says what is missing and what to do.
     """
     variant = variant or VARIANTS[device][0]
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = max(1, inference_threads(threads) // at_once)
+    options.intra_op_num_threads = max(1, inference_threads(threads) - at_once + 1)
     if variant.bound:
         options.add_free_dimension_override_by_name(BATCH, 1)
     if device == "cpu":

@@ -42,7 +42,7 @@ class Dispatcher:
     Args:
         models: where a frame's model is looked up.
         metrics: told each frame's outcome.
-        settings: gives ``max_waiting``, ``max_waiting_per_client``, ``max_waiting_bytes``, ``queue_seconds``,
+        settings: gives ``max_waiting`` and ``max_waiting_bytes``, both also per client, ``queue_seconds``,
             ``max_pixels``, ``tracker`` and ``at_once``.
         publish: each is given every result that belongs to a stream, once its client has it.
         trace: given every frame's outcome, once its client has it; None where nobody traces.
@@ -57,7 +57,7 @@ class Dispatcher:
         self._publish = publish
         self._trace = trace
         self._tracks = Tracks(settings.tracker)
-        self.room = Room(settings.max_waiting_bytes)
+        self.room = Room(settings.max_waiting_bytes, settings.max_waiting_bytes_per_client)
         """What the bodies of waiting requests may hold; the HTTP door's, being received, count too."""
         self._waiting: dict[Hashable, Job] = {}
         self._waiting_of: Counter[Hashable] = Counter()
@@ -106,6 +106,8 @@ class Dispatcher:
             if older is not None:
                 job.urgency = min(job.urgency, older.urgency)  # the place in the queue is the stream's
                 job.reset_track = job.reset_track or older.reset_track
+            elif job.lane is not None and not job.newest_wins:
+                self._hurry(job)
             self._waiting[job.slot] = job
             self._ring()
         if older is not None:
@@ -125,14 +127,20 @@ class Dispatcher:
                 of_client = self._waiting_of[job.client]
                 most = settings.max_waiting_per_client
                 _require_room("max_waiting_per_client", most, of_client, "frames of this client")
-        self.room.take(job.size, instead_of=0 if older is None else older.size)
+        self.room.take(job.size, job.client, instead_of=0 if older is None else older.size)
         if older is None:
             self._waiting_of[job.client] += 1
+
+    def _hurry(self, job: Job) -> None:
+        """Let what waits of a frame's stream be as urgent as the frame, which must not overtake it."""
+        for other in self._waiting.values():
+            if other.lane == job.lane:
+                other.urgency = min(other.urgency, job.urgency)
 
     def _leave(self, job: Job) -> None:
         """Take a frame from those that wait."""
         del self._waiting[job.slot]
-        self.room.give(job.size)
+        self.room.give(job.size, job.client)
         self._waiting_of[job.client] -= 1
         if not self._waiting_of[job.client]:
             del self._waiting_of[job.client]
@@ -153,7 +161,7 @@ class Dispatcher:
             while self._idle:
                 self._ring()
         for job in waiting:
-            self.room.give(job.size)
+            self.room.give(job.size, job.client)
             self._drop(job, "shutdown")
         with suppress(TimeoutError):
             await asyncio.wait_for(self._ended.wait(), seconds)
@@ -164,6 +172,7 @@ class Dispatcher:
         while (job := self._take(worker)) is not None:
             self._on_loop(self._deliver, job, self._answer(job))
             self._finish(job)
+            del job  # an idle worker holds no picture
         with self._state:
             self._ends += 1
             is_last = self._ends == len(self._turned)
@@ -190,6 +199,7 @@ class Dispatcher:
             self._idle.popitem()[1].notify()
 
     def _most_urgent(self) -> Job | None:
+        """Of those that are as urgent the first to come; no frame is more urgent than an earlier one of its stream."""
         busy = {job.lane for job in self._running} - {None}
         free = (job for job in self._waiting.values() if job.lane not in busy)
         return min(free, key=lambda job: job.urgency, default=None)

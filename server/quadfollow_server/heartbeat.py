@@ -1,7 +1,8 @@
 """What a server process tells its supervisor: its ports, that it is ready, and again and again that it goes on.
 
 One line each on a pipe: ``listening {"http": …}``, ``ready``, ``beat``. A beat is written by the event loop, and only
-if the inference worker has moved on since the last one, so both must make progress for the supervisor to hear it.
+if the inference worker heard of longest ago has moved on since the last one: event loop and every worker must make
+progress for the supervisor to hear it.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Heartbeat:
 
     def watch(self, service: Service) -> None:
         """Tell that the server listens, and later that it is ready; see :class:`quadfollow_server.serve.Server`."""
-        if service.not_ready is None:
+        if service.models.ready:
             self._tell("ready")
         else:
             self._tell(f"listening {json.dumps(service.ports.as_dict())}")

@@ -126,7 +126,7 @@ class HttpDoor:
                 raise Overloaded(f"{count} requests are being received: try again", limit=limit, allowed=allowed)
         self._receiving[client] += 1
         try:
-            with self._service.dispatcher.room.share() as take:
+            with self._service.dispatcher.room.share(client) as take:
                 return await read_request(request, settings.max_body_bytes, take)
         finally:
             self._receiving[client] -= 1

@@ -1,7 +1,7 @@
 """What the live view shows, and to whom: made for lookers-on, so that no answer waits for them.
 
-While nobody looks, an answer costs one look at an empty set. While somebody does, the newest answer of each watched
-stream is kept by reference. A viewer asks for a picture when it has drawn the last one, so a slow one gets fewer and
+While nobody looks, an answer costs one look at an empty set. While somebody does, the newest answer that a viewer has
+not had is kept by reference. A viewer asks for a picture when it has drawn the last one, so a slow one gets fewer and
 never old ones. Pictures are made in a thread beside the event loop, one at a time, and leave one at a time with a pause
 between two: however many look, the live view takes a bounded share of the machine.
 """
@@ -44,7 +44,8 @@ class Viewer:
 
     stream: str | None = None
     """Whom it looks at; None for whoever comes first."""
-    last: Preview | None = None
+    newest: Preview | None = None
+    """What was answered last of what it looks at, until it is shown that; all that is kept of any frame."""
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def watches(self, stream: str) -> bool:
@@ -59,7 +60,6 @@ class _Stream:
     lane: Hashable
     heard: float = 0.0
     number: int = 0
-    newest: Preview | None = None
 
 
 class LiveView:
@@ -132,16 +132,15 @@ class LiveView:
             preview = self._news_for(viewer)
             if preview is None:
                 return None
-            viewer.last = preview
+            viewer.newest = None
             return await self._message(preview)
 
     def _news_for(self, viewer: Viewer) -> Preview | None:
-        """The newest picture that the viewer has not had, while it is news."""
-        seen = [stream.newest for name, stream in self._streams.items() if viewer.watches(name) and stream.newest]
-        newest = max(seen, key=lambda preview: preview.answered_at, default=None)
-        if newest is None or newest is viewer.last or time.monotonic() - newest.answered_at > OLD:
-            return None
-        return newest
+        """The newest picture that the viewer has not had, while it is news; what is none any more is let go."""
+        newest = viewer.newest
+        if newest and (not viewer.watches(newest.stream) or time.monotonic() - newest.answered_at > OLD):
+            viewer.newest = None
+        return viewer.newest
 
     async def _message(self, preview: Preview) -> bytes:
         """Make a picture's message, in a thread, unless it was the last one made; note when the next may leave."""
@@ -162,10 +161,11 @@ class LiveView:
             return
         stream.heard = now
         stream.number += 1
-        watching = [viewer for viewer in self._viewers if viewer.watches(name)]
-        stream.newest = Preview(name, stream.number, now, job.request, result) if watching else None
-        for viewer in watching:
-            viewer.news.set()
+        preview = Preview(name, stream.number, now, job.request, result)
+        for viewer in self._viewers:
+            if viewer.watches(name):
+                viewer.newest = preview
+                viewer.news.set()
 
     def _find(self, name: str, lane: Hashable, now: float) -> _Stream | None:
         """The stream shown under a name; None where another client's frames are shown under it, or no room is left."""

@@ -99,7 +99,7 @@ class Metrics:
                 self.count(door, "error", code)
 
     def worked(self) -> float:
-        """Seconds that all answered frames took together, without those in which they waited."""
+        """Seconds that all answered frames took together, side by side or not, without those in which they waited."""
         (stages,) = self._stages.collect()
         sums = (sample for sample in stages.samples if sample.name.endswith("_sum"))
         return sum(sample.value for sample in sums if sample.labels["stage"] != "queue")

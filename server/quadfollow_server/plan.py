@@ -16,6 +16,8 @@ from typing import Any
 from quadfollow_core.errors import BadInput, NotFound
 
 FIGURES = Path(__file__).with_name("plan.json")
+RANGES = {"streams": (1, 1e9), "hz": (1e-6, 1e6), "full": (0.01, 1), "core_price": (0, 1e9), "gpu_price": (0, 1e9)}
+"""Between what a wish's numbers lie."""
 NO_NETWORK = "no network"
 """What a server costs whose network costs nothing: what is left for the processor beside a GPU."""
 
@@ -38,10 +40,10 @@ class Wanted:
     gpu_price: float | None = None
 
     def __post_init__(self) -> None:
-        if self.streams < 1 or self.hz <= 0:
-            raise BadInput(f"a plan is for at least one stream above 0 Hz, got {self.streams} at {self.hz} Hz")
-        if not 0 < self.full <= 1:
-            raise BadInput(f"full lies above 0 and at most at 1, got {self.full}")
+        for name, (low, high) in RANGES.items():
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise BadInput(f"{name} lies between {low:g} and {high:g}, got {value}")
 
     @property
     def frames(self) -> float:

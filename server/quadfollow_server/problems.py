@@ -33,6 +33,7 @@ STATUS: tuple[tuple[type[QuadfollowError], HTTPStatus], ...] = (
     (QuadfollowError, HTTPStatus.INTERNAL_SERVER_ERROR),
 )
 STATUS_OF_LIMIT = {
+    "max_waiting_bytes_per_client": HTTPStatus.TOO_MANY_REQUESTS,
     "max_waiting_per_client": HTTPStatus.TOO_MANY_REQUESTS,
     "upload_seconds": HTTPStatus.REQUEST_TIMEOUT,
 }

@@ -87,7 +87,7 @@ class RunningServer:
         self._thread.join()
 
     def _watch(self, service: Service) -> None:
-        if service.not_ready is None:
+        if service.models.ready:
             self._outcome.set_result(service)
 
     def _run(self) -> None:

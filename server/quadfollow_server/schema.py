@@ -150,7 +150,7 @@ SEGMENT_RESPONSES: dict[int | str, dict[str, Any]] = {
     408: _PROBLEM | {"description": "the body took too long to arrive"},
     413: _PROBLEM | {"description": "a limit of /info was passed"},
     415: _PROBLEM | {"description": "this encoding is not taken, or the bytes contradict it"},
-    429: _PROBLEM | {"description": "as many frames of this client wait as may: try again"},
+    429: _PROBLEM | {"description": "as many frames of this client wait, or as many bytes, as may: try again"},
     503: _PROBLEM | {"description": "overloaded, not ready, or the frame was dropped: try again"},
 }
 HANGS: dict[int | str, dict[str, Any]] = {503: _PROBLEM | {"description": "inference hangs"}}

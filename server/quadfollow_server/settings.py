@@ -99,6 +99,11 @@ class Settings:
         return max(1, self.max_waiting // 8)
 
     @property
+    def max_waiting_bytes_per_client(self) -> int:
+        """Bytes of bodies of one client that are being received or wait at most: half of all, or one body's."""
+        return max(self.max_body_bytes, self.max_waiting_bytes // 2)
+
+    @property
     def limits(self) -> dict[str, float]:
         """Every limit a request can break, under the name that an error gives it."""
         return {
@@ -113,6 +118,7 @@ class Settings:
             "max_viewers": self.max_viewers,
             "max_waiting": self.max_waiting,
             "max_waiting_bytes": self.max_waiting_bytes,
+            "max_waiting_bytes_per_client": self.max_waiting_bytes_per_client,
             "max_waiting_per_client": self.max_waiting_per_client,
             "queue_seconds": self.queue_seconds,
             "upload_seconds": UPLOAD_SECONDS,

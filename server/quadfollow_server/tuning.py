@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from quadfollow_core.errors import BadInput, NotFound, Unavailable
+from quadfollow_core.errors import QuadfollowError
 from quadfollow_server.choice import probe_frame, weighed
 from quadfollow_server.cores import usable_cores
 from quadfollow_server.device import ON_PROCESSOR, PROVIDERS
 from quadfollow_server.engine import OnnxSegmenter, load_model
+from quadfollow_server.model_file import read_contract
 from quadfollow_server.variants import VARIANTS
 
 TURN = 10
@@ -78,17 +79,18 @@ def thread_counts() -> Iterator[int]:
 
 
 def open_settings(path: Path, tried: Sequence[Setting]) -> tuple[dict[Setting, OnnxSegmenter], dict[Setting, str]]:
-    """Open a model in every setting; return those that run, and why the others do not.
+    """Open a model in every setting; return those that run and answer rightly, and why the others do not.
 
     Raises:
-        BadModel: it cannot be served at all.
+        NotFound, BadModel: it cannot be served at all.
     """
+    read_contract(path)
     opened: dict[Setting, OnnxSegmenter] = {}
     refused: dict[Setting, str] = {}
     for one in tried:
         try:
             opened[one] = load_model(path, one.device, one.threads, one.variant)
-        except (BadInput, NotFound, Unavailable) as error:
+        except QuadfollowError as error:
             refused[one] = str(error)
     return opened, refused
 

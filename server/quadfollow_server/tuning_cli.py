@@ -57,7 +57,7 @@ def bench(
         count = setting.threads or "-"
         click.echo(f"{setting.device:10}{setting.variant:12}{count:>8}{one.p50_ms:>10.2f}{one.p99_ms:>10.2f}")
     for reason in dict.fromkeys(refused.values()):
-        click.echo(f"not tried: {reason}")
+        click.echo(f"left out: {reason}")
     click.echo(f"best: quadfollow serve {' '.join(best.words)}")
     if save is not None:
         click.echo(f"wrote {save}")

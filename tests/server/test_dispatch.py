@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+import weakref
 from functools import partial
 from typing import Any
 
@@ -116,6 +117,43 @@ def test_a_newer_frame_keeps_its_streams_place(constant: Any, gate: Any) -> None
             gate.open()
             await it.until("a2", "b1")
             assert it.results == ["first", "a2", "b1"]
+
+    run(scenario)
+
+
+def test_a_later_frame_overtakes_none_of_its_stream(constant: Any, gate: Any) -> None:
+    """Where every frame is answered, a deadline hurries those of the stream that came before, and nobody else."""
+
+    async def scenario() -> None:
+        async with bench(constant(gate)) as it:
+            it.submit("first")
+            await asyncio.to_thread(gate.wait_reached)
+            it.submit("other", "b", newest_wins=False)
+            it.submit("a1", "a", newest_wins=False)
+            it.submit("a2", "a", newest_wins=False)
+            it.submit("a3", "a", newest_wins=False, deadline_ms=900)
+            it.submit("a4", "a", newest_wins=False)
+            gate.open()
+            await it.until("other", "a1", "a2", "a3", "a4")
+            answered = [number for number in it.outcomes if number != "first"]
+            assert answered == ["a1", "a2", "a3", "other", "a4"]
+
+    run(scenario)
+
+
+def test_an_idle_worker_keeps_no_picture(constant: Any) -> None:
+    """What a frame held is free once it is answered, not only when the next one comes."""
+
+    async def scenario() -> None:
+        async with bench(constant()) as it:
+            picture = memoryview(bytes(12))
+            kept = weakref.ref(picture)
+            it.dispatcher.submit(Job(parse_request(RAW, picture), "test", partial(it.settle, 1)))
+            del picture
+            await it.until(1)
+            async with asyncio.timeout(60):
+                while kept() is not None:
+                    await asyncio.sleep(0.01)
 
     run(scenario)
 

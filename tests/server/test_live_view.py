@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import json
 import struct
 import threading
+import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -21,7 +25,7 @@ from websockets.sync.client import ClientConnection, connect
 from quadfollow_core.codec import decode_image, decode_rle
 from quadfollow_core.request import Result, parse_request
 from quadfollow_server.jobs import Job
-from quadfollow_server.live_view import UNNAMED, LiveView
+from quadfollow_server.live_view import OLD, UNNAMED, LiveView
 from quadfollow_server.metrics import Metrics
 from quadfollow_server.preview import Preview
 from quadfollow_server.running import RunningServer
@@ -302,6 +306,39 @@ def test_an_old_picture_is_no_news(monkeypatch: pytest.MonkeyPatch) -> None:
         assert live._news_for(late) is None
         live.show(*answered("one", "a", 2))
         assert live._news_for(late) is not None
+
+
+def test_no_frame_is_kept_that_nobody_will_be_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of all streams one frame per viewer is kept, until it was shown, or is old, or another stream is asked for."""
+    live = LiveView(Metrics(), 2)
+    kept: list[weakref.ref[memoryview]] = []
+
+    def answer(stream: str) -> None:
+        picture = memoryview(b"\xff\xd8\xff")
+        kept.append(weakref.ref(picture))
+        job = Job(parse_request({"stream": stream}, picture), "test", lambda outcome: None, stream)
+        live.show(job, Result({"id": len(kept)}))
+
+    def alive() -> list[int]:
+        gc.collect()
+        return [number for number, one in enumerate(kept) if one() is not None]
+
+    with live.viewer() as viewer, live.viewer() as other:
+        other.stream = "s3"
+        for number in range(8):
+            answer(f"s{number}")
+        assert alive() == [3, 7]
+        assert asyncio.run(live.next(viewer, 60))
+        live._made = None  # the last message made is kept for the next viewer
+        assert alive() == [3]
+        other.stream = "elsewhere"
+        assert live._news_for(other) is None
+        assert alive() == []
+        answer("s8")
+        later = time.monotonic() + 2 * OLD
+        monkeypatch.setattr("quadfollow_server.live_view.time.monotonic", lambda: later)
+        assert live._news_for(viewer) is None
+        assert alive() == []
 
 
 def test_the_number_of_streams_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

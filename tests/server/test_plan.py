@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from quadfollow_core.errors import BadInput, NotFound
-from quadfollow_server.plan import Wanted, figures, plan
+from quadfollow_server.plan import RANGES, Wanted, figures, plan
 from quadfollow_server.plan_cli import plan as command
 
 
@@ -51,14 +51,26 @@ def test_costs_need_prices() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "error"),
-    [({"streams": 0}, BadInput), ({"hz": 0}, BadInput), ({"full": 1.5}, BadInput)],
-    ids=["no stream", "no frame", "more than full"],
+    ("name", "value"),
+    [
+        *(("streams", value) for value in (0, -1, 10**10)),
+        *(("hz", value) for value in (0.0, -1.0, math.nan, math.inf, 1e308, 1e-320)),
+        *(("full", value) for value in (0.0, 1.5, math.nan, 1e-320)),
+        *((price, value) for price in ("core_price", "gpu_price") for value in (-1.0, math.nan, math.inf)),
+    ],
 )
-def test_impossible_wishes_are_refused(wanted: dict[str, float], error: type[Exception]) -> None:
-    """A plan for nothing, or on cores that work more than all the time."""
-    with pytest.raises(error):
-        Wanted(**wanted)
+def test_impossible_wishes_are_refused(name: str, value: float) -> None:
+    """A plan for nothing, for more than all there is, or paid with what is no price: each is told by its name."""
+    with pytest.raises(BadInput, match=f"^{name} lies between"):
+        Wanted(**{name: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", RANGES)
+@pytest.mark.parametrize("end", [0, 1])
+def test_the_ends_of_every_range_are_planned(name: str, end: int) -> None:
+    """Whatever is not refused is answered in JSON's own numbers."""
+    told = plan(Wanted(**{"core_price": 1.0, name: RANGES[name][end]}))
+    json.dumps(told, allow_nan=False)
 
 
 def test_what_was_not_measured_is_not_guessed() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import json
 import socket
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
@@ -31,7 +32,7 @@ HEAD = b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 60)), max_size=50))
 def test_what_is_held_is_what_was_taken_and_never_too_much(steps: list[tuple[bool, int]]) -> None:
     """Any order of taking and giving back keeps the count; a refusal changes nothing."""
-    room, held = Room(100), []
+    room, held = Room(100, 100), []
     for takes, size in steps:
         if takes:
             if sum(held) + size > 100:
@@ -43,6 +44,38 @@ def test_what_is_held_is_what_was_taken_and_never_too_much(steps: list[tuple[boo
         elif held:
             room.give(held.pop())
         assert room.held == sum(held) <= 100
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a", "b", None]), st.integers(-40, 40)), max_size=50))
+def test_one_client_never_holds_more_than_its_share(steps: list[tuple[str | None, int]]) -> None:
+    """Whatever clients take and give back, each has its own share; what is nobody's has none."""
+    room, held = Room(100, 50), Counter[str | None]()
+    for client, size in steps:
+        if size < 0:
+            size = -min(-size, held[client])
+            room.give(-size, client)
+        elif client is not None and held[client] + size > 50:
+            with pytest.raises(Overloaded, match="max_waiting_bytes_per_client is limited to 50"):
+                room.take(size, client)
+            size = 0
+        elif held.total() + size > 100:
+            with pytest.raises(Overloaded, match="max_waiting_bytes is limited to 100"):
+                room.take(size, client)
+            size = 0
+        else:
+            room.take(size, client)
+        held[client] += size
+        assert room.held == held.total()
+    for client, size in held.items():
+        room.give(size, client)
+    room.take(50, "a")
+    room.take(50, "b")
+
+
+def test_a_clients_share_is_half_and_holds_one_body() -> None:
+    """However little may wait, a client's largest body fits in."""
+    assert ANY.max_waiting_bytes_per_client == 128 * 1024 * 1024
+    assert replace(ANY, max_waiting_bytes=ANY.max_body_bytes).max_waiting_bytes_per_client == ANY.max_body_bytes
 
 
 def held(server: RunningServer) -> int:
@@ -59,16 +92,23 @@ def test_frames_that_wait_hold_so_many_bytes_at_most(
     with (
         RunningServer(SMALL, [constant(gate)]) as server,
         concurrent.futures.ThreadPoolExecutor() as pool,
+        ExitStack() as stack,
     ):
-        client = dealer(server.address)
+        client, other = dealer(server.address), dealer(server.address)
+        elsewhere = stack.enter_context(httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.2")))
         client.send("running", data=large)
         gate.wait_reached()
         client.send("waits", data=large, stream="a")
         over_http = pool.submit(httpx.post, f"{server.url}/segment", content=large, timeout=60)
         until(lambda: held(server) == 2 * len(large))
-        refused = client.ask("too much", data=large, stream="b")
-        assert (refused["code"], refused["limit"], refused["allowed"]) == ("overloaded", "max_waiting_bytes", 250_000)
+        refused = client.ask("over its share", data=large, stream="b")
+        assert (refused["limit"], refused["allowed"]) == ("max_waiting_bytes_per_client", 125_000)
         answer = httpx.post(f"{server.url}/segment", content=large)
+        assert (answer.status_code, answer.json()["limit"]) == (429, "max_waiting_bytes_per_client")
+        assert answer.headers["retry-after"] == "1"
+        refused = other.ask("too much", data=large)
+        assert (refused["code"], refused["limit"], refused["allowed"]) == ("overloaded", "max_waiting_bytes", 250_000)
+        answer = elsewhere.post(f"{server.url}/segment", content=large)
         assert (answer.status_code, answer.json()["limit"]) == (503, "max_waiting_bytes")
         assert answer.headers["retry-after"] == "1"
         client.send("newer", data=large, stream="a")  # takes the place of the one that waits, its bytes too
@@ -86,13 +126,15 @@ def test_bodies_being_received_count_as_far_as_they_have_come(
     monkeypatch.setattr(http_request, "UPLOAD_SECONDS", 600.0)  # they go when the test says so
     with RunningServer(SMALL, [constant()]) as server, ExitStack() as open_ones:
 
-        def upload(sent: int) -> None:
-            raw = socket.create_connection(("127.0.0.1", server.service.ports.http), timeout=30)
+        def upload(host: str, sent: int) -> socket.socket:
+            raw = socket.create_connection(("127.0.0.1", server.service.ports.http), 30, source_address=(host, 0))
             open_ones.enter_context(raw).sendall(HEAD % 100_000 + bytes(sent))
+            return raw
 
-        for _ in range(3):
-            upload(80_000)
+        for host in ("127.0.0.1", "127.0.0.2", "127.0.0.3"):
+            upload(host, 80_000)
         until(lambda: held(server) == 240_000)
+        assert upload("127.0.0.3", 50_000).recv(65536).startswith(b"HTTP/1.1 429"), "one address has its share"
         refused = dealer(server.address).ask(1, data=png + bytes(50_000))
         assert refused["limit"] == "max_waiting_bytes"
         assert dealer(server.address).ask(2)["type"] == "result"

@@ -74,10 +74,10 @@ class Member:
         self._hello = asyncio.create_task(self._say_hello())
 
     def busy(self) -> float:
-        """The share of the time since the last call that went into frames, from 0 to 1; the autoscaler's measure."""
+        """The share of its workers' time since the last call that frames took, 0 to 1; the autoscaler's measure."""
         before, worked = self._looked
         now, work = self._looked = (time.monotonic(), self.service.metrics.worked())
-        return min(1.0, (work - worked) / max(now - before, 1e-3))
+        return min(1.0, (work - worked) / self.service.settings.at_once / max(now - before, 1e-3))
 
     async def leave(self) -> None:
         """Take no more frames, answer what is under way, and end; what cannot be answered is dropped and said so."""

@@ -6,6 +6,7 @@ where nothing of it is under way: because its replica leaves, or because another
 
 from __future__ import annotations
 
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -15,7 +16,9 @@ from quadfollow_core.request import FrameId
 LANE_SECONDS = 60.0
 """Silence after which a stream is forgotten; longer than a replica may hold a frame (``queue_seconds``)."""
 MAX_LANES = 4096
-"""Streams at once at most."""
+"""Streams at once at most; beyond it the one that was silent longest is forgotten, if nothing of it is under way."""
+MAX_LANES_PER_CLIENT = MAX_LANES // 8
+"""Streams of one client at most, likewise."""
 MAX_FLIGHTS = 32
 """Frames of one stream that a replica may owe at most; as it drops all but the newest, it seldom owes more than two."""
 
@@ -54,7 +57,9 @@ class Spread:
 
     def __init__(self) -> None:
         self._replicas: dict[bytes, _Replica] = {}
-        self._lanes: dict[Lane, _Lane] = {}
+        self._lanes: OrderedDict[Lane, _Lane] = OrderedDict()
+        """The one that was silent longest is the first."""
+        self._lanes_of_client: Counter[bytes] = Counter()
 
     @property
     def replicas(self) -> list[bytes]:
@@ -85,11 +90,11 @@ class Spread:
 
     def lose(self, replica: bytes) -> list[Flight]:
         """Forget a replica; return what it owed, which nobody will answer."""
-        self._replicas.pop(replica, None)
         lost = []
         for name, lane in [item for item in self._lanes.items() if item[1].replica == replica]:
             lost += [Flight(name, number) for number in lane.flights]
-            del self._lanes[name]
+            self._end(name, lane)
+        self._replicas.pop(replica, None)
         return lost
 
     def send(self, name: Lane, number: FrameId, now: float) -> bytes:
@@ -98,7 +103,7 @@ class Spread:
         Raises:
             Unavailable: there is no replica.
             Leaving: its replica takes no more, and owes older frames of the stream.
-            Overloaded: too many streams, or frames of this one.
+            Overloaded: too many frames of this stream, or too many streams of which some are under way.
         """
         lane = self._lanes.get(name)
         if lane is None:
@@ -110,6 +115,7 @@ class Spread:
         if len(lane.flights) >= MAX_FLIGHTS:
             raise Overloaded(f"{MAX_FLIGHTS} frames of this stream wait", limit="max_flights", allowed=MAX_FLIGHTS)
         lane.seen = now
+        self._lanes.move_to_end(name)
         lane.flights.append(number)
         return lane.replica
 
@@ -136,14 +142,28 @@ class Spread:
             yield from (Flight(name, number) for number in lane.flights)
 
     def _begin(self, name: Lane, now: float) -> _Lane:
-        if len(self._lanes) >= MAX_LANES:
-            raise Overloaded(f"{MAX_LANES} streams are open: try again", limit="max_streams", allowed=MAX_LANES)
+        client = name[0]
+        if self._lanes_of_client[client] >= MAX_LANES_PER_CLIENT:
+            self._make_room("max_streams_per_client", MAX_LANES_PER_CLIENT, client)
+        elif len(self._lanes) >= MAX_LANES:
+            self._make_room("max_streams", MAX_LANES)
         lane = self._lanes[name] = _Lane(self._least(), now)
         self._replicas[lane.replica].lanes += 1
+        self._lanes_of_client[client] += 1
         return lane
+
+    def _make_room(self, limit: str, allowed: int, client: bytes | None = None) -> None:
+        """Forget the stream, of one client where one is given, that was silent longest and of which nothing is owed."""
+        for name, lane in self._lanes.items():
+            if not lane.flights and client in (None, name[0]):
+                return self._end(name, lane)
+        raise Overloaded(f"frames of {allowed} streams are under way: try again", limit=limit, allowed=allowed)
 
     def _end(self, name: Lane, lane: _Lane) -> None:
         self._replicas[lane.replica].lanes -= 1
+        self._lanes_of_client[name[0]] -= 1
+        if not self._lanes_of_client[name[0]]:
+            del self._lanes_of_client[name[0]]
         del self._lanes[name]
 
     def _change_over(self, lane: _Lane) -> None:

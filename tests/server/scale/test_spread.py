@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,7 +52,7 @@ def test_a_leaving_replica_gets_no_more() -> None:
 
 
 def test_limits_hold(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Streams and frames have an end, and a silent stream makes room for others."""
+    """Streams and frames have an end; where all streams are owed answers, another one is refused until one is not."""
     monkeypatch.setattr(module, "MAX_LANES", 2)
     books = Spread()
     books.hear(b"a", 0)
@@ -58,11 +60,54 @@ def test_limits_hold(monkeypatch: pytest.MonkeyPatch) -> None:
         books.send(STREAM, number, 0)
     with pytest.raises(Overloaded, match="32 frames"):
         books.send(STREAM, 99, 0)
-    books.send((b"x", ""), 1, module.LANE_SECONDS)
-    with pytest.raises(Overloaded, match="2 streams"):
-        books.send((b"y", ""), 1, module.LANE_SECONDS)
-    books.expire(module.LANE_SECONDS + 1)
-    assert books.send((b"y", ""), 1, module.LANE_SECONDS) == b"a"
+    books.send((b"x", ""), 1, 1)
+    with pytest.raises(Overloaded, match="2 streams") as refused:
+        books.send((b"y", ""), 1, 2)
+    assert refused.value.limit == "max_streams"
+    books.settle((b"x", ""), 1)
+    assert books.send((b"y", ""), 1, 3) == b"a"
+    assert {flight.lane for flight in books.flights()} == {STREAM, (b"y", "")}
+
+
+def test_when_all_places_are_taken_the_longest_silent_stream_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the first to come, and none that is owed an answer: what goes on stays where it is."""
+    monkeypatch.setattr(module, "MAX_LANES", 3)
+    books = Spread()
+    for replica in (b"a", b"b"):
+        books.hear(replica, 0)
+    answered, owed, silent, new = ((name, "") for name in (b"1", b"2", b"3", b"4"))
+    homes = {lane: books.send(lane, 1, 0) for lane in (answered, owed, silent)}
+    for lane in (answered, silent):
+        books.settle(lane, 1)
+    books.send(answered, 2, 1)
+    books.settle(answered, 2)
+    assert books.send(new, 1, 2) == homes[silent]
+    assert books.send(answered, 3, 3) == homes[answered]
+    assert {flight.lane for flight in books.flights()} == {owed, new, answered}
+    assert sum(map(books.lanes_of, books.replicas)) == 3
+
+
+def test_a_client_with_a_new_stream_per_frame_takes_no_other_ones_place() -> None:
+    """Beyond its share its own streams make room, the longest silent first, however many it names."""
+    books = Spread()
+    books.hear(b"a", 0)
+    honest = (b"honest", "front")
+    books.send(honest, 1, 0)
+    books.settle(honest, 1)
+    for number in range(2 * module.MAX_LANES):
+        books.send((b"greedy", str(number)), number, 1)
+        books.settle((b"greedy", str(number)), number)
+    assert books.lanes_of(b"a") == module.MAX_LANES_PER_CLIENT + 1
+    books.hear(b"b", 1)
+    books.leave(b"a")
+    books.send((b"greedy", "last"), 0, 2)
+    assert books.lanes_of(b"b") == 1
+    for number in range(module.MAX_LANES_PER_CLIENT - 1):
+        books.send((b"greedy", f"owed {number}"), number, 2)
+    with pytest.raises(Overloaded) as refused:
+        books.send((b"greedy", "one more"), 0, 2)
+    assert refused.value.limit == "max_streams_per_client"
+    assert books.send((b"other", ""), 1, 2) == b"b"
 
 
 EVENTS = st.one_of(
@@ -71,9 +116,18 @@ EVENTS = st.one_of(
 )
 
 
-@given(st.lists(EVENTS, max_size=60))
-def test_every_frame_is_settled_or_lost_exactly_once(events: list[tuple[str, bytes | int]]) -> None:
-    """Whatever comes and goes, in whatever order."""
+@pytest.fixture(scope="module", params=[(4096, 512), (3, 512), (4096, 2)], ids=["room", "few", "few per client"])
+def crowded(request: pytest.FixtureRequest) -> Iterator[int]:
+    """Room for so many streams of one client."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in zip(("MAX_LANES", "MAX_LANES_PER_CLIENT"), request.param, strict=True):
+            patch.setattr(module, name, value)
+        yield min(request.param)
+
+
+@given(events=st.lists(EVENTS, max_size=60))
+def test_every_frame_is_settled_or_lost_exactly_once(crowded: int, events: list[tuple[str, bytes | int]]) -> None:
+    """Whatever comes and goes, in whatever order, however few streams there is room for."""
     books = Spread()
     owed: list[Flight] = []
     for number, (event, what) in enumerate(events):
@@ -96,3 +150,4 @@ def test_every_frame_is_settled_or_lost_exactly_once(events: list[tuple[str, byt
             except QuadfollowError:
                 pass
         assert sorted(books.flights(), key=str) == sorted(owed, key=str)
+        assert sum(map(books.lanes_of, books.replicas)) <= crowded
