@@ -193,11 +193,16 @@ def pair_key(path: Path) -> str:
 def pair_files(first: Path, second: Path) -> list[tuple[Path, Path]]:
     """Pair the pictures of two folders by the order of what their names share, see :func:`pair_key`.
 
+    Hidden files are none: parts of files, or a file manager's.
+
     Raises:
         BadDataset: a folder is missing or empty, or the counts differ.
     """
     listings = [
-        sorted((path for path in folder.glob("*") if path.is_file()), key=lambda path: (pair_key(path), path.name))
+        sorted(
+            (path for path in folder.glob("*") if path.is_file() and not path.name.startswith(".")),
+            key=lambda path: (pair_key(path), path.name),
+        )
         for folder in (first, second)
     ]
     for folder, listing in zip((first, second), listings, strict=True):

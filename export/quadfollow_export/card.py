@@ -7,11 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import onnx
-
 from quadfollow_core.contract import CLASSES, Contract
 from quadfollow_core.files import write_whole
 from quadfollow_core.shipped import PRECISIONS, lower_precision
+from quadfollow_export.graph import read_model
 
 Rows = Iterable[Iterable[object]]
 
@@ -73,15 +72,12 @@ classes, target_probability = session.run(None, {{"image": frames}})
 
 def tell_variants(model: Path) -> None:
     """Write a model's card anew, with the variants that were made of exactly this version of it."""
-    version = hashlib.sha256(model.read_bytes()).hexdigest()[:12]
+    data, _, contract = read_model(model)
+    version = hashlib.sha256(data).hexdigest()[:12]
     there = [lower_precision(model, precision) for precision in PRECISIONS]
-    found = {path: _contract(path) for path in there if path.is_file()}
-    current = {path: contract for path, contract in found.items() if contract.variant_of == version}
-    write_whole(model.with_suffix(".md"), write_card(_contract(model), model, current).encode())
-
-
-def _contract(model: Path) -> Contract:
-    return Contract.from_onnx(onnx.load(model))
+    found = {path: read_model(path)[2] for path in there if path.is_file()}
+    current = {path: lower for path, lower in found.items() if lower.variant_of == version}
+    write_whole(model.with_suffix(".md"), write_card(contract, model, current).encode())
 
 
 def _variants(contract: Contract, model: Path, variants: Mapping[Path, Contract]) -> str:
@@ -133,6 +129,7 @@ def _training(training: dict[str, Any]) -> str:
         ("data fingerprint", f"`{str(data.get('fingerprint', 'unknown'))[:16]}`"),
         ("runs held out", ", ".join(training.get("held_out_runs", ())) or "none"),
         ("trained at commit", _commit(training.get("git_commit") or "unknown")),
+        *((("resumed", _resumed(training["resumed"])),) if training.get("resumed") else ()),
     ]
     command = f"\n\n```sh\n{training['command']}\n```" if "command" in training else ""
     private = (
@@ -169,7 +166,15 @@ def _beginning(told: dict[str, Any]) -> str:
         return str(told["init"])
     recipe, frames = told["run"].get("recipe", {}), told["run"].get("data", {}).get("frames", "unknown")
     how = f"{STEPS}, {RATE}".format_map(_Unknown(recipe))
-    return f"{told['init']}, of recipe {recipe.get('name', 'unknown')}: {how}; {frames} frames"
+    sets = f" of {', '.join(told['run']['sets'])}" if "sets" in told["run"] else ""
+    mixed = f"; averaged: {_averaged(told['run']['averaged'])}" if "averaged" in told["run"] else ""
+    return f"{told['init']}, of recipe {recipe.get('name', 'unknown')}: {how}; {frames} frames{sets}{mixed}"
+
+
+def _resumed(sessions: Sequence[dict[str, Any]]) -> str:
+    """How often a run was gone on with, and at which commits."""
+    commits = dict.fromkeys(_commit(session.get("git_commit") or "unknown") for session in sessions)
+    return f"{len(sessions)} time(s), at {', '.join(commits)}"
 
 
 def _averaged(told: dict[str, Any]) -> str:
@@ -256,7 +261,7 @@ def _licence(training: dict[str, Any]) -> str:
         training = training["begun_with"]["run"]
         if QUADSIM.intersection(_sets(training)):
             return OWN_LICENCE + BEGUN
-    return OWN_LICENCE
+    return OWN_LICENCE + (UNKNOWN if "init" in training.get("begun_with", {}) else "")
 
 
 LIMITS = """## Limits and failures
@@ -279,6 +284,9 @@ this project and not distributed with it. Whether that limits a use of the weigh
 
 BEGUN = """ They began as weights of the quadfollow maintainers (MIT licence), which
 learned from recordings of Udacity's QuadSim simulator, published without a licence known to us."""
+
+UNKNOWN = """ They began as weights of a network of which it is
+not known what it was trained on, nor whose it is."""
 
 OWN_LICENCE = """## Licence
 

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
+from click.core import ParameterSource
 
-from quadfollow_core.errors import ExportRefused, Unavailable
+from quadfollow_core.errors import BadInput, ExportRefused, QuadfollowError, Unavailable
 
 if TYPE_CHECKING:
     from quadfollow_export.precision import Made
 
 EXTRA = ("keras", "tensorflow", "tf2onnx", "onnx")
+OF_EXPORTING = ("name", "size", "frames", "float_path")
+OF_VARIANTS = ("data", "evaluate")
+OF_TRITON = ("triton_backend", "triton_device")
 
 
 def read_size(context: click.Context, option: click.Parameter, value: str | None) -> tuple[int, int] | None:
@@ -91,17 +95,26 @@ def export(
         raise click.UsageError(
             "8-bit integers are calibrated on frames of the kind the model is for: give them with --data"
         )
+    if triton is None:
+        refuse(OF_TRITON, "without --triton")
     if source.suffix == ".onnx":
         if out is not None or not (triton or asked):
             raise click.UsageError(
                 f"{source.name} is exported already: give --fp16, --int8, --triton, or a .keras file"
             )
+        refuse(OF_EXPORTING, "to a model that is exported already")
+        if not asked:
+            refuse(OF_VARIANTS, "to --triton alone")
+        with _needing_extra():
+            from quadfollow_export.graph import read_model
+        _check_place(read_model(source)[2].name, triton)
         made = _variants(source, asked, data, evaluate)
         repository = _repository(source, triton, triton_backend, triton_device) if triton else None
         _tell_more(made, repository, as_json)
         return
     if out is None:
         raise click.UsageError("say which .onnx file to write: --out models/NAME.onnx")
+    _check_place(name or out.stem, triton)
     with _needing_extra():
         from quadfollow_export.exporting import Options, export_network
     options = Options(name=name, size=size, data=data, frames=frames, evaluate=evaluate, float_path=float_path)
@@ -123,6 +136,27 @@ def export(
     for path in (exported.model, exported.float_model, exported.card):
         click.echo(f"wrote {path}")
     _tell_more(made, repository, as_json)
+
+
+def refuse(names: Iterable[str], beside: str) -> None:
+    """Refuse options that were given in the command and mean nothing here.
+
+    Raises:
+        BadInput: there is one.
+    """
+    context = click.get_current_context()
+    for option in context.command.params:
+        if option.name in names and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
+            raise BadInput(f"{option.opts[0]} means nothing {beside}")
+
+
+def _check_place(name: str, out: Path | None) -> None:
+    """Refuse, before anything is made, a model that its Triton repository has no place for."""
+    if out is None:
+        return
+    with _needing_extra():
+        from quadfollow_export.triton import find_place
+    find_place(name, out)
 
 
 def _repository(model: Path, out: Path, backend: Literal["onnxruntime", "python"], device: str) -> Path:
@@ -154,8 +188,11 @@ def _variants(model: Path, asked: Sequence[Sequence[str]], data: Path | None, ev
                     click.echo(f"not made: {error}", err=True)
             if len(refusals) == len(group):
                 raise refusals[0]
-    finally:
-        tell_variants(model)
+    except QuadfollowError:
+        with suppress(QuadfollowError):
+            tell_variants(model)
+        raise
+    tell_variants(model)
     return made
 
 

@@ -3,12 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper, shape_inference
+
+from quadfollow_core.contract import Contract
+from quadfollow_core.errors import BadModel, NotFound
+
+
+def read_model(path: Path) -> tuple[bytes, Any, Contract]:
+    """Read an exported model's file: its bytes, what ``onnx`` makes of them, and the contract inside.
+
+    Raises:
+        NotFound: there is no such file.
+        BadModel: it is damaged, or carries no contract.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise NotFound(f"no model file at {path}: {error.strerror}") from error
+    try:
+        model = onnx.load_model_from_string(data)
+        return data, model, Contract.from_onnx(model)
+    except Exception as error:
+        raise BadModel(f"{path} is not an ONNX model of ours: {error}") from error
 
 
 class Graph:

@@ -17,12 +17,12 @@ import onnx
 from numpy.typing import NDArray
 
 from quadfollow_core.contract import METADATA_KEY, Contract
-from quadfollow_core.errors import BadInput, ExportRefused, NotFound
+from quadfollow_core.errors import BadInput, ExportRefused
 from quadfollow_core.files import write_whole
 from quadfollow_core.scoring import SETS
 from quadfollow_core.shipped import lower_precision
 from quadfollow_export.frames import Samples, find_sets, recorded, rendered
-from quadfollow_export.graph import Graph
+from quadfollow_export.graph import Graph, read_model
 from quadfollow_export.head import attach_probabilities
 from quadfollow_export.lower import CALIBRATED, LOWER
 from quadfollow_export.official import official_scores
@@ -100,7 +100,7 @@ def make_variant(
 
     Raises:
         NotFound, BadModel: no model there, or none of ours.
-        BadInput: there are no frames to calibrate on, or they are those of the official evaluation.
+        BadInput: there are no frames to calibrate on, or too few, or they are those of the official evaluation.
         Unavailable: what serves the variant, and so proves it, is not installed.
         ExportRefused: it loses more than is allowed.
     """
@@ -108,10 +108,11 @@ def make_variant(
         raise BadInput("8-bit integers are calibrated on frames of the kind the model is for: give them with --data")
     if precision in CALIBRATED and data is not None and any(found.name in SETS for found in find_sets(data)):
         raise BadInput(f"{data} holds official evaluation frames, which score and never calibrate: give others")
-    allowed, source = allowed or Allowed(), _read(path)
-    model = onnx.load_model_from_string(source)
-    contract = Contract.from_onnx(model)
+    allowed = allowed or Allowed()
+    source, model, contract = read_model(path)
     samples = rendered(COMPARED, contract.size) if data is None else recorded(data, COMPARED * PARTS, contract.size)
+    if len(samples.images) < PARTS:
+        raise BadInput(f"{data} holds {len(samples.images)} frame(s): of {PARTS} one calibrates and one compares")
     progress(f"{precision}: deriving it with {samples.origin}")
     lower = LOWER[precision](model, _part(samples, slice(1, None, PARTS)).images)
     served = open_openvino if precision in CALIBRATED else open_session
@@ -197,10 +198,3 @@ def _require(precision: str, loss: Loss, allowed: Allowed) -> None:
     ]
     if faults:
         raise ExportRefused(f"the {precision} variant answers otherwise than its model: {'; '.join(faults)}")
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise NotFound(f"no model file at {path}: {error.strerror}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -14,8 +15,10 @@ import keras
 from quadfollow_core.contract import CLASSES
 from quadfollow_core.errors import BadModel, NotFound, Unavailable
 
-KEPT = ("recipe", "begun_with", "averaged", "data", "sets", "held_out_runs", "packages", "git_commit")
-"""What of a run's configuration goes into the contract, besides its command."""
+KEPT = ("recipe", "begun_with", "averaged", "data", "sets", "held_out_runs")
+"""What of a run's configuration goes into the contract, besides its sessions."""
+SHIFTED = "ShiftedSeparableConv2D"
+"""Training's layer for JAX, which is not known here and which no ``best.keras`` has."""
 LEADS_OUT = re.compile(r"(?P<option>--?[\w-]+=|-\w)?(?P<path>(?:/|\.\./).*)")
 """A word that is a path out of the checkout, alone or behind an option: ``--data=/there``, ``-o/there``."""
 
@@ -32,9 +35,9 @@ class Source:
     def training(self) -> dict[str, Any]:
         """What the contract says about the training; paths that lead out of the checkout lose their folders."""
         told = {key: self.config[key] for key in KEPT if key in self.config}
-        if "command" in self.config:
-            told["command"] = " ".join(_without_folders(word) for word in self.config["command"])
-        return told
+        if "resumed" in self.config:
+            told["resumed"] = [_session(later) for later in self.config["resumed"]]
+        return told | _session(self.config)
 
 
 def find_source(path: Path) -> Source:
@@ -73,6 +76,8 @@ def load_network(source: Source, size: tuple[int, int] | None = None) -> tuple[A
     try:
         network = keras.models.load_model(source.path, compile=False)
     except (ValueError, TypeError, OSError, KeyError) as error:
+        if SHIFTED in str(error):
+            raise BadModel(f"{source.path} has layers for JAX: give its run's best.keras") from error
         raise BadModel(f"{source.path} is not a Keras network that can be loaded: {error}") from error
     _check(network, source.path)
     own = _own_size(network) or _recipe_size(source.config)
@@ -113,6 +118,12 @@ def _own_size(network: Any) -> tuple[int, int] | None:
 def _recipe_size(config: Mapping[str, Any]) -> tuple[int, int] | None:
     size = config.get("recipe", {}).get("spec", {}).get("input_size")
     return None if size is None else (int(size[0]), int(size[1]))
+
+
+def _session(config: Mapping[str, Any]) -> dict[str, Any]:
+    """With which packages, at which commit and by which command a run was begun or gone on with."""
+    told = {key: config[key] for key in ("packages", "git_commit") if key in config}
+    return told | ({"command": shlex.join(map(_without_folders, config["command"]))} if "command" in config else {})
 
 
 def _without_folders(word: str) -> str:

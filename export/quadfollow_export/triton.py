@@ -7,13 +7,16 @@ frames are raw, at the model's size: decoding, locating and tracking stay with w
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
 from pathlib import Path
 from typing import Literal
 
-import onnx
-
 from quadfollow_core.contract import CLASSES_OUTPUT, INPUT, METADATA_KEY, PROBABILITY_OUTPUT, Contract
-from quadfollow_core.errors import BadInput, BadModel
+from quadfollow_core.errors import BadInput
+from quadfollow_core.files import part_of
+from quadfollow_export.graph import read_model
 
 Backend = Literal["onnxruntime", "python"]
 MAX_BATCH = 16
@@ -21,6 +24,7 @@ MAX_BATCH = 16
 MAX_WAIT_US = 500
 """How long the first frame of a batch waits for others, in microseconds."""
 MODEL_FILE = "model.onnx"
+NAME = re.compile(r"\w[\w.-]*", re.ASCII)
 
 CONFIG = """\
 name: "{name}"
@@ -77,8 +81,28 @@ class TritonPythonModel:
 '''
 
 
+def find_place(name: str, out: Path) -> Path:
+    """Where a model of that name goes in a repository, which is made.
+
+    Raises:
+        BadInput: the name is no folder's, the repository holds a model of that name already or cannot be written.
+    """
+    if not NAME.fullmatch(name):
+        raise BadInput(f"Triton cannot serve {name!r}: give a --name of letters, digits and _.- only")
+    folder = out / name
+    if folder.exists():
+        raise BadInput(f"{folder} is there already: remove it, or choose another --triton folder")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"{out} cannot be made: {error.strerror}") from error
+    if not os.access(out, os.W_OK):
+        raise BadInput(f"{out} cannot be written: choose another --triton folder")
+    return folder
+
+
 def write_repository(model: Path, out: Path, backend: Backend = "onnxruntime", *, gpu: bool = True) -> Path:
-    """Write ``out/NAME/`` with ``config.pbtxt`` and version 1 of a model; return that folder.
+    """Write ``out/NAME/`` with ``config.pbtxt`` and version 1 of a model; return that folder, whole or not there.
 
     Args:
         model: an ONNX file with its contract inside.
@@ -88,15 +112,23 @@ def write_repository(model: Path, out: Path, backend: Backend = "onnxruntime", *
 
     Raises:
         BadModel: the file is not ONNX or carries no contract.
-        BadInput: the repository holds a model of that name already.
+        BadInput: it has no place there, see :func:`find_place`.
     """
-    contract = _read_contract(model)
-    folder = out / contract.name
-    if folder.exists():
-        raise BadInput(f"{folder} is there already: remove it, or choose another --triton folder")
+    data, _, contract = read_model(model)
+    folder = find_place(contract.name, out)
+    part = part_of(folder)
+    try:
+        _fill(part, data, contract, backend, gpu=gpu)
+        part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return folder
+
+
+def _fill(folder: Path, model: bytes, contract: Contract, backend: Backend, *, gpu: bool) -> None:
     version = folder / "1"
     version.mkdir(parents=True)
-    (version / MODEL_FILE).write_bytes(model.read_bytes())
+    (version / MODEL_FILE).write_bytes(model)
     names = {"input": INPUT, "classes": CLASSES_OUTPUT, "probability": PROBABILITY_OUTPUT}
     if backend == "python":
         (version / "model.py").write_text(TWIN.format(file=MODEL_FILE, **names), encoding="utf-8")
@@ -113,12 +145,3 @@ def write_repository(model: Path, out: Path, backend: Backend = "onnxruntime", *
         **names,
     )
     (folder / "config.pbtxt").write_text(config, encoding="utf-8")
-    return folder
-
-
-def _read_contract(model: Path) -> Contract:
-    try:
-        loaded = onnx.load(model, load_external_data=False)
-    except Exception as error:
-        raise BadModel(f"{model} is not an ONNX model: {error}") from error
-    return Contract.from_onnx(loaded)

@@ -123,6 +123,15 @@ def test_pictures_pair_by_what_their_names_share(tmp_path: Path) -> None:
     assert dict(pair_files(tmp_path / "images", tmp_path / "masks")) == {images[run]: masks[run] for run in runs}
 
 
+def test_hidden_files_are_no_pictures(tmp_path: Path) -> None:
+    """Half a file that a killed writer left, or a file manager's, pairs with nothing."""
+    predictions, truth = write_folders(tmp_path, 2)
+    for folder in (predictions / "patrol_with_targ", truth / "patrol_with_targ" / "masks"):
+        (folder / ".part-1-2-0.png").write_bytes(b"half")
+    (truth / "following_images" / "masks" / ".DS_Store").touch()
+    assert score_folders(predictions, truth).tp == 6
+
+
 def test_folders_that_do_not_pair_are_refused(tmp_path: Path) -> None:
     """A prediction too few is an error that gives both counts."""
     predictions, truth = write_folders(tmp_path, 2)

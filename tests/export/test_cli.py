@@ -10,7 +10,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from quadfollow_core.errors import Unavailable
+from quadfollow_core.errors import BadInput, BadModel, Unavailable
+from quadfollow_core.shipped import find_model
 from quadfollow_export.cli import export, read_size
 
 
@@ -53,3 +54,29 @@ def test_a_size_that_is_none_is_refused(text: str) -> None:
 def test_a_size_is_width_by_height() -> None:
     """Width comes first."""
     assert read_size(click.Context(export), export.params[0], "320X240") == (320, 240)
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        (["--fp16", "--name", "x"], "--name means nothing to a model that is exported already"),
+        (["--fp16", "--frames", "9"], "--frames means nothing"),
+        (["--fp16", "--float", "x.onnx"], "--float means nothing"),
+        (["--fp16", "--triton-device", "cpu"], "--triton-device means nothing without --triton"),
+        (["--triton", "there", "--evaluate", "sets"], "--evaluate means nothing to --triton alone"),
+    ],
+)
+def test_options_without_a_meaning_are_refused(words: list[str], fault: str) -> None:
+    """None is ignored in silence."""
+    with pytest.raises(BadInput, match=fault):
+        CliRunner().invoke(export, [str(find_model()), *words], catch_exceptions=False)
+
+
+def test_a_damaged_model_is_named(tmp_path: Path) -> None:
+    """Whatever is to be made of it, and whatever is cut off."""
+    path = tmp_path / "cut.onnx"
+    path.write_bytes(find_model().read_bytes()[:-50_000])
+    for words in (["--fp16"], ["--triton", str(tmp_path / "repository")]):
+        with pytest.raises(BadModel, match=r"cut\.onnx is not an ONNX model of ours"):
+            CliRunner().invoke(export, [str(path), *words], catch_exceptions=False)
+    assert [one.name for one in tmp_path.iterdir()] == ["cut.onnx"]

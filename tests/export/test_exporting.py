@@ -28,6 +28,7 @@ from quadfollow_export.frames import recorded
 from quadfollow_export.official import official_scores
 from quadfollow_export.parity import Tolerances, measure
 from quadfollow_export.source import Source, find_source, load_network
+from quadfollow_training.fcn import Spec, build
 
 FEW = 4
 
@@ -118,6 +119,7 @@ def test_letterboxed_predictions_are_scored_without_their_bars(tmp_path: Path) -
         ("--out=runs/x", "--out=runs/x"),
         ("recipes/tiny.toml", "recipes/tiny.toml"),
         ("--schedule=1/2", "--schedule=1/2"),
+        ("runs/my run", "'runs/my run'"),
     ],
 )
 def test_folders_outside_the_checkout_are_not_told(word: str, told: str) -> None:
@@ -185,6 +187,20 @@ def test_the_card_tells_of_every_run_back_to_the_first(tmp_path):
     assert "a.keras 11, of recipe crops: 5 epochs" in told[2]
 
 
+def test_the_card_tells_of_sessions_and_of_the_sets_and_averaging_before(tmp_path: Path) -> None:
+    """A run that was gone on with says at which commits, without the folders of its machine."""
+    sessions = [
+        {"command": ["quadfollow", "train", "--data", "/home/me/secret"], "git_commit": "d" * 40, "python": "3"}
+    ]
+    training = Source(Path("best.keras"), "x", {"resumed": sessions}).training
+    assert training["resumed"] == [{"command": "quadfollow train --data secret", "git_commit": "d" * 40}]
+    run = {"recipe": {"name": "follow"}, "sets": ["street"], "averaged": {"share": 0.5, "with": "a.keras 11"}}
+    training |= {"begun_with": {"init": "b.keras 22", "run": run}}
+    card = write_card(Contract(name="x", width=8, height=8, training=training), tmp_path / "x.onnx")
+    assert f"| resumed | 1 time(s), at `{'d' * 12}` |" in card
+    assert "frames of street; averaged: 0.5 of the run's last network, the rest a.keras 11 |" in card
+
+
 def test_a_card_says_of_ones_own_model_what_is_true_of_it(tmp_path):
     """Whose the weights are and which frames they know depends on what they were trained on, and on what before."""
     shipped = {"recipe": {"folders": ["train", "train_extra"]}}
@@ -202,6 +218,12 @@ def test_a_card_says_of_ones_own_model_what_is_true_of_it(tmp_path):
     assert "They began as weights of the quadfollow maintainers" in card(
         own | {"begun_with": {"init": "a", "run": shipped}}
     )
+    more = {"recipe": {"folders": None}, "sets": ["train"]}
+    assert "They began as weights of the quadfollow maintainers" in card(
+        own | {"begun_with": {"init": "a", "run": more}}
+    )
+    assert "not known what it was trained on" in card(own | {"begun_with": {"init": "a"}})
+    assert "They began" not in card(own | {"begun_with": {"mistakes_of": "a"}})
 
 
 def test_a_refused_export_writes_nothing_and_keeps_what_was_there(run_folder: Path, tmp_path: Path) -> None:
@@ -253,6 +275,15 @@ def test_what_is_no_network_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("[1")
     with pytest.raises(BadModel, match="cannot be read"):
         find_source(tmp_path / "noise.keras")
+
+
+def test_the_last_network_of_a_run_on_jax_names_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training's own layers are not known here, and no best.keras has them."""
+    network = build(Spec(input_size=(32, 32), encoders=(4,), bottleneck=4, decoders=(4,)), shifted=True)
+    network.save(tmp_path / "last.keras")
+    monkeypatch.delitem(keras.saving.get_custom_objects(), "quadfollow>ShiftedSeparableConv2D")
+    with pytest.raises(BadModel, match=r"layers for JAX: give its run's best\.keras"):
+        load_network(find_source(tmp_path / "last.keras"))
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from quadfollow_core.contract import METADATA_KEY, Contract
-from quadfollow_core.errors import BadInput, ExportRefused
+from quadfollow_core.errors import BadInput, BadModel, ExportRefused
 from quadfollow_core.scoring import SETS
-from quadfollow_core.shipped import PRECISIONS
+from quadfollow_core.shipped import PRECISIONS, lower_precision
 from quadfollow_export.cli import export
 from quadfollow_export.convert import Converted
 from quadfollow_export.graph import Graph
@@ -173,3 +173,30 @@ def test_a_model_compared_with_itself_loses_nothing(model: Path, frames: Frames)
     assert (same.class_share, same.target_share, same.levels) == (0.0, 0.0, 0)
     mirrored = compare(predict, lambda batch: predict(batch[:, :, ::-1].copy()), Samples(frames, "some"))
     assert mirrored.class_share > 0.01
+
+
+def test_too_few_frames_calibrate_nothing(model: Path, recordings: Path) -> None:
+    """Two are too few to compare on one and calibrate on another; three are enough."""
+    few = recordings / "one"
+    last = sorted(few.glob("*/2.*"))
+    kept = [path.read_bytes() for path in last]
+    for path in last:
+        path.unlink()
+    with pytest.raises(BadInput, match=r"one holds 2 frame\(s\)"):
+        make_variant(model, "int8", few)
+    for path, data in zip(last, kept, strict=True):
+        path.write_bytes(data)
+    assert make_variant(model, "int8", few, allowed=LOOSE).path.is_file()
+
+
+def test_a_damaged_variant_beside_it_hides_no_refusal(
+    model: Path, evaluation: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The card cannot tell of it, and what is said is why the one asked for was not made."""
+    monkeypatch.setattr("quadfollow_export.precision.Allowed", lambda: LOOSE)
+    lower_precision(model, "int8").write_bytes(b"damaged")
+    words = [str(model), "--int8", "--data", str(evaluation)]
+    with pytest.raises(BadInput, match="official evaluation"):
+        CliRunner().invoke(export, words, catch_exceptions=False)
+    with pytest.raises(BadModel, match=r"tiny\.int8\.onnx"):
+        CliRunner().invoke(export, [str(model), "--fp16"], catch_exceptions=False)

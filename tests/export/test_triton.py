@@ -6,9 +6,11 @@ import json
 import re
 from pathlib import Path
 
+import onnx
 import pytest
 from click.testing import CliRunner
 
+from quadfollow_core.contract import METADATA_KEY, Contract
 from quadfollow_core.errors import BadInput, BadModel
 from quadfollow_core.shipped import find_model
 from quadfollow_export.cli import export
@@ -45,6 +47,7 @@ def test_nothing_is_overwritten_and_no_stranger_exported(tmp_path: Path) -> None
     write_repository(MODEL, tmp_path)
     with pytest.raises(BadInput, match="is there already"):
         write_repository(MODEL, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["follow-256"]
     (tmp_path / "x.onnx").write_bytes(b"no model")
     with pytest.raises(BadModel, match="not an ONNX model"):
         write_repository(tmp_path / "x.onnx", tmp_path / "other")
@@ -57,3 +60,24 @@ def test_the_command_takes_an_exported_file(tmp_path: Path) -> None:
     refused = CliRunner().invoke(export, [str(MODEL), "--out", str(tmp_path / "x.onnx")])
     assert refused.exit_code == 2
     assert "exported already" in refused.output
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", ".hidden", "..", "two words"])
+def test_a_name_that_is_no_folders_is_refused(tmp_path: Path, name: str) -> None:
+    """A contract names its model as it likes; nothing is written outside the repository, or half."""
+    model = onnx.load(MODEL)
+    onnx.helper.set_model_props(model, {METADATA_KEY: Contract(name, 256, 256).to_json()})
+    onnx.save(model, tmp_path / "x.onnx")
+    with pytest.raises(BadInput, match="letters, digits"):
+        write_repository(tmp_path / "x.onnx", tmp_path / "repository")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.onnx"]
+
+
+def test_a_repository_that_cannot_be_written_is_told_before_all_else(tmp_path: Path) -> None:
+    """Before a network is loaded or a variant made; what was begun and failed leaves nothing behind."""
+    (tmp_path / "file").touch()
+    (tmp_path / "there" / "x").mkdir(parents=True)
+    for repository, fault in (("file/repository", "cannot be made"), ("there", "is there already")):
+        words = [str(tmp_path), "-o", str(tmp_path / "x.onnx"), "--triton", str(tmp_path / repository)]
+        with pytest.raises(BadInput, match=fault):
+            CliRunner().invoke(export, words, catch_exceptions=False)

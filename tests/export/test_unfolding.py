@@ -15,8 +15,10 @@ from tests.export.conftest import SIZE, randomise
 
 from quadfollow_core.contract import METADATA_KEY, Contract
 from quadfollow_core.errors import BadModel
+from quadfollow_core.shipped import lower_precision
 from quadfollow_export.convert import convert
 from quadfollow_export.lower import LOWER
+from quadfollow_export.precision import Allowed, make_variant
 from quadfollow_export.scenes import render_scenes
 from quadfollow_training.compiling import load
 from quadfollow_training.fcn import Spec, build
@@ -91,7 +93,7 @@ def test_what_was_not_folded_cannot_be_unfolded(tmp_path: Path, changes: dict[st
 
 
 def test_another_file_is_refused(tmp_path: Path) -> None:
-    """No model, one that says nothing of its recipe, one of another recipe, and one in 8-bit integers."""
+    """No model, one that says nothing of its recipe, one of another recipe, and those of lower precision."""
     path = tmp_path / "tiny.onnx"
     path.write_bytes(b"x")
     with pytest.raises(BadModel, match=r"tiny\.onnx is not an exported model"):
@@ -105,6 +107,16 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
     onnx.save(model, path)
     with pytest.raises(BadModel, match="does not tell by which recipe"):
         unfold(path)
+    for training in ({"recipe": "seed"}, {"recipe": {"spec": "x"}}):
+        onnx.helper.set_model_props(model, {METADATA_KEY: Contract("tiny", *SIZE, training=training).to_json()})
+        onnx.save(model, path)
+        with pytest.raises(BadModel, match="does not tell by which recipe"):
+            unfold(path)
+    _write(model, SPEC, path)
+    unfold(path)
+    make_variant(path, "fp16", None, allowed=Allowed(0.5, 1.0))
+    with pytest.raises(BadModel, match="is a variant of lower precision"):
+        unfold(lower_precision(path, "fp16"))
     _write(LOWER["int8"](model, render_scenes(2, SIZE)), SPEC, path)
     with pytest.raises(BadModel, match="is not as the export of its network would be"):
         unfold(path)

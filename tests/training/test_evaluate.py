@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import keras
 import numpy as np
 import onnx
 import pytest
+from click.testing import CliRunner
 from onnx import TensorProto, helper
 from PIL import Image
 
 from quadfollow_core.codec import encode_png
 from quadfollow_core.errors import BadDataset, BadInput, BadModel
+from quadfollow_training.cli import evaluate as command
 from quadfollow_training.evaluate import evaluate
+from quadfollow_training.fcn import Spec, build
 from quadfollow_training.frames import open_frames
 from quadfollow_training.holdout import held_out_score, quantise, stand_in
 from quadfollow_training.predictors import open_predictor
@@ -218,3 +224,31 @@ def test_data_without_labelled_sets_is_refused(copying_float, tmp_path):
     """The message says which folders it looked for."""
     with pytest.raises(BadDataset, match="images/ and masks/"):
         evaluate(copying_float, tmp_path)
+
+
+def test_several_folders_may_be_given(copying_float, evaluation, tmp_path, write_run):
+    """QUADFOLLOW_DATA lists folders as for training; of labelled sets all are scored, official ones go before."""
+    for place in ("one/street", "two/street", "two/plaza"):
+        write_run(tmp_path / place, "city", 5, seed=1, target=16)
+    folders = [tmp_path / "one", tmp_path / "two"]
+
+    def score(*data):
+        environment = {"QUADFOLLOW_DATA": os.pathsep.join(map(str, data))}
+        return json.loads(CliRunner().invoke(command, [str(copying_float), "--json"], env=environment).stdout)
+
+    assert {name: part["n"] for name, part in score(*folders)["sets"].items()} == {"street": 10, "plaza": 5}
+    assert "final" in score(*folders, evaluation)
+
+
+def test_the_last_network_of_a_run_on_jax_can_be_opened(tmp_path):
+    """In a process that has not trained, and so does not know its layers yet."""
+    spec = Spec(input_size=(32, 32), encoders=(4,), bottleneck=4, decoders=(4,))
+    build(spec, shifted=True).save(tmp_path / "last.keras")
+    program = (
+        "import sys; from pathlib import Path; from quadfollow_training.predictors import open_predictor\n"
+        "print(open_predictor(Path(sys.argv[1])).size)"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    words = [sys.executable, "-c", program, str(tmp_path / "last.keras")]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout == "(32, 32)\n", done.stderr

@@ -95,6 +95,16 @@ def test_a_mask_that_cannot_be_meant_is_named(data, picture, fault):
         open_frames([data])
 
 
+def test_names_that_say_the_same_are_reported(data):
+    """Of two images for one mask none is dropped in silence."""
+    images = data / "validation" / "images"
+    shutil.copy(images / "3_run1cam1_00001.jpeg", images / "3_run1_cam1_00001.jpg")
+    with pytest.raises(BadDataset) as caught:
+        open_frames([data])
+    (problem,) = caught.value.problems
+    assert all(name in problem for name in ("3_run1cam1_00001.jpeg", "3_run1_cam1_00001.jpg"))
+
+
 def test_different_counts_without_matching_names_are_reported(data):
     """Sorted order pairs nothing when the counts differ."""
     folder = data / "validation" / "masks"

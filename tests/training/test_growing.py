@@ -31,11 +31,13 @@ def trained(spec: Spec) -> keras.Model:
 
 
 @pytest.mark.parametrize("norm", ["before-relu", "after-relu", "none"])
-@pytest.mark.parametrize("separable", [True, False])
-def test_a_grown_network_answers_as_the_narrow_one(norm, separable):
+@pytest.mark.parametrize(
+    "kind", [{}, {"separable": False}, {"upsampling": "transposed"}], ids=["separable", "regular", "transposed"]
+)
+def test_a_grown_network_answers_as_the_narrow_one(norm, kind):
     """Whatever the order of normalisation and the kind of convolution, the function is kept."""
-    narrow = trained(replace(NARROW, norm=norm, separable=separable))
-    wide = build(replace(WIDE, norm=norm, separable=separable))
+    narrow = trained(replace(NARROW, norm=norm, **kind))
+    wide = build(replace(WIDE, norm=norm, **kind))
     before = wide.predict_on_batch(images(3))
     grow(narrow, wide)
     np.testing.assert_allclose(wide.predict_on_batch(images(3)), narrow.predict_on_batch(images(3)), atol=1e-6)

@@ -57,6 +57,12 @@ def test_an_unknown_recipe_is_refused_with_those_there_are():
         {"crop": 100},  # not a multiple of 32
         {"zoom": (0.0, 1.0)},
         {"schedule_epochs": SEED.epochs - 1},
+        {"optimizer": "sgd"},
+        {"schedule": "linear"},
+        {"pasted": 1.5},
+        {"dice": -0.1},
+        {"class_weights": (1.0, 2.0)},
+        {"class_weights": (1.0, 2.0, 0.0)},
     ],
 )
 def test_impossible_recipes_are_refused(bad):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 
-from quadfollow_training.rundir import RunFolder, environment
+import pytest
+
+from quadfollow_core.errors import BadInput
+from quadfollow_training.rundir import RunFolder, earlier, environment
 
 
 def test_history_is_read_back_as_written_up_to_an_epoch(tmp_path):
@@ -41,3 +44,33 @@ def test_a_resumption_keeps_what_the_run_began_with(tmp_path):
         "command": ["first"],
         "resumed": [{"command": ["second"]}, {"command": ["third"]}],
     }
+
+
+def test_a_network_is_not_trained_over(tmp_path):
+    """Nor a best one alone, but for a run that was killed before its first epoch was whole; an average has no run."""
+    folder = RunFolder(tmp_path)
+    folder.prepare(resume=False)
+    folder.best.touch()
+    with pytest.raises(BadInput, match="holds a network already"):
+        folder.prepare(resume=False)
+    folder.prepare(resume=True)
+    folder.config.write_text(json.dumps({"averaged": {}}))
+    with pytest.raises(BadInput, match="average"):
+        folder.prepare(resume=True)
+
+
+def test_a_run_of_an_earlier_version_can_be_resumed(tmp_path):
+    """What it did not note is not compared, nor is how the network it began with is told of; the network's hash is."""
+    folder = RunFolder(tmp_path)
+    folder.write_config({"begun_with": {"init": "a.keras 1", "run": {}}}, {})
+    folder.last.touch()
+    folder.write_config({"begun_with": {"init": "a.keras 1", "run": {"sets": ["x"]}}, "sets": ["x"]}, {})
+    with pytest.raises(BadInput, match=r"init a\.keras 1, now b\.keras 2"):
+        folder.write_config({"begun_with": {"init": "b.keras 2"}}, {})
+
+
+def test_what_a_network_was_trained_on_is_told_on(tmp_path):
+    """Its sets and its averaging, which its recipe does not tell."""
+    told = {"recipe": {"folders": None}, "sets": ["train"], "averaged": {"share": 0.5}}
+    (tmp_path / "config.json").write_text(json.dumps(told | {"command": ["quadfollow"]}))
+    assert earlier(tmp_path / "best.keras") == {"run": told}

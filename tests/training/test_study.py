@@ -180,6 +180,21 @@ def test_the_page_says_what_the_results_say(results, tmp_path):
     assert all(0 < (page.parent / picture).stat().st_size < 100_000 for picture in pictures)
 
 
+def test_sizes_that_an_arm_lacks_are_left_out(results, tmp_path):
+    """An arm scored on other frames has no number there, and a gap in its line."""
+    by_name = {arm.name: arm for arm in ARMS}
+    results.write(by_name["base"], 1, _result("base", 1, 0.3))
+    other = _result("no-skips", 1, 0.2)
+    for part in other["passes"][0]["score"]["sets"].values():
+        part["by_size"] = {"20-39": part["by_size"]["20-39"], "80-159": {"frames": 3, "detected": 1, "iou": 0.5}}
+    results.write(by_name["no-skips"], 1, other)
+    write_page(results, tmp_path / "network.md", tmp_path)
+    text = (tmp_path / "network.md").read_text()
+    assert "| arm | 20-39 px (10) | 80-159 px (6) | 320+ px (18) |" in text
+    assert "| base | 0.300 |  | 0.900 |" in text
+    assert "| no-skips | 0.200 | 0.500 |  |" in text
+
+
 def test_differences_are_held_against_the_spread_of_seeds(results):
     """Pooled over arms with several seeds; nothing is called a finding where there is but one seed."""
     arm = ARMS[0]

@@ -207,6 +207,22 @@ def test_other_data_cannot_resume_a_run(finished, write_run):
         train(recipe, [data], run, resume=True)
 
 
+def test_renamed_sets_cannot_resume_a_run(finished):
+    """Samples are drawn by the sets' names, which the fingerprint leaves out."""
+    recipe, data, run = finished
+    (data / "validation").rename(data / "validated")
+    (data / "train").rename(data / "trained")
+    with pytest.raises(BadInput, match=r"another sets \(\['train'\], now \['trained'\]\)"):
+        train(recipe, [data], run, resume=True)
+
+
+def test_of_equal_scores_the_latest_counts():
+    """It has trained for longest; a higher one before it counts all the same."""
+    rows = [{"epoch": float(number), "held_out_final": score} for number, score in enumerate((0.0, 0.5, 0.5, 0.1))]
+    assert train_module._best([*rows, {"epoch": 4.0}]) is rows[2]
+    assert train_module._best(rows[:1]) is rows[0]
+
+
 def test_damaged_weights_are_refused_by_name(finished):
     """A last.keras that is not a model is an error that names it."""
     recipe, data, run = finished
@@ -271,8 +287,18 @@ def test_mistakes_of_a_blind_network_are_the_targets(data, recipe, tmp_path, cap
     blind = build(recipe.spec)
     blind.set_weights([weight * 0 for weight in blind.get_weights()])
     blind.save(tmp_path / "blind.keras")
+    recipe = replace(recipe, shares=Shares(mistake=0.5))
     train(recipe, [data], tmp_path / "run", mistakes_of=tmp_path / "blind.keras")
     assert "blind.keras is wrong about the target in 12 of the 18 frames" in capsys.readouterr().err
+
+
+def test_mistakes_are_drawn_by_a_recipe_that_says_so_and_by_no_other(recipe, tmp_path):
+    """A share of mistakes without a model and a model without a share are told before data is read."""
+    with pytest.raises(BadInput, match="say whose with --mistakes-of"):
+        train(replace(recipe, shares=Shares(mistake=0.5)), [tmp_path / "none"], tmp_path / "run")
+    with pytest.raises(BadInput, match="leave out --mistakes-of"):
+        train(recipe, [tmp_path / "none"], tmp_path / "run", mistakes_of=tmp_path / "some.keras")
+    assert not (tmp_path / "run").exists()
 
 
 def test_only_what_costs_the_score_is_a_mistake():

@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Barrier
 
 import optuna
 import pytest
@@ -16,11 +18,11 @@ from optuna.trial import TrialState
 from quadfollow_core.errors import BadInput, NotFound, Unavailable
 from quadfollow_training import compiling
 from quadfollow_training.recipe_files import choose_recipe, read_recipe
-from quadfollow_training.recipes import RECIPES
+from quadfollow_training.recipes import RECIPES, SEED
 from quadfollow_training.tuning import searching
-from quadfollow_training.tuning.cli import tune
+from quadfollow_training.tuning.cli import absolute, tune
 from quadfollow_training.tuning.report import report
-from quadfollow_training.tuning.space import first_try, with_numbers
+from quadfollow_training.tuning.space import first_try, suggest, with_numbers
 from quadfollow_training.tuning.storage import open_search, open_storage
 
 PIXELS = 16 * 32 * 32 * 2
@@ -28,8 +30,8 @@ PIXELS = 16 * 32 * 32 * 2
 
 @pytest.fixture
 def recipe(tiny_recipe):
-    """A tiny recipe scored twice per trial."""
-    return replace(tiny_recipe, epochs=2)
+    """A tiny recipe."""
+    return tiny_recipe
 
 
 @pytest.fixture
@@ -37,22 +39,24 @@ def search(recipe, data, tmp_path):
     """A function that searches in a SQLite file until so many trials are finished."""
 
     def run(trials, storage=f"sqlite:///{tmp_path / 'trials.db'}", **how):
-        how = {"name": "test", "pixels": PIXELS, "hold_out": ["3_run1"], "seed": 1} | how
-        return searching.search(recipe, [data], storage, trials=trials, **how)
+        how = {"name": "test", "epochs": 2, "pixels": PIXELS, "hold_out": ["3_run1"], "seed": 1} | how
+        return searching.search(how.pop("recipe", recipe), [data], storage, trials=trials, **how)
 
     return run
 
 
 @pytest.mark.parametrize("name", ["crops-256", "follow-256"])
 @pytest.mark.parametrize("batch", [16, 128])
-def test_a_short_trial_has_the_whole_schedule(name, batch):
-    """The rate reaches the number that is judged, after the recipe's share of the steps, and falls to nothing."""
-    recipe = replace(RECIPES[name], batch=batch, epochs=3)
-    tried = searching.shortened(recipe, 300_000_000)
-    rates = [float(compiling.learning_rate(tried)(step)) for step in range(3 * tried.steps)]
+@pytest.mark.parametrize("epochs", [3, 9])
+def test_a_short_trial_has_the_whole_schedule(name, batch, epochs):
+    """The rate reaches the number that is judged, after the recipe's own share of the steps, and falls to nothing."""
+    recipe = replace(RECIPES[name], batch=batch)
+    tried = searching.shortened(recipe, epochs, 300_000_000)
+    rates = [float(compiling.learning_rate(tried)(step)) for step in range(epochs * tried.steps)]
+    assert tried.epochs == epochs
     assert max(rates) == pytest.approx(tried.learning_rate, rel=0.02)
     assert rates[-1] < 0.02 * tried.learning_rate
-    assert tried.warmup / (3 * tried.steps) == pytest.approx(recipe.warmup / recipe.scheduled_steps, abs=0.02)
+    assert tried.warmup / len(rates) == pytest.approx(recipe.warmup / recipe.scheduled_steps, abs=0.015)
 
 
 def test_a_warm_up_that_never_ends_is_refused():
@@ -70,11 +74,15 @@ def test_a_search_goes_on_where_it_stopped(search, recipe):
     """The recipe's own numbers are tried first; a second call adds what is missing, a third nothing."""
     first = search(1)
     assert first.trials[0].params == pytest.approx(first_try(recipe))
-    assert len(first.trials[0].intermediate_values) == recipe.epochs
+    assert len(first.trials[0].intermediate_values) == 2
     assert finished(search(2)) == 2
     assert finished(search(2)) == 2
     with pytest.raises(BadInput, match="differs in pixels"):
         search(3, pixels=2 * PIXELS)
+    with pytest.raises(BadInput, match="differs in recipe's augmentations"):
+        search(3, recipe=replace(recipe, augmentations=("flip",)))
+    tuned = replace(recipe, batch=9, learning_rate=0.1, class_weights=(1.0, 2.0, 3.0), dice=0.5)
+    assert finished(search(2, recipe=tuned)) == 2, "what is searched may differ"
 
 
 @pytest.mark.parametrize(("others", "state"), [(0.9, TrialState.PRUNED), (-0.9, TrialState.COMPLETE)])
@@ -86,7 +94,7 @@ def test_a_trial_that_falls_behind_is_given_up(search, recipe, tmp_path, others,
         study.add_trial(optuna.create_trial(value=others, intermediate_values={0: others, 1: others}))
     tried = search(5, storage=journal).trials[0]
     assert tried.state == state
-    assert len(tried.intermediate_values) == (1 if state == TrialState.PRUNED else recipe.epochs)
+    assert len(tried.intermediate_values) == (1 if state == TrialState.PRUNED else 2)
 
 
 @pytest.mark.slow
@@ -147,14 +155,61 @@ def test_recipes_go_through_json(tmp_path):
     path.write_text(json.dumps({"recipe": {"batch": 3}}))
     with pytest.raises(BadInput, match=r"config\.json"):
         read_recipe(path)
+    for other in ("seed", None, SEED.as_dict() | {"spec": "x"}, SEED.as_dict() | {"zoom": [1]}):
+        path.write_text(json.dumps({"recipe": other}))
+        with pytest.raises(BadInput, match=r"tells of no recipe .*config\.json"):
+            read_recipe(path)
     with pytest.raises(NotFound, match="no recipe at"):
         read_recipe(tmp_path / "none.json")
     with pytest.raises(NotFound, match="no recipe named"):
         choose_recipe("none")
 
 
-def test_storages_that_cannot_be_opened_name_the_remedy(tmp_path):
-    """Not a database's URL, and one whose driver is missing."""
+def test_a_seeded_search_that_goes_on_tries_something_new(recipe, tmp_path):
+    """The numbers of a restart are others than those before it, and the same when all of it is repeated."""
+
+    def try_twice(storage):
+        tried = []
+        for _ in range(2):
+            study = open_search(open_storage(str(tmp_path / storage)), "seeded", {}, 5)
+            trial = study.ask()
+            suggest(trial, recipe)
+            study.tell(trial, 0.5)
+            tried.append(trial.params)
+        return tried
+
+    first = try_twice("first.log")
+    assert first[0] != first[1]
+    assert try_twice("again.log") == first
+
+
+def test_a_new_storage_can_be_opened_by_several_at_once(tmp_path):
+    """Each finds its tables, whoever makes them."""
+    together = Barrier(8)
+
+    def begin(where):
+        together.wait()
+        return open_storage(where)
+
+    with ThreadPoolExecutor(8) as pool:
+        storages = list(pool.map(begin, [f"sqlite:///{tmp_path / 'new' / 'trials.db'}"] * 8))
+    assert [storage.get_all_studies() for storage in storages] == [[]] * 8
+
+
+def test_every_process_of_a_cluster_finds_the_storage(tmp_path, monkeypatch):
+    """Files are named from the root; what is no file stays as it is."""
+    monkeypatch.chdir(tmp_path)
+    assert absolute("trials.log") == str(tmp_path / "trials.log")
+    assert absolute("sqlite:///a/trials.db") == f"sqlite:///{tmp_path / 'a' / 'trials.db'}"
+    assert absolute("sqlite:////a/trials.db") == "sqlite:////a/trials.db"
+    assert absolute("postgresql://host/trials") == "postgresql://host/trials"
+
+
+def test_storages_that_cannot_be_opened_name_cause_and_remedy(tmp_path):
+    """Not a database's URL, a file that is none, and one whose driver is missing."""
+    (tmp_path / "text.db").write_text("no database" * 100)
+    with pytest.raises(BadInput, match=r"file is not a database.*sqlite:///"):
+        open_storage(f"sqlite:///{tmp_path / 'text.db'}")
     with pytest.raises(BadInput, match="sqlite:///"):
         open_storage("somewhere")
     with pytest.raises(Unavailable, match="driver"):

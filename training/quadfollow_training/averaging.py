@@ -23,7 +23,7 @@ from quadfollow_training.compiling import begin_with, load
 from quadfollow_training.fcn import build
 from quadfollow_training.frames import Frames, open_frames
 from quadfollow_training.holdout import held_out_score
-from quadfollow_training.recipe_files import recipe_from
+from quadfollow_training.recipe_files import read_recipe
 from quadfollow_training.recipes import Recipe
 from quadfollow_training.rundir import RunFolder, file_hash
 from quadfollow_training.train import sampler
@@ -44,19 +44,22 @@ def average(run: Path, begin: Path, shares: Sequence[float], data: Sequence[Path
         out: the new folder: ``best.keras`` and ``config.json``, which tells of the averaging.
 
     Raises:
-        BadInput: a share out of range, or no runs held out to choose by.
+        BadInput: a share out of range, no runs held out to choose by, another network than the run began with, or
+            ``out`` holds a network already.
         NotFound: no run in the folder.
         BadModel: the networks differ in more than their widths.
     """
     if not shares or not all(0 < share <= 1 for share in shares):
         raise BadInput(f"shares lie above 0 and are at most 1, got {list(shares)}")
-    source = RunFolder(run)
+    source, target = RunFolder(run), RunFolder(out)
     if not source.last.exists():
         raise NotFound(f"{run} holds no run: {source.last.name} is missing")
-    config = json.loads(source.config.read_text())
-    recipe = recipe_from(config["recipe"])
+    recipe = read_recipe(source.config)
+    config = json.loads(source.config.read_text(encoding="utf-8"))
+    _check_beginning(config.get("begun_with", {}).get("init", ""), begin)
+    target.prepare(resume=False)
     frames = open_frames(data, recipe.folders)
-    learn, held_out = frames.split([name for name in config["held_out_runs"] if name in frames.runs])
+    learn, held_out = frames.split([name for name in config.get("held_out_runs", ()) if name in frames.runs])
     if not len(held_out):
         raise BadInput("an average is chosen by its held-out score: give the run's data with its held-out runs")
     first, last = _weights(recipe, begin), load(source.last).get_weights()
@@ -66,11 +69,17 @@ def average(run: Path, begin: Path, shares: Sequence[float], data: Sequence[Path
         for share, network in networks.items()
     }
     chosen = max(scores, key=lambda share: scores[share])
-    out.mkdir(parents=True, exist_ok=True)
-    save_whole(RunFolder(out).best, networks[chosen].save)
+    save_whole(target.best, networks[chosen].save)
     told = {"with": f"{begin.name} {file_hash(begin)}", "share": chosen, "held_out_final": scores}
-    write_whole(RunFolder(out).config, json.dumps(config | {"averaged": told}, indent=2) + "\n")
-    return {"model": str(RunFolder(out).best)} | told
+    write_whole(target.config, json.dumps(config | {"averaged": told}, indent=2) + "\n")
+    return {"model": str(target.best)} | told
+
+
+def _check_beginning(told: str, begin: Path) -> None:
+    """Refuse a network that is not the one that the run says it began with, where that was a ``.keras`` file."""
+    name, _, digest = told.rpartition(" ")
+    if name.endswith(".keras") and digest != file_hash(begin):
+        raise BadInput(f"the run began with {told}, and {begin} is {file_hash(begin)}: give that one with --begin")
 
 
 def _weights(recipe: Recipe, begin: Path) -> list[Any]:

@@ -139,8 +139,9 @@ def average(
     "--data",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     envvar="QUADFOLLOW_DATA",
+    multiple=True,
     required=True,
-    help="The official evaluation sets, or the folder they lie in; or a labelled set.  [env: QUADFOLLOW_DATA]",
+    help="The official evaluation sets, or the folder they lie in; or labelled sets.  [env: QUADFOLLOW_DATA]",
 )
 @click.option("--out", type=_FOLDER, help="Where evaluation.json and worst.png go; default: the run's folder.")
 @click.option(
@@ -149,7 +150,7 @@ def average(
 @click.option("--worst", type=click.IntRange(min=1), default=24, show_default=True, help="Frames shown in worst.png.")
 @_JSON
 def evaluate(
-    model: Path, data: Path, out: Path | None, size: tuple[int, int] | None, worst: int, as_json: bool
+    model: Path, data: tuple[Path, ...], out: Path | None, size: tuple[int, int] | None, worst: int, as_json: bool
 ) -> None:
     """Score MODEL (.keras, .onnx or a run's folder) with the official Follow-Me score, or on any labelled set."""
     from quadfollow_core.cli import score_table

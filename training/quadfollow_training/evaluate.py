@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,7 @@ class Verdict:
 
 def evaluate(
     model: Path,
-    data: Path,
+    data: Path | Sequence[Path],
     out: Path | None = None,
     size: tuple[int, int] | None = None,
     worst: int = SHEET_FRAMES,
@@ -68,7 +68,7 @@ def evaluate(
     Args:
         model: a ``.keras`` or ``.onnx`` file, or a run's folder.
         data: the folder of the three official sets, or one that holds ``sample_evaluation_data``; else a labelled set
-            (``images/`` and ``masks/``) or a folder of such.
+            (``images/`` and ``masks/``) or a folder of such. Of several folders the first with official sets counts.
         out: where ``evaluation.json`` and ``worst.png`` go; by default the run's folder, and nowhere without one.
         size: ``(width, height)`` for a model that takes any size.
         worst: how many frames ``worst.png`` shows.
@@ -79,7 +79,7 @@ def evaluate(
     """
     predictor = open_predictor(model, size)
     started = time.monotonic()
-    sets, verdicts = score_sets(predictor, find_pairs(data))
+    sets, verdicts = score_sets(predictor, find_pairs(*([data] if isinstance(data, Path) else data)))
     official = sets.keys() >= set(SETS)
     result = {
         "model": str(model),
@@ -97,22 +97,28 @@ def evaluate(
     return result
 
 
-def find_pairs(data: Path) -> dict[str, list[tuple[Path, Path]]]:
+def find_pairs(*data: Path) -> dict[str, list[tuple[Path, Path]]]:
     """Find the images and masks to score on, by set: the three official sets, else labelled ones, at or below ``data``.
+
+    Labelled sets of one name count as one.
 
     Raises:
         BadDataset: there are none, or files without a partner.
     """
-    for folder in (data, data / EVALUATION):
+    for folder in (place for root in data for place in (root, root / EVALUATION)):
         there = [name for name in SETS if (folder / name).is_dir()]
         if there and len(there) < len(SETS):
             raise BadDataset(f"{folder} lacks {', '.join(set(SETS) - set(there))} of the official sets")
         if there:
             return {name: pair_files(folder / name / "images", folder / name / "masks") for name in SETS}
-    folders = [folder for folder in (data, *sorted(data.glob("*"))) if is_processed(folder)]
+    folders = [folder for root in data for folder in (root, *sorted(root.glob("*"))) if is_processed(folder)]
     if not folders:
-        raise BadDataset(f"nothing to evaluate on in {data}: it needs {', '.join(SETS)}, or images/ and masks/")
-    return {folder.name: _labelled(folder) for folder in folders}
+        places = ", ".join(map(str, data))
+        raise BadDataset(f"nothing to evaluate on in {places}: it needs {', '.join(SETS)}, or images/ and masks/")
+    pairs: dict[str, list[tuple[Path, Path]]] = {}
+    for folder in folders:
+        pairs.setdefault(folder.name, []).extend(_labelled(folder))
+    return pairs
 
 
 def _labelled(folder: Path) -> list[tuple[Path, Path]]:

@@ -52,7 +52,8 @@ def _arriving(layer: Any, wide: keras.Model, places: dict[str, Places]) -> Place
 
 def _grow_layer(old: Any, new: Any, arriving: Places) -> Places:
     """Set one layer's weights; return where the narrow layer's output channels lie in the wide one's."""
-    kept, grown = _as_kind_of(new, old), new.get_weights()
+    kept, weights = _as_kind_of(new, old), new.get_weights()
+    kept, grown = (_outputs_last(new, each) for each in (kept, weights))
     if not kept:
         return arriving
     leaving = np.arange(kept[-1].shape[-1])
@@ -66,7 +67,7 @@ def _grow_layer(old: Any, new: Any, arriving: Places) -> Places:
         else:
             after[..., leaving] = 0
             after[np.ix_(*map(np.arange, before.shape[:2]), arriving, leaving)] = before
-    new.set_weights(grown)
+    new.set_weights(weights)
     return leaving
 
 
@@ -77,6 +78,13 @@ def _as_kind_of(new: Any, old: Any) -> list[NDArray[np.float32]]:
         depthwise, pointwise, *bias = kept
         return [depthwise * pointwise, *bias]
     return kept
+
+
+def _outputs_last(layer: Any, weights: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+    """View weights with a kernel's outputs last, as every layer has them but a transposed convolution."""
+    if not isinstance(layer, layers.Conv2DTranspose):
+        return weights
+    return [weight.swapaxes(2, 3) if weight.ndim == 4 else weight for weight in weights]
 
 
 def _inputs(layer: Any) -> int:

@@ -91,7 +91,7 @@ def _refuse_evaluation(root: Path) -> None:
 def pair_processed(folder: Path) -> tuple[list[Frame], list[str]]:
     """Pair ``images/`` with ``masks/``: by name where the names allow it, else by sorted order.
 
-    Returns the frames and a line for every file without a partner.
+    Returns the frames and a line for every file without a partner, or whose name says the same as another's.
     """
     images, masks = (_pictures(folder / name) for name in ("images", "masks"))
     image_of, mask_of = ({pair_key(path): path for path in paths} for paths in (images, masks))
@@ -100,6 +100,9 @@ def pair_processed(folder: Path) -> tuple[list[Frame], list[str]]:
         pairs = [(image_of[key], mask_of[key]) for key in sorted(shared)]
         alone = [image_of[key] for key in image_of.keys() - shared] + [mask_of[key] for key in mask_of.keys() - shared]
         problems = [f"{path}: has no partner" for path in sorted(alone)]
+        for paths, kept in ((images, image_of), (masks, mask_of)):
+            twins = ((path, kept[pair_key(path)]) for path in paths)
+            problems += [f"{path}: is named as {twin.name} is" for path, twin in twins if path != twin]
     elif len(images) == len(masks):
         pairs, problems = list(zip(images, masks, strict=True)), []
     else:

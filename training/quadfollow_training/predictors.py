@@ -57,6 +57,8 @@ class KerasPredictor:
     def __init__(self, path: Path, size: tuple[int, int] | None = None) -> None:
         try:
             import keras
+
+            import quadfollow_training.shifted  # noqa: F401  a run on JAX saved its layers
         except ImportError as error:
             raise Unavailable('.keras models need Keras: pip install "quadfollow[train]"') from error
         try:

@@ -14,6 +14,9 @@ from quadfollow_training.batches import Shares
 from quadfollow_training.fcn import Spec
 from quadfollow_training.recipes import Recipe, find_recipe
 
+MALFORMED = (ValueError, TypeError, AttributeError, LookupError)
+"""What reading a recipe ends in where something else is told in its place."""
+
 
 def choose_recipe(name: str) -> Recipe:
     """A recipe by its name, or from a ``.json`` file.
@@ -31,7 +34,7 @@ def read_recipe(path: Path) -> Recipe:
         raise NotFound(f"no recipe at {path}")
     try:
         return recipe_from(json.loads(path.read_text(encoding="utf-8"))["recipe"])
-    except (ValueError, TypeError, KeyError) as error:
+    except MALFORMED as error:
         raise BadInput(
             f"{path} tells of no recipe of this version ({error}): give a run's config.json, a study's result or a "
             "search's tuning.json"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from quadfollow_core.errors import BadInput, NotFound
 from quadfollow_training.augment import STEPS
@@ -12,6 +12,8 @@ from quadfollow_training.fcn import Spec, check_size
 
 OFFICIAL = ("train", "validation")
 REAL = (*OFFICIAL, "train_extra")
+Optimizer = Literal["adam", "adamw"]
+Schedule = Literal["constant", "cosine"]
 HOLD_OUT = ("0_run6", "8_run5", "a_3_run2")
 """Flights never trained on: far targets, a close pursuit, far targets of another recorder; each with empty frames."""
 
@@ -36,10 +38,10 @@ class Recipe:
     pasted: float = 0.0
     class_weights: tuple[float, float, float] = (1.0, 1.0, 1.0)
     dice: float = 0.0
-    optimizer: Literal["adam", "adamw"] = "adam"
+    optimizer: Optimizer = "adam"
     weight_decay: float = 0.0
     learning_rate: float = 0.005
-    schedule: Literal["constant", "cosine"] = "constant"
+    schedule: Schedule = "constant"
     schedule_epochs: int | None = None
     warmup: int = 0
     batch: int = 48
@@ -54,15 +56,28 @@ class Recipe:
         for name in ("batch", "epochs", "steps", "workers", "score_every"):
             if getattr(self, name) < 1:
                 raise BadInput(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.learning_rate <= 0 or self.warmup < 0 or self.validation_steps < 0:
-            raise BadInput("learning_rate must be positive, warmup and validation_steps not negative")
+        if self.learning_rate <= 0 or min(self.warmup, self.validation_steps, self.dice) < 0:
+            raise BadInput("learning_rate must be positive, warmup, validation_steps and dice not negative")
+        for name, allowed in (("optimizer", Optimizer), ("schedule", Schedule)):
+            if getattr(self, name) not in get_args(allowed):
+                raise BadInput(f"{name} is one of {', '.join(get_args(allowed))}, got {getattr(self, name)!r}")
+        if len(self.class_weights) != 3 or min(self.class_weights) <= 0:
+            raise BadInput(f"class_weights are three numbers above 0, got {self.class_weights}")
+        self._check_samples()
+        self._check_schedule()
+
+    def _check_samples(self) -> None:
         unknown = sorted(set(self.augmentations) - STEPS.keys())
         if unknown:
             raise BadInput(f"no augmentation named {', '.join(unknown)}: there are {', '.join(sorted(STEPS))}")
         if not 0 < self.zoom[0] <= self.zoom[1]:
             raise BadInput(f"zoom is a range of factors above 0, got {self.zoom}")
+        if not 0 <= self.pasted <= 1:
+            raise BadInput(f"pasted is a share from 0 to 1, got {self.pasted}")
         if self.crop is not None:
             check_size((self.crop, self.crop), self.spec.stride)
+
+    def _check_schedule(self) -> None:
         if self.schedule_epochs is not None and self.schedule_epochs < self.epochs:
             raise BadInput(f"a schedule of {self.schedule_epochs} epochs ends before the run's {self.epochs}")
         if self.schedule == "cosine" and self.warmup >= self.scheduled_steps:

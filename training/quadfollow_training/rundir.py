@@ -35,7 +35,7 @@ COLUMNS = (
     "held_out_fp",
     "held_out_fn",
 )
-TOLD_ON = ("recipe", "begun_with", "data", "packages", "git_commit")
+TOLD_ON = ("recipe", "begun_with", "averaged", "data", "sets", "packages", "git_commit")
 """What a run that goes on with another's network keeps of that one's configuration."""
 Row = dict[str, float]
 
@@ -70,10 +70,12 @@ class RunFolder:
         """Make the folder.
 
         Raises:
-            BadInput: it holds a run already and this is not a resumption.
+            BadInput: it holds a network already and this is not a resumption, or it holds an average, which has none.
         """
-        if self.last.exists() and not resume:
-            raise BadInput(f"{self.path} holds a run already: add --resume, or choose another --out")
+        if not resume and (self.last.exists() or self.best.exists()):
+            raise BadInput(f"{self.path} holds a network already: choose another --out, or for a run add --resume")
+        if resume and self.best.exists() and not self.last.exists() and self._is_average():
+            raise BadInput(f"{self.path} holds an average, which cannot be resumed: choose another --out")
         self.path.mkdir(parents=True, exist_ok=True)
 
     def write_config(self, facts: Mapping[str, Any], surroundings: Mapping[str, Any]) -> None:
@@ -86,12 +88,17 @@ class RunFolder:
         resuming = self.last.exists()
         old = json.loads(self.config.read_text(encoding="utf-8")) if resuming else new | surroundings
         changed = [
-            f"{name} ({_difference(old.get(name), value)})" for name, value in new.items() if old.get(name) != value
+            f"{name} ({_difference(before, value)})"
+            for name, value in new.items()
+            if _deciding(before := old.get(name, value)) != _deciding(value)  # earlier versions noted less
         ]
         if changed:
             raise BadInput(f"{self.path} was begun otherwise and cannot be resumed with another {', '.join(changed)}")
         later = {"resumed": [*old.get("resumed", []), surroundings]} if resuming else {}
         write_whole(self.config, json.dumps(old | later, indent=2) + "\n")
+
+    def _is_average(self) -> bool:
+        return self.config.exists() and "averaged" in json.loads(self.config.read_text(encoding="utf-8"))
 
     def read_history(self, epochs: int) -> list[Row]:
         """Read the rows of the first ``epochs`` epochs."""
@@ -111,6 +118,11 @@ class RunFolder:
                 writer.writerows(rows)
 
         save_whole(self.history, write)
+
+
+def _deciding(fact: Any) -> Any:
+    """A fact without the story of an earlier run: of that only the network counts, which has its hash beside it."""
+    return {key: value for key, value in fact.items() if key != "run"} if isinstance(fact, dict) else fact
 
 
 def _difference(old: Any, new: Any) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 import keras
 from rich.console import Console
 
-from quadfollow_core.errors import Unavailable
+from quadfollow_core.errors import BadInput, Unavailable
 from quadfollow_core.files import save_whole
 from quadfollow_core.scoring import FOLLOWING, PATROL_TARGET
 from quadfollow_training.batches import Batches, Crops, Draw, Sampler, WholeFrames
@@ -66,8 +66,10 @@ def train(
 
     Raises:
         BadDataset: files that cannot be used, all of them named.
-        BadInput: ``out`` holds another run, or a held-out run is not in the data.
+        BadInput: ``out`` holds another run, a held-out run is not in the data, or mistakes are drawn of no model or
+            those of one are not drawn.
     """
+    _check_mistakes(recipe, mistakes_of)
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     folder = RunFolder(out)
     folder.prepare(resume=resume)
@@ -80,8 +82,7 @@ def train(
     console.print(f"{len(learn)} frames to train on, {len(held_out)} held out ({', '.join(held_out.runs)})")
 
     keras.utils.set_random_seed(recipe.seed)
-    taken = {"sets": _taken(learn)}
-    folder.write_config(_facts(recipe, frames, held_out, init, mistakes_of), environment() | taken)
+    folder.write_config(_facts(recipe, learn, frames, held_out, init, mistakes_of), environment())
     network, finished = start(recipe, folder, init)
     source = sampler(recipe, learn, augment=True, mistakes=_mistakes(mistakes_of, learn, console))
     if init is not None and is_exported(init) and not finished:
@@ -168,8 +169,8 @@ def _keep(network: keras.Model, recipe: Recipe, folder: RunFolder, rows: list[Ro
 
 
 def _best(rows: Sequence[Row]) -> Row:
-    """The epoch with the highest held-out score; where none was scored, the latest."""
-    scored = [row for row in rows if "held_out_final" in row]
+    """The epoch with the highest held-out score, of equal ones the latest; where none was scored, the latest."""
+    scored = [row for row in reversed(rows) if "held_out_final" in row]
     return max(scored, key=lambda row: row["held_out_final"]) if scored else rows[-1]
 
 
@@ -179,6 +180,14 @@ def _tensorboard(wanted: bool, folder: RunFolder) -> list[Any]:
     if find_spec("tensorboard") is None:
         raise Unavailable("--tensorboard needs TensorBoard: pip install tensorboard")
     return [keras.callbacks.TensorBoard(str(folder.path / "tensorboard"))]
+
+
+def _check_mistakes(recipe: Recipe, model: Path | None) -> None:
+    share = recipe.shares.mistake
+    if share and model is None:
+        raise BadInput(f"recipe {recipe.name} draws mistakes (a share of {share:g}): say whose with --mistakes-of")
+    if model is not None and not share:
+        raise BadInput(f"recipe {recipe.name} draws no mistakes (shares.mistake): leave out --mistakes-of")
 
 
 def _mistakes(model: Path | None, frames: Frames, console: Console) -> Mistakes | None:
@@ -191,7 +200,7 @@ def _mistakes(model: Path | None, frames: Frames, console: Console) -> Mistakes 
 
 
 def _facts(
-    recipe: Recipe, frames: Frames, held_out: Frames, init: Path | None, mistakes_of: Path | None
+    recipe: Recipe, learn: Frames, frames: Frames, held_out: Frames, init: Path | None, mistakes_of: Path | None
 ) -> dict[str, Any]:
     """What decides the outcome of a run; a resumed run must agree with it."""
     models = {"init": init, "mistakes_of": mistakes_of}
@@ -199,6 +208,7 @@ def _facts(
         "begun_with": {name: f"{path.name} {file_hash(path)}" for name, path in models.items() if path} | earlier(init),
         "recipe": recipe.as_dict(),
         "data": {"frames": len(frames), "runs": frames.runs, "fingerprint": frames.fingerprint},
+        "sets": _taken(learn),
         "held_out_runs": held_out.runs,
     }
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from quadfollow_core.errors import BadModel
 from quadfollow_training.exported import read_exported
 from quadfollow_training.fcn import build
-from quadfollow_training.recipe_files import recipe_from
+from quadfollow_training.recipe_files import MALFORMED, recipe_from
 
 Weights = NDArray[np.float32]
 
@@ -33,9 +33,11 @@ def unfold(path: Path) -> keras.Model:
             is not folded.
     """
     exported, contract = read_exported(path)
+    if contract.variant_of is not None:
+        raise BadModel(f"{path} is a variant of lower precision: give the model that it was made of")
     try:
         spec = recipe_from(contract.training["recipe"]).spec
-    except (KeyError, TypeError) as error:
+    except MALFORMED as error:
         raise BadModel(f"{path} does not tell by which recipe its network was built: {error}") from error
     if spec.norm == "after-relu":
         raise BadModel(f"{path} normalises after ReLU, which cannot be unfolded: give its run's .keras file")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def draw_sizes(summaries: Summaries, path: Path) -> None:
     for name, summary in summaries.items():
         if summary.arm.decides:
             rows = summary.by_size()
-            axes.plot(sizes, [rows[size][1] for size in sizes], marker=".", label=name)
+            axes.plot(sizes, [rows[size][1] if size in rows else nan for size in sizes], marker=".", label=name)
     axes.set(xlabel="target pixels in the frame", ylabel="IoU of the target", ylim=(0, 1))
     axes.grid(alpha=0.3)
     axes.legend(fontsize=7, ncols=2)

@@ -44,13 +44,13 @@ def _score_row(summary: Summary) -> Sequence[str]:
 
 
 def sizes(summaries: Summaries) -> str:
-    """One row per arm: the target's IoU by its size."""
+    """One row per arm: the target's IoU by its size, nothing where an arm has no frames of that."""
     names = sizes_of(summaries)
-    counts = next(iter(summaries.values())).by_size()
-    heads = ("arm", *(f"{name} px ({counts[name][0]})" for name in names))
+    found = {arm: summary.by_size() for arm, summary in summaries.items()}
+    counts = {name: count for sizes in reversed(found.values()) for name, (count, _) in sizes.items()}
+    heads = ("arm", *(f"{name} px ({counts[name]})" for name in names))
     rows = (
-        (arm, *(f"{found[name][1]:.3f}" for name in names))
-        for arm, found in ((arm, summary.by_size()) for arm, summary in summaries.items())
+        (arm, *(f"{sizes[name][1]:.3f}" if name in sizes else "" for name in names)) for arm, sizes in found.items()
     )
     return table(heads, rows)
 

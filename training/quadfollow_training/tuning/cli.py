@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,11 @@ INSTALL = 'pip install "quadfollow[tune]"'
 @click.option("--pixels", type=click.IntRange(1), default=PIXELS, show_default=True, help="What a trial trains on.")
 @click.option("--minutes", type=click.FloatRange(0), help="Begin no further trial after so long.")
 @click.option("--hold-out", multiple=True, help="A run to score on, instead of the recipe's; repeatable.")
-@click.option("--seed", type=int, help="Seed of the sampler.")
+@click.option(
+    "--seed",
+    type=int,
+    help="Seed of the sampler, to which the trials there are added; processes started together need one each.",
+)
 @click.option("--ray", metavar="ADDRESS", help="Search on this Ray cluster, HOST:6379 or auto; it shares the paths.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="With --ray: trials at a time.")
 @click.option("--gpus", type=click.FloatRange(0), default=0, show_default=True, help="With --ray: GPUs of a trial.")
@@ -44,7 +47,6 @@ def tune(
     data: tuple[Path, ...],
     out: Path,
     storage: str | None,
-    epochs: int,
     hold_out: tuple[str, ...],
     ray: str | None,
     workers: int,
@@ -69,14 +71,21 @@ def tune(
     if ray is None and (workers > 1 or gpus):
         raise click.UsageError("--workers and --gpus are for --ray; here, start the command several times")
     how |= {"hold_out": hold_out or None}
-    searched = replace(recipe, epochs=epochs), [path.resolve() for path in data]
+    searched = recipe, [path.resolve() for path in data]
+    storage = absolute(storage or (f"sqlite:///{out / 'trials.db'}" if ray is None else str(out / "trials.log")))
     if ray is None:
-        study = search(*searched, storage or f"sqlite:///{out / 'trials.db'}", **how)
+        study = search(*searched, storage, **how)
     else:
         with ClusterPool(ray, gpus=gpus) as pool:
-            study = search_on_cluster(*searched, storage or str(out / "trials.log"), pool, workers, **how)
+            study = search_on_cluster(*searched, storage, pool, workers, **how)
     outcome = report(study, recipe, out)
     click.echo(json.dumps(outcome) if as_json else _lines(outcome, out))
+
+
+def absolute(storage: str) -> str:
+    """The storage as every process of a cluster finds it, whatever folder it works in."""
+    kind, mark, file = storage.rpartition("sqlite:///")
+    return f"{kind}{mark}{Path(file).resolve()}" if mark or file.endswith(".log") else storage
 
 
 def _lines(outcome: dict[str, Any], out: Path) -> str:

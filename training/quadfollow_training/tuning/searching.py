@@ -20,7 +20,7 @@ from quadfollow_training.holdout import held_out_score
 from quadfollow_training.recipes import Recipe
 from quadfollow_training.train import sampler
 from quadfollow_training.trial import fit_epoch, quicken, split, steps_for
-from quadfollow_training.tuning.space import first_try, suggest
+from quadfollow_training.tuning.space import SEARCHED, first_try, suggest
 from quadfollow_training.tuning.storage import open_search, open_storage
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -33,6 +33,7 @@ def search(
     *,
     name: str,
     trials: int,
+    epochs: int,
     pixels: int,
     hold_out: Sequence[str] | None = None,
     minutes: float | None = None,
@@ -41,15 +42,16 @@ def search(
     """Search until so many trials are finished, by this process and all others at the same storage.
 
     Args:
-        recipe: what is trained, but for the numbers searched; its ``epochs`` are when a trial is scored.
+        recipe: what is trained, but for the numbers searched.
         data: data sets, or folders of data sets.
         storage: a database's URL, or the path of a journal.
         name: the search's.
         trials: how many in all.
+        epochs: how often a trial is scored.
         pixels: how many a trial that is not given up trains on.
         hold_out: runs to score on and never to train on; by default those of the recipe that are in the data.
         minutes: begin no further trial after so long.
-        seed: of the sampler, for a search that can be repeated by one process.
+        seed: of the sampler, for a search that can be repeated by one process; one that goes on takes another.
 
     Raises:
         BadDataset: files that cannot be used.
@@ -58,11 +60,11 @@ def search(
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     frames = open_frames(data, recipe.folders)
     learn, held_out = split(frames, recipe, hold_out)
-    study = open_search(open_storage(storage), name, _facts(recipe, frames, held_out, pixels), seed)
+    study = open_search(open_storage(storage), name, _facts(recipe, frames, held_out, epochs, pixels), seed)
     study.enqueue_trial(first_try(recipe), skip_if_exists=True)
 
     def objective(trial: Trial) -> float:
-        return _train(trial, shortened(suggest(trial, recipe), pixels), learn, held_out)
+        return _train(trial, shortened(suggest(trial, recipe), epochs, pixels), learn, held_out)
 
     def tell(_: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
         scores = " ".join(f"{score:.3f}" for score in trial.intermediate_values.values())
@@ -74,11 +76,11 @@ def search(
     return study
 
 
-def shortened(recipe: Recipe, pixels: int) -> Recipe:
-    """The recipe with so many pixels to train on: its whole schedule, the warm-up in the same proportion."""
-    steps = steps_for(recipe, pixels // recipe.epochs)
-    warmup = int(recipe.warmup * steps * recipe.epochs / recipe.scheduled_steps)
-    return replace(recipe, steps=steps, warmup=warmup, schedule_epochs=None)
+def shortened(recipe: Recipe, epochs: int, pixels: int) -> Recipe:
+    """The recipe with so many epochs and pixels: its whole schedule, the warm-up in the same proportion."""
+    steps = steps_for(recipe, pixels // epochs)
+    warmup = int(recipe.warmup * steps * epochs / recipe.scheduled_steps)
+    return replace(recipe, epochs=epochs, steps=steps, warmup=warmup, schedule_epochs=None)
 
 
 def search_on_cluster(
@@ -89,7 +91,7 @@ def search_on_cluster(
     Takes what :func:`search` takes; with a ``seed`` each process has one of its own.
     """
     seed = how.pop("seed", None)
-    seeds = [None if seed is None else seed + number for number in range(workers)]
+    seeds = [None if seed is None else seed + number * how["trials"] for number in range(workers)]
     parts = [pool.submit(_take_part, recipe, data, storage, how | {"seed": one}) for one in seeds]
     for part in as_completed(parts):
         part.result()
@@ -120,12 +122,14 @@ def _train(trial: Trial, recipe: Recipe, learn: Frames, held_out: Frames) -> flo
     return score
 
 
-def _facts(recipe: Recipe, frames: Frames, held_out: Frames, pixels: int) -> dict[str, Any]:
+def _facts(recipe: Recipe, frames: Frames, held_out: Frames, epochs: int, pixels: int) -> dict[str, Any]:
     """What decides a trial's outcome beside its numbers; whoever joins a search must agree."""
+    fixed = recipe.as_dict()
+    del fixed["shares"]["target"]
     return {
         "recipe": recipe.name,
-        "epochs": recipe.epochs,
+        "epochs": epochs,
         "pixels": pixels,
         "data": frames.fingerprint,
         "held_out_runs": held_out.runs,
-    }
+    } | {f"recipe's {key}": value for key, value in fixed.items() if key not in ("name", *SEARCHED)}

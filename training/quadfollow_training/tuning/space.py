@@ -27,6 +27,9 @@ RANGES = {
 }
 """Each number's range, in words."""
 
+SEARCHED = ("learning_rate", "batch", "dice", "class_weights")
+"""What of a recipe the search sets, besides the share of targets."""
+
 
 def suggest(trial: Trial, recipe: Recipe) -> Recipe:
     """The recipe with the numbers that the sampler wants tried."""
