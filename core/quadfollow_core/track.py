@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, get_args
 
 from quadfollow_core.errors import BadInput
@@ -96,7 +96,7 @@ class Track:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON: the reply key ``track``."""
-        return {key: _plain(value) for key, value in asdict(self).items()}
+        return {name: _plain(getattr(self, name)) for name in self.__dataclass_fields__}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Track:
@@ -105,16 +105,16 @@ class Track:
         Raises:
             BadInput: it is not a track.
         """
-        known = {key: value for key, value in data.items() if key in cls.__dataclass_fields__}
         try:
+            known = {key: value for key, value in data.items() if key in cls.__dataclass_fields__}
             return cls(**known | {key: tuple(known[key]) for key in _VECTORS if key in known})
-        except (TypeError, ValueError) as error:
+        except (AttributeError, OverflowError, TypeError, ValueError) as error:
             raise BadInput(f"not a track: {error}") from error
 
     def _numbers(self) -> tuple[float, ...]:
-        singles = (self.time, self.age, self.distance, self.confidence)
+        known = tuple(value for value in (self.age, self.distance, self.confidence) if value is not None)
         vectors = (*self.position, *self.velocity, *self.position_sigma, *self.velocity_sigma)
-        return tuple(value for value in singles if value is not None) + vectors
+        return (self.time, self.updates, *known, *vectors)
 
 
 class Tracker(Protocol):

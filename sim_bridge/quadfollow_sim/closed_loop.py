@@ -2,8 +2,9 @@
 
 In lockstep the world waits for every answer, so a flight is the same whatever the machine's speed, and latency is only
 measured. By the real clock the world goes on meanwhile: an answer steers from the moment it is there, and pictures for
-which the loop comes too late are skipped and counted. A world that paces itself sends its pictures when it likes, and
-the newest is looked at once the last was answered. All times that steer are the world's.
+which the loop comes too late are skipped and counted; so much time is flown in steps of a picture's at most, the pilot
+commanding after each, so that it brakes once its answer is stale. A world that paces itself sends its pictures when it
+likes, and the newest is looked at once the last was answered. All times that steer are the world's.
 
 An operator's orders are looked at before each picture, and at least ten times a second by the real clock.
 """
@@ -15,7 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
-from quadfollow_core.errors import BadInput
+from quadfollow_core.errors import BadInput, QuadfollowError
 from quadfollow_core.stream_client import Fate
 from quadfollow_sim.airspace import Airspace, SelfPaced
 from quadfollow_sim.craft import Craft, Steersman
@@ -27,9 +28,9 @@ from quadfollow_sim.vehicle import Brake
 
 ClockName = Literal["lockstep", "real"]
 ANSWER_WITHIN = 5.0
-"""Seconds of the real clock for which lockstep waits for an answer, while answers come."""
+"""Seconds of the real clock for which lockstep waits for an answer, while somebody answers."""
 SILENT_WITHIN = 0.05
-"""The same once one did not come: the world flies on without, as it would beside the real clock."""
+"""The same once nobody did: the world flies on without, as it would beside the real clock."""
 GIVE_UP = 10.0
 """Seconds of the world's clock without any answer after which a flight ends."""
 SILENCE = 0.5
@@ -107,7 +108,7 @@ class ClosedLoop:
     def _fly(self, seconds: float | None, clock: ClockName, stop: Stop, pace: Pace, *, until_armed: bool) -> Sortie:
         self._craft.attend(late=True)
         armed = not until_armed or self._is_armed(clock, pace, stop)
-        begun = self._world.time
+        begun, touched = self._world.time, len(self._world.collisions)
         end = math.inf if seconds is None else begun + seconds
         if armed and clock == "lockstep" and not isinstance(self._world, SelfPaced):
             self._in_lockstep(begun, round((end - begun) * self._sortie.rate), stop)
@@ -118,7 +119,7 @@ class ClosedLoop:
         self._sortie.interrupted = stop()
         self._sortie.aborted, self._sortie.orders = self._craft.is_aborted, self._craft.orders
         self._sortie.seconds = self._world.time - begun
-        self._sortie.collisions = self._world.collisions
+        self._sortie.collisions = self._world.collisions[touched:]
         self._sortie.server_gone = self._gone() or (self._silent(SILENCE) and not self._eyes.answers())
         return self._sortie
 
@@ -147,8 +148,8 @@ class ClosedLoop:
         fates, end = self._eyes.poll(0.0), time.monotonic() + self._wait
         while all(fate.id != number for fate in fates) and time.monotonic() < end:
             fates += self._eyes.poll(end - time.monotonic())
-        in_time = any(fate.id == number and fate.outcome == "result" for fate in fates)
-        self._wait = ANSWER_WITHIN if in_time else SILENT_WITHIN
+        answered = any(fate.outcome not in UNANSWERED for fate in fates)
+        self._wait = ANSWER_WITHIN if answered else SILENT_WITHIN
         return fates
 
     def _beside_the_real_clock(self, pace: Pace, stop: Stop) -> None:
@@ -157,13 +158,22 @@ class ClosedLoop:
             return
         while not (stop() or self._is_over()):
             fates = self._eyes.poll(min(pace.until_due(), PATIENCE))
-            self._world.advance(self._begun + pace.elapsed())
+            self._go_on(self._begun + pace.elapsed())
             self._craft.attend()
             self._settle(fates)
             if pace.until_due() == 0:
                 missed = pace.tick()
                 self._sortie.skipped += missed if self._recorder.recording else 0
                 self._look(pace.lag())
+
+    def _go_on(self, until: float) -> None:
+        """Let the world fly on, however long since, with the pilot at work all the while."""
+        since = self._world.time
+        steps = math.ceil((until - since) * self._sortie.rate)
+        for step in range(1, steps):
+            self._world.advance(since + (until - since) * step / steps)
+            self._craft.command()
+        self._world.advance(until)
 
     def _at_its_own_pace(self, pictures: SelfPaced, stop: Stop) -> None:
         """Look at the newest picture whenever the last one's fate is known."""
@@ -193,11 +203,12 @@ class ClosedLoop:
         if self._unanswered_since is None:
             self._unanswered_since = observation.captured
         number = self._eyes.offer(observation)
-        self._recorder.take(number, Taken(observation, own, began - waited, lag))
+        self._recorder.take(number, Taken(observation, own, began - waited, lag, self._recorder.recording))
         return number
 
     def _settle(self, fates: list[Fate]) -> None:
         """Let the pilot hear what was answered, command, and note both."""
+        fates = [_legible(fate) for fate in fates]
         for fate in fates:
             if fate.outcome not in UNANSWERED:
                 self._unanswered_since = None
@@ -217,6 +228,15 @@ class ClosedLoop:
         """Whether somebody was asked and did not answer for so long."""
         since = self._unanswered_since
         return since is not None and self._world.time - since > seconds
+
+
+def _legible(fate: Fate) -> Fate:
+    """A fate as it is, or as an error where the answer is none of the wire's form."""
+    try:
+        _ = fate.track, fate.sighting
+    except (QuadfollowError, AttributeError, TypeError, ValueError) as error:
+        return Fate(fate.id, "error", fate.age, {"detail": f"an answer that cannot be read: {error}"})
+    return fate
 
 
 def _either(one: Stop, other: Stop) -> Stop:

@@ -22,7 +22,9 @@ MOST_ORDERS = 1000
 class Steersman(Protocol):
     """Who turns answers into commands: a pilot that flies, or one that tells a simulator where to fly."""
 
-    mode: Mode
+    @property
+    def mode(self) -> Mode:
+        """What orders led to."""
 
     def order(self, order: Order) -> Mode:
         """Obey an order of the operator and return the mode it led to."""

@@ -4,7 +4,7 @@ Pure functions of what is known now; limits, obstacles and safety come after (``
 vehicle keeps its distance and height and otherwise moves as little as it can: it flies to the nearest point of the
 ring around the target, carried along at the target's velocity. While the target coasts the ring widens with the
 doubt about its place, so that it comes back into view wherever it turned to. In bearing space it centres the target,
-and closes or opens the distance where that is known.
+and closes or opens the distance where that is known and she is seen: nothing there tells how far it has come since.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def _in_bearing(track: Track, own: OwnState, formation: Formation) -> Velocity:
     azimuth, elevation = track.position
     pitch = own.tilt - elevation
     ahead = 0.0
-    if track.distance is not None:
+    if track.distance is not None and track.state == "following":
         ahead = formation.place_gain * (track.distance * math.cos(pitch) - formation.distance)
     direction = own.yaw - azimuth
     velocity = (ahead * math.cos(direction), ahead * math.sin(direction), 0.0)

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 import click
 
 from quadfollow_core.client_key import ClientKey
-from quadfollow_core.errors import BadInput, QuadfollowError, Unavailable
+from quadfollow_core.errors import BadInput, Unavailable
 from quadfollow_core.files import write_whole
 from quadfollow_core.stream_client import StreamClient
 from quadfollow_core.trackers import make_tracker
@@ -131,22 +131,22 @@ def carry_out_mission(plan: MissionPlan, key: ClientKey | None = None) -> dict[s
     click.echo(f"flying {json.dumps(plan.as_dict())}", err=True)
     flights: list[dict[str, Any]] = []
     steps: list[Step] = []
-    failure: QuadfollowError | None = None
-    with contextlib.ExitStack() as stack:
-        stop, door = stack.enter_context(stopping()), _open_door(plan, stack)
-        for number in range(1, plan.flights + 1):
-            try:
+    try:
+        with contextlib.ExitStack() as stack:
+            stop, door = stack.enter_context(stopping()), _open_door(plan, stack)
+            for number in range(1, plan.flights + 1):
                 sortie, more = _fly(plan, number, stop, door, key)
-            except QuadfollowError as error:
-                if not flights:
-                    raise
-                failure = error
-                break
-            flights.append({"number": number, "seed": plan.seed + number - 1} | measure_sortie(sortie) | more)
-            steps += sortie.steps
-            _tell(flights[-1], plan.flights)
-            if sortie.interrupted or sortie.server_gone or sortie.aborted:
-                break
+                flights.append({"number": number, "seed": plan.seed + number - 1} | measure_sortie(sortie) | more)
+                steps += sortie.steps
+                _tell(flights[-1], plan.flights)
+                if sortie.interrupted or sortie.server_gone or sortie.aborted:
+                    break
+    finally:
+        report = _keep_report(plan, flights, steps) if flights else {}
+    return report
+
+
+def _keep_report(plan: MissionPlan, flights: list[dict[str, Any]], steps: list[Step]) -> dict[str, Any]:
     report = {
         "plan": plan.as_dict(),
         "overall": measure_all(flights, steps),
@@ -157,8 +157,6 @@ def carry_out_mission(plan: MissionPlan, key: ClientKey | None = None) -> dict[s
         "files": {"report": str(plan.out / REPORT)} | flights[0]["files"],
     }
     write_whole(plan.out / REPORT, json.dumps(report, indent=1) + "\n")
-    if failure is not None:
-        raise failure
     return report
 
 
@@ -214,9 +212,10 @@ def _put_behind_autopilot(plan: MissionPlan, world: Airspace, stack: contextlib.
     """The world as it is flown: directly, or by setpoints over MAVLink."""
     if plan.autopilot == "none":
         return world
+    from quadfollow_sim.city.gimbal import MOUNT
     from quadfollow_sim.mavlink.imitated import behind_mavlink
 
-    return stack.enter_context(behind_mavlink(world, lambda text: click.echo(text, err=True)))
+    return stack.enter_context(behind_mavlink(world, lambda text: click.echo(text, err=True), mount=MOUNT))
 
 
 def _where(plan: MissionPlan) -> str:

@@ -14,7 +14,7 @@ from quadfollow_core.track import Track
 from quadfollow_sim.barrier import Caution, Wall, closing_speed, steer_clear, wall_from
 from quadfollow_sim.follow import Formation, follow
 from quadfollow_sim.limits import Limits
-from quadfollow_sim.safety import Mode, Order, SafetyRule, is_flyable, is_fresh, obey
+from quadfollow_sim.safety import Hearing, Mode, Order, SafetyRule
 from quadfollow_sim.search import Search, search, side_of
 from quadfollow_sim.surroundings import Scattered, Surroundings
 from quadfollow_sim.vehicle import Brake, OwnState, Steering, Velocity
@@ -44,7 +44,7 @@ class Plan:
     """Metres to any solid thing."""
 
 
-class Pilot:
+class Pilot(Hearing):
     """Flies one vehicle after one target.
 
     Args:
@@ -63,42 +63,28 @@ class Pilot:
     ) -> None:
         if not 0 < period <= 10:
             raise BadInput(f"a pilot needs a frame period between 0 and 10 s, got {period}")
-        self.mode: Mode = "disarmed"
-        self._period = period
         self._plan = plan or Plan()
+        super().__init__(period, self._plan.safety)
         self._surroundings = surroundings or Scattered()
         self._controller = controller or partial(follow, formation=self._plan.formation)
-        self._heard: tuple[Track, float] | None = None
         self._last: tuple[Point, float] | None = None
-        self._earned = False
         self._side = 1.0
 
     def order(self, order: Order) -> Mode:
         """Obey an order of the operator and return the mode it led to."""
-        self.mode = obey(self.mode, order)
-        if self.mode in ("disarmed", "aborted"):
-            self._earned = False
-        if self.mode != "armed":
+        if super().order(order) != "armed":
             self._last = None
         return self.mode
 
-    def hear(self, track: Track, captured: float, now: float) -> bool:
-        """Take in the answer to a frame captured then; False where it is stale, not newer than the last, or absurd."""
-        newest = self._heard is None or captured > self._heard[1]
-        if not (newest and is_fresh(captured, now, self._period) and is_flyable(track)):
-            return False
-        self._heard = (track, captured)
-        return True
-
     def command(self, own: OwnState, now: float) -> Steering:
         """What the vehicle is to do now."""
-        track = self._track(now)
+        track = self.track(now)
         if isinstance(track, Brake):
             return self._brake(track.reason)
         wish = self._wish(track, own)
         if wish is None:
             return self._brake("the track has no bearing: frames need the camera's intrinsics")
-        if self._earned:
+        if self.earned:
             walls = self._walls(own, track)
             velocity = steer_clear(wish.linear, walls, self._plan.caution)
             if velocity is None:
@@ -107,16 +93,6 @@ class Pilot:
         else:
             walls, wish = (), replace(wish, linear=(0.0, 0.0, 0.0))
         return self._flown(wish, own, walls, now)
-
-    def _track(self, now: float) -> Track | Brake:
-        """The newest track extrapolated to now, or why nothing may be flown."""
-        if self.mode != "armed":
-            return Brake(self.mode)
-        if self._heard is None or not is_fresh(self._heard[1], now, self._period):
-            return Brake("no fresh answer")
-        track, captured = self._heard
-        self._earned = self._earned or self._plan.safety.earns_first_motion(track)
-        return track.after(now - captured)
 
     def _wish(self, track: Track, own: OwnState) -> Velocity | None:
         if track.state in ("following", "coasting"):
@@ -135,7 +111,7 @@ class Pilot:
 
     def _flown(self, wish: Velocity, own: OwnState, walls: Sequence[Wall], now: float) -> Steering:
         """The wish within limits; a brake where the way there would be too rough or makes no sense."""
-        start = own.velocity if self._earned else (0.0, 0.0, 0.0)
+        start = own.velocity if self.earned else (0.0, 0.0, 0.0)
         before, since = self._last or (start, now - self._period)
         seconds = min(max(now - since, 0.0), LONGEST_STEP)
         command = self._plan.limits.apply(wish, before, seconds)

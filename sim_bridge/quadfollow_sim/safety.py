@@ -1,4 +1,4 @@
-"""The safety layer: what must hold whatever the controller wishes. Small pure rules, no state but the switch.
+"""The safety layer: what must hold whatever the controller wishes. Small pure rules, and the switch with its state.
 
 A command is flown only if the switch is armed, the newest answer is fresh, and the first motion was earned by a
 sure enough track. Fence, floor, ceiling and people are walls that no velocity may close on too fast.
@@ -15,7 +15,7 @@ from quadfollow_core.errors import BadInput
 from quadfollow_core.track import Track
 from quadfollow_sim.barrier import Wall, wall_from
 from quadfollow_sim.limits import clamp
-from quadfollow_sim.vehicle import MAX_COORDINATE
+from quadfollow_sim.vehicle import MAX_COORDINATE, Brake
 from quadfollow_sim.world import Point
 
 Mode = Literal["disarmed", "armed", "holding", "aborted"]
@@ -128,3 +128,45 @@ class SafetyRule:
     def walls(self, point: Point, people: Iterable[Point]) -> tuple[Wall, ...]:
         """All that a vehicle at ``point`` must keep away from."""
         return self.fence.walls(point) + tuple(self.person_wall(person, point) for person in people)
+
+
+class Hearing:
+    """A steersman's ears: orders turn the switch, the newest answer counts, and both say whether anything may be flown.
+
+    Args:
+        period: seconds between frames, which sets how old an answer may be.
+        rule: says which track is sure enough for the first motion.
+    """
+
+    def __init__(self, period: float, rule: SafetyRule) -> None:
+        self.mode: Mode = "disarmed"
+        self.earned = False
+        """Whether a sure track was flown for since the switch was armed."""
+        self._period = period
+        self._rule = rule
+        self._newest: tuple[Track, float] | None = None
+
+    def order(self, order: Order) -> Mode:
+        """Obey an order of the operator and return the mode it led to."""
+        self.mode = obey(self.mode, order)
+        if self.mode in ("disarmed", "aborted"):
+            self.earned = False
+        return self.mode
+
+    def hear(self, track: Track, captured: float, now: float) -> bool:
+        """Take in the answer to a frame captured then; False where it is stale, not newer than the last, or absurd."""
+        newer = self._newest is None or captured > self._newest[1]
+        if not (newer and is_fresh(captured, now, self._period) and is_flyable(track)):
+            return False
+        self._newest = (track, captured)
+        return True
+
+    def track(self, now: float) -> Track | Brake:
+        """The newest track extrapolated to now, or why nothing may be flown."""
+        if self.mode != "armed":
+            return Brake(self.mode)
+        if self._newest is None or not is_fresh(self._newest[1], now, self._period):
+            return Brake("no fresh answer")
+        track, captured = self._newest
+        self.earned = self.earned or self._rule.earns_first_motion(track)
+        return track.after(now - captured)

@@ -83,6 +83,8 @@ class Taken:
     """``time.monotonic()`` before it was drawn."""
     lag: float = 0.0
     """Seconds by which it was late."""
+    counts: bool = True
+    """Whether it becomes a step: what was taken before the flight began does not."""
 
 
 class Recorder:
@@ -91,7 +93,7 @@ class Recorder:
     def __init__(self, sortie: Sortie, witnesses: tuple[Witness, ...] = ()) -> None:
         self.sortie = sortie
         self.recording = True
-        """Whether pictures become steps; before the flight has begun they do not."""
+        """Whether pictures that are taken become steps; before the flight has begun they do not."""
         self._witnesses = witnesses
         self._taken: dict[int, Taken] = {}
 
@@ -111,7 +113,7 @@ class Recorder:
     def settle(self, fate: Fate, command: Command) -> None:
         """Note a picture's fate and the command that was just given."""
         taken = self._taken.pop(fate.id)
-        if not self.recording:
+        if not taken.counts:
             return
         self.sortie.steps.append(_step(taken, fate, command))
         when = taken.observation.captured

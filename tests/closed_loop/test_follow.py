@@ -105,6 +105,18 @@ def test_the_report_of_a_flight_outlives_a_server_that_dies_before_the_next(
     assert report["flights"][0]["recording"]["pictures"] > 0
 
 
+@pytest.mark.parametrize("failing", [1, 2])
+def test_the_report_of_a_flight_outlives_whatever_ends_the_next(tmp_path: Path, failing: int) -> None:
+    """Here a folder that cannot be made; without a flight there is nothing to report."""
+    (tmp_path / f"flight_{failing:02d}").write_text("in the way")
+    with pytest.raises(FileExistsError):
+        flown(tmp_path, eyes="truth", flights=2, seconds=0.5)
+    assert (tmp_path / "report.json").exists() == (failing == 2)
+    if failing == 2:
+        report = json.loads((tmp_path / "report.json").read_text())
+        assert [flight["number"] for flight in report["flights"]] == [1]
+
+
 def over_the_wire(server: RunningServer, world: CityAirspace, seconds: float, ends: float | None = None) -> Sortie:
     """A flight behind a server, which may be stopped at a time of the city; until then its answers are waited for."""
 

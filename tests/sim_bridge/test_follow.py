@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quadfollow_core.errors import BadInput
-from quadfollow_core.track import Space, Track
+from quadfollow_core.track import Space, State, Track
 from quadfollow_sim.barrier import Caution, Wall, steer_clear
 from quadfollow_sim.follow import Formation, follow
 from quadfollow_sim.limits import Limits
@@ -103,6 +103,18 @@ def test_in_bearing_space_it_centres_the_target() -> None:
     assert near.linear[0] < 0
     unknown = wished(track_at((0.2, 0.1)), own_at(0.0, 0.0, 2.4))
     assert unknown.linear == (0, 0, 0)
+
+
+@pytest.mark.parametrize("state", ["coasting", "lost"])
+def test_in_bearing_space_nobody_is_charged_who_is_not_seen(state: State) -> None:
+    """Her bearing does not tell how far it has come since: it turns and looks, and flies nowhere."""
+    own, seen = own_at(0.0, 0.0, 2.4), track_at((0.2, 0.1), distance=8.0, age=1.0)
+    unseen = replace(seen, state=state)
+    wish = search(unseen, own, FORMATION, Search()) if state == "lost" else wished(unseen, own)
+    assert wish.linear == (0, 0, 0)
+    assert wish.tilt == wished(seen, own).tilt
+    assert wished(unseen, own).yaw_rate == wished(seen, own).yaw_rate
+    assert wished(seen, own).linear[0] > 1, "control"
 
 
 def test_pixels_alone_do_not_steer() -> None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from quadfollow_core.geometry import Pose
 from quadfollow_sim.city.physics import State
 
-MOUNT = np.array([0.12, 0.0, -0.06])
+MOUNT = (0.12, 0.0, -0.06)
 """The optical centre in body axes, metres."""
 LOWEST, HIGHEST = math.radians(85), math.radians(-30)
 _RATE = 1.5

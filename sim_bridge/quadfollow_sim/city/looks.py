@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator, SeedSequence
 
+from quadfollow_core.errors import BadInput
 from quadfollow_sim.city.mesh import Floats
 from quadfollow_sim.city.outfits import Look, Outfit, draw_decoy, draw_outfit, draw_target, find_look
 from quadfollow_sim.city.plan import Plan, draw_plan
@@ -41,12 +42,19 @@ class Setting:
 
 
 def draw_setting(preset: str | Preset, seed: int, outfit: str = "red") -> Setting:
-    """Draw a city for a preset's name (or the preset), a seed and the name of the target's outfit."""
+    """Draw a city for a preset's name (or the preset), a seed and the name of the target's outfit.
+
+    Raises:
+        BadInput: no such preset or outfit, or nobody can walk about in the city of this seed.
+    """
     chosen = find_preset(preset) if isinstance(preset, str) else preset
     plan_rng, people_rng, light_rng = (np.random.default_rng(part) for part in SeedSequence(seed).spawn(3))
     plan = draw_plan(chosen, plan_rng)
     outfits = _draw_outfits(chosen, people_rng, find_look(outfit))
-    crowd = draw_crowd(plan, outfits, chosen.pace, people_rng)
+    try:
+        crowd = draw_crowd(plan, outfits, chosen.pace, people_rng)
+    except BadInput as error:
+        raise BadInput(f"the {chosen.name} of seed {seed} is no city to walk in: {error}; take another seed") from error
     return Setting(chosen, seed, plan, _draw_light(chosen, light_rng), outfits, crowd)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from quadfollow_core.errors import BadInput
 from quadfollow_sim.city.gait import STRIDE, pose_bones
 from quadfollow_sim.city.mesh import Floats
 from quadfollow_sim.city.outfits import Outfit
@@ -141,7 +142,7 @@ def _draw_round(nodes: Floats, ways: dict[tuple[int, int], list[int]], weight: F
             corners = [node for leg in legs if leg for node in leg[:-1]]
             apart = rng.uniform(-0.7, 0.7, (len(corners), 2)) * _SPREAD
             return _resample(_round_corners(nodes[corners] + apart))
-    raise RuntimeError("no five places of this plan can be reached from each other")
+    raise BadInput("no five places can be reached from each other")
 
 
 def _round_corners(points: Floats) -> Floats:

@@ -16,8 +16,9 @@ from quadfollow_core.geometry import BODY_FROM_OPTICAL, Pose, quaternion_from_ma
 from quadfollow_sim.mavlink.dialect import Dialect, find_dialect
 from quadfollow_sim.mavlink.link import Address, Link
 from quadfollow_sim.mavlink.outbox import Outbox
-from quadfollow_sim.mavlink.telemetry import NEVER, STALE, Telemetry
+from quadfollow_sim.mavlink.telemetry import GIMBAL, NEVER, STALE, Telemetry
 from quadfollow_sim.vehicle import Brake, Command, Follow, OwnState, Steering
+from quadfollow_sim.world import Point
 
 Control = Literal["none", "asking", "ours", "leaving"]
 """Whether we fly the vehicle: no; setpoints flow and its mode is asked for; yes; its hold mode is asked for."""
@@ -39,9 +40,17 @@ class Autopilot:
         link: to it; it stays open.
         tell: called with what the operator should know, in full sentences.
         tilt: angle below the horizon of a camera fixed to the body, radians; None for a gimbal.
+        mount: where the camera is in the body, metres forward, left and up of where the vehicle says it is.
     """
 
-    def __init__(self, link: Link, tell: Tell = lambda text: None, *, tilt: float | None = None) -> None:
+    def __init__(
+        self,
+        link: Link,
+        tell: Tell = lambda text: None,
+        *,
+        tilt: float | None = None,
+        mount: Point = (0.0, 0.0, 0.0),
+    ) -> None:
         self.control: Control = "none"
         self.telemetry = Telemetry()
         self.dialect: Dialect | None = None
@@ -50,6 +59,7 @@ class Autopilot:
         self._outbox = Outbox(link)
         self._tell = tell
         self._fixed = tilt
+        self._mount = mount
         self._command: Steering = Brake()
         self._since = NEVER
         self._now = 0.0
@@ -68,7 +78,10 @@ class Autopilot:
             BadInput: none has come yet.
         """
         telemetry = self.telemetry
-        tilt = self._outbox.tilt if self._fixed is None else self._fixed + telemetry.pitch
+        if self._fixed is None:
+            tilt = telemetry.gimbal_tilt(self._now, self._outbox.tilt)
+        else:
+            tilt = self._fixed + telemetry.pitch
         own = telemetry.own(self._now, tilt)
         if own is None:
             raise BadInput("the vehicle has not said yet where it is")
@@ -77,11 +90,12 @@ class Autopilot:
     def camera_pose(self) -> Pose:
         """Where the camera is and looks: levelled by its gimbal, or turned with the body it is fixed to."""
         own, told = self.own, self.telemetry
-        if self._fixed is None:
-            return Pose.from_rpy(own.position, 0.0, own.tilt, own.yaw)
         body = Pose.from_rpy(own.position, told.roll, told.pitch, own.yaw).rotation @ BODY_FROM_OPTICAL.T
+        x, y, z = (float(value) for value in own.position + body @ self._mount)
+        if self._fixed is None:
+            return Pose.from_rpy((x, y, z), 0.0, own.tilt, own.yaw)
         mounted = Pose.from_rpy((0.0, 0.0, 0.0), 0.0, self._fixed, 0.0).rotation
-        return Pose(own.position, quaternion_from_matrix(body @ mounted))
+        return Pose((x, y, z), quaternion_from_matrix(body @ mounted))
 
     def take(self) -> None:
         """Ask for control: setpoints of standing still first, then the mode that flies them. Motors are never started.
@@ -124,17 +138,22 @@ class Autopilot:
         self._speak()
 
     def _hear(self, message: Any, sender: Address) -> None:
-        kind = message.get_type()
-        if kind == "HEARTBEAT" and self._meet(message, sender):
-            self.telemetry.hear(message, self._now)
+        kind, words = message.get_type(), self._link.messages
+        if kind == "HEARTBEAT":
+            if self._meet(message, sender):
+                self.telemetry.hear(message, self._now)
         elif self.dialect is None or message.get_srcSystem() != self._link.system:
             return
-        elif kind == "COMMAND_ACK":
-            self._hear_answer(message)
-        elif kind == "STATUSTEXT" and message.severity <= self._link.messages.MAV_SEVERITY_WARNING:
-            self._tell(f"the vehicle says: {message.text}")
-        elif kind != "HEARTBEAT":
+        elif kind == "STATUSTEXT":
+            if message.severity <= words.MAV_SEVERITY_WARNING:
+                self._tell(f"the vehicle says: {message.text}")
+        elif kind in GIMBAL:
             self.telemetry.hear(message, self._now)
+        elif message.get_srcComponent() == words.MAV_COMP_ID_AUTOPILOT1:  # a gimbal has an attitude of its own
+            if kind == "COMMAND_ACK":
+                self._hear_answer(message)
+            else:
+                self.telemetry.hear(message, self._now)
 
     def _meet(self, heartbeat: Any, sender: Address) -> bool:
         """Whether a heartbeat is that of our vehicle; the first autopilot heard is."""
@@ -156,7 +175,12 @@ class Autopilot:
         return True
 
     def _hear_answer(self, answer: Any) -> None:
+        """Take in the answer to a command of ours; the vehicle answers others, too."""
         words = self._link.messages
+        if answer.target_system not in (0, self._link.system):
+            return
+        if answer.target_component not in (0, self._link.component):
+            return
         not_no = (words.MAV_RESULT_ACCEPTED, words.MAV_RESULT_IN_PROGRESS, words.MAV_RESULT_TEMPORARILY_REJECTED)
         refused = answer.result not in not_no
         if answer.command == words.MAV_CMD_DO_GIMBAL_MANAGER_CONFIGURE:

@@ -12,6 +12,7 @@ from quadfollow_sim.mavlink.autopilot import Autopilot, Tell
 from quadfollow_sim.mavlink.dialect import PX4, Dialect
 from quadfollow_sim.mavlink.imitation import COMPONENT, SYSTEM, ImitatedVehicle
 from quadfollow_sim.mavlink.link import Link
+from quadfollow_sim.world import Point
 
 COMPANION = 191
 """Our MAVLink component, an onboard computer."""
@@ -20,8 +21,12 @@ PATIENCE = 10.0
 
 
 @contextlib.contextmanager
-def behind_mavlink(world: Airspace, tell: Tell, dialect: Dialect = PX4) -> Iterator[MavlinkAirspace]:
+def behind_mavlink(
+    world: Airspace, tell: Tell, dialect: Dialect = PX4, *, mount: Point = (0.0, 0.0, 0.0)
+) -> Iterator[MavlinkAirspace]:
     """Fly a world's vehicle, which hovers, by setpoints; within, control is ours, and afterwards it is handed back.
+
+    ``mount`` is where its camera is in the body; see :class:`Autopilot`.
 
     Raises:
         Unavailable: pymavlink is missing, or the vehicle did not let itself be taken.
@@ -30,7 +35,7 @@ def behind_mavlink(world: Airspace, tell: Tell, dialect: Dialect = PX4) -> Itera
         ours = stack.enter_context(contextlib.closing(Link("udpin://127.0.0.1:0", SYSTEM, COMPANION)))
         its = stack.enter_context(contextlib.closing(Link(f"udp://127.0.0.1:{ours.port}", SYSTEM, COMPONENT)))
         vehicle = ImitatedVehicle(world, its, dialect, motors=True)
-        autopilot = Autopilot(ours, tell)
+        autopilot = Autopilot(ours, tell, mount=mount)
         space = MavlinkAirspace(world, autopilot, vehicle.advance)
         _go_on(space, lambda: autopilot.connected)
         autopilot.take()

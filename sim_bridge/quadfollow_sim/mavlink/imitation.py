@@ -94,8 +94,8 @@ class ImitatedVehicle:
     def _hear(self, message: Any) -> None:
         match message.get_type():
             case "COMMAND_LONG" | "COMMAND_INT":
-                result = self._obey(message)
-                self._link.send(self._words.MAVLink_command_ack_message(message.command, result))
+                result, asker = self._obey(message), (message.get_srcSystem(), message.get_srcComponent())
+                self._link.send(self._words.MAVLink_command_ack_message(message.command, result, 0, 0, *asker))
             case "SET_POSITION_TARGET_LOCAL_NED":
                 self._hear_setpoint(message)
             case "GIMBAL_MANAGER_SET_PITCHYAW":

@@ -100,8 +100,12 @@ class Outbox:
         return self._link.system, int(self._link.messages.MAV_COMP_ID_AUTOPILOT1)
 
     def _is_due(self, name: str, now: float) -> bool:
-        """Whether something is due, and note it as sent; half a period late is early enough for the next."""
-        if now - self._sent[name] < PERIODS[name] - 1e-6:
+        """Whether something is due, and note it as sent when it was due: what comes late does not delay the next.
+
+        But for what is late by more than half a period, so that no two follow each other at once.
+        """
+        period = PERIODS[name]
+        if now - self._sent[name] < period - 1e-6:
             return False
-        self._sent[name] = now
+        self._sent[name] = max(self._sent[name] + period, now - period / 2)
         return True

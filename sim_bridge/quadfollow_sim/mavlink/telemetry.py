@@ -14,6 +14,8 @@ from quadfollow_sim.world import Point
 STALE = 0.5
 """Seconds after which a pose is no longer flown by."""
 NEVER = -math.inf
+GIMBAL = ("GIMBAL_DEVICE_ATTITUDE_STATUS", "MOUNT_ORIENTATION")
+"""What tells the camera's tilt; a gimbal may do so itself."""
 
 
 @dataclass(slots=True)
@@ -34,8 +36,9 @@ class Telemetry:
     """Radians, nose down."""
     yaw: float = 0.0
     yaw_rate: float = 0.0
-    tilt: float | None = None
-    """The camera's angle below the horizon; None where no gimbal tells."""
+    tilt_at: float = NEVER
+    tilt: float = 0.0
+    """The gimbal's, radians below the horizon."""
 
     def hear(self, message: Any, now: float) -> None:
         """Take in one message; unknown kinds and numbers that are none change nothing."""
@@ -48,28 +51,28 @@ class Telemetry:
             case "ATTITUDE":
                 self._hear_attitude(message, now)
             case "GIMBAL_DEVICE_ATTITUDE_STATUS":
-                self._hear_tilt(_tilt_from(message.q))
+                self._hear_tilt(_tilt_from(message.q), now)
             case "MOUNT_ORIENTATION":
-                self._hear_tilt(-math.radians(message.pitch))
+                self._hear_tilt(-math.radians(message.pitch), now)
 
     def pose_age(self, now: float) -> float:
         """Seconds since position and attitude were both known; infinite before."""
         return now - min(self.position_at, self.attitude_at)
 
-    def own(self, now: float, tilt: float) -> OwnState | None:
-        """The vehicle's state, carried on to ``now`` at its speed; None before it is known.
+    def gimbal_tilt(self, now: float, asked: float) -> float:
+        """The camera's tilt as its gimbal tells it; the one that was asked of it where it does not, or not any more."""
+        return self.tilt if now - self.tilt_at <= STALE else asked
 
-        ``tilt`` stands in where no gimbal tells.
-        """
+    def own(self, now: float, tilt: float) -> OwnState | None:
+        """The vehicle's state with its camera's tilt, carried on to ``now`` at its speed; None before it is known."""
         age = self.pose_age(now)
         if not math.isfinite(age):
             return None
         ahead = min(max(now - self.position_at, 0.0), STALE)
         x, y, z = (p + v * ahead for p, v in zip(self.position, self.velocity, strict=True))
         turned = self.yaw + self.yaw_rate * min(max(now - self.attitude_at, 0.0), STALE)
-        seen = tilt if self.tilt is None else self.tilt
         try:
-            return OwnState((x, y, z), self.velocity, math.remainder(turned, math.tau), seen)
+            return OwnState((x, y, z), self.velocity, math.remainder(turned, math.tau), tilt)
         except BadInput:
             return None
 
@@ -86,9 +89,9 @@ class Telemetry:
             self.roll, self.pitch = message.roll, -message.pitch
             self.yaw, self.yaw_rate = swap_heading(message.yaw), -message.yawspeed
 
-    def _hear_tilt(self, tilt: float) -> None:
+    def _hear_tilt(self, tilt: float, now: float) -> None:
         if math.isfinite(tilt):
-            self.tilt = tilt
+            self.tilt_at, self.tilt = now, tilt
 
 
 def _tilt_from(quaternion: Any) -> float:

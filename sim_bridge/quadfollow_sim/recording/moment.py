@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from quadfollow_core.codec import as_file, encode_png
+from quadfollow_core.errors import BadMessage, QuadfollowError
 from quadfollow_core.request import RAW, camera_header, parse_request
 from quadfollow_core.stream_client import Fate
 from quadfollow_sim.world import Observation
@@ -27,11 +30,21 @@ class Moment:
     """A JPEG, PNG or WebP file; None where the picture was too large to be published."""
 
 
+@contextlib.contextmanager
+def well_formed() -> Iterator[None]:
+    """Turn whatever reading an answer raises that is not of the wire's form into a BadMessage."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, QuadfollowError) as error:
+        raise BadMessage(f"not of the wire's form: {error!r}") from error
+
+
+@well_formed()
 def moment_of_publication(stream: str, body: dict[str, Any], image: bytes, received: float) -> Moment:
     """Make a moment of a publication with its picture, ``received`` at a time of day.
 
     Raises:
-        BadMessage and others of :func:`quadfollow_core.request.parse_request`: raw pixels that are not of their size.
+        BadMessage: it is not of the wire's form, or raw pixels are not of their size.
     """
     picture = body.get("picture")
     shown = None if picture is None else image

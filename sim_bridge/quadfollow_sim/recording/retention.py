@@ -14,6 +14,8 @@ PARTS = 8
 """A recording of limited size is written in so many files, the oldest of which goes when a new one is begun."""
 LONGEST = 3600.0
 """Seconds after which a new file is begun where old ones are deleted by age."""
+CHUNK = 4 << 20
+"""Bytes of a chunk, the unit in which a reader finds its way, where it does not end by time."""
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
@@ -22,7 +24,7 @@ class Retention:
     """What may stay; None for all of it.
 
     Raises:
-        BadInput: not above zero.
+        BadInput: not above zero, or less than a file is written by.
     """
 
     days: float | None = None
@@ -34,6 +36,8 @@ class Retention:
         for name, value in (("--keep-days", self.days), ("--max-size", self.size)):
             if value is not None and not value > 0:
                 raise BadInput(f"{name} must be above zero, got {value}")
+        if self.size is not None and self.size < CHUNK:
+            raise BadInput(f"--max-size must be at least {CHUNK} bytes, since so many are written at once: {self.size}")
 
     def is_full(self, size: int, age: float) -> bool:
         """Whether the file in hand, of ``size`` bytes and begun ``age`` seconds ago, gives way to a new one."""

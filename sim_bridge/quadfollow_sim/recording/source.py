@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from foxglove_schemas_protobuf.CompressedImage_pb2 import CompressedImage
+from google.protobuf.message import DecodeError
 
 from quadfollow_core.codec import decode_image
 from quadfollow_core.errors import BadDataset, QuadfollowError
+from quadfollow_core.geometry import Camera
 from quadfollow_core.request import parse_camera
-from quadfollow_sim.recording.messages import IMAGE, RESULT
+from quadfollow_sim.recording.messages import IMAGE, RESULT, RESULT_SCHEMA
+from quadfollow_sim.recording.moment import well_formed
 from quadfollow_sim.recording.reader import Heard, read_messages
 from quadfollow_sim.timing import timing
-from quadfollow_sim.world import Observation
+from quadfollow_sim.world import Observation, Point
 
 SCHEMA = "foxglove.CompressedImage"
 
@@ -81,8 +84,7 @@ class McapSource:
         shown = self._take()
         if shown is None:
             return None
-        camera, truth = parse_camera(shown.answer.get("camera")), (shown.answer.get("truth") or {}).get("target")
-        target = None if truth is None else (float(truth[0]), float(truth[1]), float(truth[2]))
+        camera, target = _told(shown)
         name = f"{self._path.name}#{self._next - 1:05d}"
         return Observation(shown.image, name, time.monotonic(), camera, target=target)
 
@@ -98,23 +100,43 @@ class McapSource:
 
 
 def read_pictures(path: Path, topic: str) -> Iterator[Shown]:
-    """Read a topic's pictures, each with the answer that was recorded at the same time."""
+    """Read a topic's pictures, each with the answer that was recorded at the same time.
+
+    Raises:
+        BadDataset: pictures or answers that are not of their schema.
+    """
     answers = f"{topic.removesuffix(IMAGE)}{RESULT}"
     waiting: Heard | None = None
     for heard in read_messages(path):
         if heard.channel.topic == topic:
             if waiting is not None:
-                yield _shown(waiting, {})
+                yield _shown(waiting)
             waiting = heard
-        elif heard.channel.topic == answers and waiting is not None and heard.time == waiting.time:
-            yield _shown(waiting, json.loads(heard.record.data))
+        elif waiting is not None and heard.time == waiting.time and _is_answer(heard, answers):
+            yield _shown(waiting, heard.record.data)
             waiting = None
     if waiting is not None:
-        yield _shown(waiting, {})
+        yield _shown(waiting)
 
 
-def _shown(heard: Heard, answer: dict[str, Any]) -> Shown:
-    return Shown(heard.time, CompressedImage.FromString(heard.record.data).data, answer)
+def _is_answer(heard: Heard, topic: str) -> bool:
+    """Whether a message is an answer of ours; other programs may have topics of that name."""
+    return heard.channel.topic == topic and heard.schema is not None and heard.schema.name == RESULT_SCHEMA["title"]
+
+
+def _shown(heard: Heard, answer: bytes = b"{}") -> Shown:
+    try:
+        return Shown(heard.time, CompressedImage.FromString(heard.record.data).data, json.loads(answer))
+    except (DecodeError, ValueError, RecursionError) as error:
+        raise BadDataset(f"{heard.channel.topic} at {heard.time:.6f} s is not of its schema: {error}") from error
+
+
+def _told(shown: Shown) -> tuple[Camera | None, Point | None]:
+    """The camera and the target's true place as they were recorded."""
+    with well_formed():
+        truth = (shown.answer.get("truth") or {}).get("target")
+        target = None if truth is None else (float(truth[0]), float(truth[1]), float(truth[2]))
+        return parse_camera(shown.answer.get("camera")), target
 
 
 def _choose(path: Path, topic: str | None) -> tuple[str, int]:
@@ -141,7 +163,7 @@ def _check(path: Path, topic: str, total: int, progress: Callable[[int, int], No
         stamps.append(shown.time)
         try:
             decode_image(shown.image)
-            parse_camera(shown.answer.get("camera"))
+            _told(shown)
         except QuadfollowError as error:
             problems.append(f"picture {number}: {error}")
         progress(number, total)

@@ -84,12 +84,10 @@ def _subscribe(socket: zmq.Socket[bytes], address: str, stream: str | None, key:
 
 
 def _hear(parts: list[bytes], tape: Tape, heard: Heard, watch: _Watch) -> None:
-    now = time.time()
     try:
         stream, body, image = wire.decode_picture(parts)
-        moment = moment_of_publication(stream, body, image, now)
-        tape.write(moment)
-    except (BadMessage, KeyError, TypeError, ValueError) as error:
+        tape.write(moment_of_publication(stream, body, image, time.time()))
+    except BadMessage as error:
         heard.malformed += 1
         if heard.malformed == 1:
             watch.warn(f"a message that is no publication was passed over: {error}")

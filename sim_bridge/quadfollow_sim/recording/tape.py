@@ -17,13 +17,11 @@ from mcap_protobuf.schema import register_schema
 
 from quadfollow_core.errors import BadInput, QuadfollowError, Unavailable
 from quadfollow_sim.recording.messages import RESULT_SCHEMA, Level, Message, log_message, messages_of, nanoseconds
-from quadfollow_sim.recording.moment import Moment
-from quadfollow_sim.recording.retention import Retention, next_file
+from quadfollow_sim.recording.moment import Moment, well_formed
+from quadfollow_sim.recording.retention import CHUNK, Retention, next_file
 
 FLUSH = 1.0
 """Seconds after which what was written is in the file."""
-CHUNK = 4 << 20
-"""Bytes of a chunk, the unit in which a reader finds its way, where it does not end by time."""
 NOTICE = "People are in these pictures: keep them no longer than you need, and from whoever has no business with them."
 
 
@@ -65,10 +63,13 @@ class Tape:
         """Add a picture and what was answered; a change of its track's state goes to the log.
 
         Raises:
+            BadMessage: the answer is not of the wire's form; nothing of it was written.
             Unavailable: the disk is full; what was written stays readable.
         """
+        with well_formed():
+            messages = list(messages_of(moment))
         with _named(self._reel.path):
-            for message in messages_of(moment):
+            for message in messages:
                 self._reel.add(message, moment.time, moment.stream)
             self.pictures += moment.image is not None
             self._note_state(moment)

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from quadfollow_core.errors import QuadfollowError
+from quadfollow_core.errors import BadMessage, QuadfollowError
 from quadfollow_core.stream_client import Fate
 from quadfollow_sim.judge import Row
 from quadfollow_sim.recording.messages import Level
@@ -40,10 +40,9 @@ class FlightRecorder:
     """
 
     def __init__(self, path: Path, stream: str = "", origin: str = "flight") -> None:
-        self.left_out = 0
-        """Pictures that the disk was too slow for, or that came after it was full."""
-        self.error: QuadfollowError | None = None
+        self.error: Exception | None = None
         """Why nothing was recorded any more."""
+        self._seen = self._written = 0
         self._tape = Tape(path, origin=origin)
         self._stream = stream
         self._start: float | None = None
@@ -64,12 +63,17 @@ class FlightRecorder:
         """The file."""
         return self._tape.files[0]
 
+    @property
+    def left_out(self) -> int:
+        """Pictures that were not written: the disk was too slow or full, or the answer none of the wire's form."""
+        return self._seen - self._written
+
     def __call__(self, row: Row, observation: Observation, fate: Fate) -> None:
         """Hand a picture over; returns at once."""
-        if self.error is not None or self._waiting.full():
-            self.left_out += 1
-        else:
-            self._waiting.put_nowait((observation, fate))
+        self._seen += 1
+        if self.error is None:
+            with contextlib.suppress(queue.Full):
+                self._waiting.put_nowait((observation, fate))
 
     def close(self) -> None:
         """Let what waits reach the disk, and finish the file."""
@@ -79,17 +83,17 @@ class FlightRecorder:
 
     def summary(self) -> dict[str, Any]:
         """What became of the recording, in plain values."""
-        error = None if self.error is None else str(self.error)
+        error = None if self.error is None else _told(self.error)
         return {"file": str(self.path), "pictures": self._tape.pictures, "left_out": self.left_out, "error": error}
 
     def _run(self) -> None:
-        """Write until told to stop, or until the disk refuses."""
+        """Write until told to stop, or until the disk or anything else refuses."""
         try:
             with self._tape:
                 self._record()
-        except QuadfollowError as error:
+        except Exception as error:  # noqa: BLE001  # nobody else hears what ends a thread
             self.error = error
-            click.echo(f"recording stopped, the flight goes on: {error}", err=True)
+            click.echo(f"recording stopped, the flight goes on: {_told(error)}", err=True)
 
     def _record(self) -> None:
         while True:
@@ -100,7 +104,12 @@ class FlightRecorder:
                 continue
             if seen is None:
                 return
-            self._write(*seen)
+            try:
+                self._write(*seen)
+            except BadMessage as error:
+                self._tape.log(time.time(), "warning", f"{seen[0].name} left out: {error}")
+            else:
+                self._written += 1
 
     def _write(self, observation: Observation, fate: Fate) -> None:
         if self._start is None:
@@ -112,3 +121,7 @@ class FlightRecorder:
         reason = fate.body.get("reason") or fate.body.get("detail") or "no answer"
         level: Level = "error" if fate.outcome == "error" else "warning"
         self._tape.log(when, level, f"{observation.name} {fate.outcome}: {reason}")
+
+
+def _told(error: Exception) -> str:
+    return str(error) if isinstance(error, QuadfollowError) else repr(error)

@@ -22,6 +22,7 @@ def test_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_preset_table(name: str) -> None:
-    """Each preset has its row, with its number of people."""
-    low, high = PRESETS[name].people
-    assert re.search(rf"^\| `{name}` \|.*\| {low}–{high} \|", PAGE, re.MULTILINE)
+    """Each preset has its row, with its number of people and its wind."""
+    (low, high), (calm, strong) = PRESETS[name].people, PRESETS[name].wind
+    wind = f"{calm:g}–{strong:g} m/s" if calm else f"up to {strong:g} m/s"
+    assert re.search(rf"^\| `{name}` \|.*\| {low}–{high} \|.*\| {wind}", PAGE, re.MULTILINE)

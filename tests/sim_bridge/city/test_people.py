@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from quadfollow_core.errors import BadInput
+from quadfollow_sim.city import walkers
 from quadfollow_sim.city.bodies import BONES, build_body
 from quadfollow_sim.city.gait import pose_bones
 from quadfollow_sim.city.looks import Setting, draw_setting
@@ -94,3 +95,10 @@ def test_the_first_is_the_target_at_her_pace() -> None:
     walked = setting.crowd.travelled(100.0) - setting.crowd.travelled(0.0)
     low, high = setting.preset.pace
     assert low * 0.95 < walked[0] / 100 < high * 1.05
+
+
+def test_a_city_without_ways_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody can get from place to place, preset and seed are said, and what to do."""
+    monkeypatch.setattr(walkers, "_CLEARANCE", np.inf)
+    with pytest.raises(BadInput, match=r"plaza of seed 12.*another seed"):
+        draw_setting("plaza", 12)

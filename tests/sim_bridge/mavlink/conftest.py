@@ -64,12 +64,12 @@ def make_rig() -> Iterator[Callable[..., Rig]]:
     """Make rigs; all sockets are closed at the end."""
     with contextlib.ExitStack() as stack:
 
-        def make(dialect: Dialect = PX4, *, world: Any = None, motors: bool = True, tilt: float | None = None) -> Rig:
+        def make(dialect: Dialect = PX4, *, world: Any = None, motors: bool = True, **camera: Any) -> Rig:
             ours = stack.enter_context(contextlib.closing(Link("udpin://127.0.0.1:0", 1, 191)))
             its = stack.enter_context(contextlib.closing(Link(f"udp://127.0.0.1:{ours.port}", SYSTEM, COMPONENT)))
             flown, told = world or PaperSpace(walk), list[str]()
             vehicle = ImitatedVehicle(flown, its, dialect, motors=motors)
-            return Rig(flown, vehicle, Autopilot(ours, told.append, tilt=tilt), (its, ours), told)
+            return Rig(flown, vehicle, Autopilot(ours, told.append, **camera), (its, ours), told)
 
         yield make
 

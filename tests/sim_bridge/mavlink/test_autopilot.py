@@ -15,6 +15,8 @@ from quadfollow_sim.vehicle import Follow, Velocity
 EAST = Velocity((1.0, 0.0, 0.0))
 SET_MODE, SET_MESSAGE_INTERVAL, GIMBAL_MANAGER = 176, 511, (1000, 1001)
 """Numbers of commands."""
+GIMBAL = 154
+"""A gimbal's component."""
 DIALECTS = pytest.mark.parametrize("dialect", [PX4, ARDUPILOT], ids=lambda dialect: dialect.name)
 
 
@@ -228,14 +230,100 @@ def test_a_fixed_camera_turns_with_the_body(make_rig: Callable[..., Any]) -> Non
     rig.autopilot.command(Velocity((0.0, 0.0, 0.0), 0.0, 1.1))
     rig.go_on(0.5)
     assert heard_by_vehicle(rig, "GIMBAL_MANAGER_SET_PITCHYAW") == []
-    rig.autopilot.telemetry.tilt = None
     rig.autopilot.telemetry.pitch = 0.2
-    assert rig.autopilot.own.tilt == pytest.approx(0.5)
+    assert rig.autopilot.own.tilt == pytest.approx(0.5), "whatever a gimbal says"
     looking = rig.autopilot.camera_pose().rotation @ (0.0, 0.0, 1.0)
     assert looking == pytest.approx((math.cos(0.5), 0.0, -math.sin(0.5)), abs=1e-3)
     rig.autopilot.telemetry.pitch, rig.autopilot.telemetry.roll = 0.0, 0.1
     right = rig.autopilot.camera_pose().rotation @ (1.0, 0.0, 0.0)
     assert right[2] == pytest.approx(-math.sin(0.1), abs=1e-3)
+
+
+MOUNT = (0.12, 0.05, -0.06)
+
+
+@pytest.mark.parametrize("tilt", [None, 0.3], ids=["gimbal", "fixed"])
+def test_the_camera_is_where_it_is_mounted(make_rig: Callable[..., Any], tilt: float | None) -> None:
+    """Its place turns with the body, whose nose is down here, heading north."""
+    rig = make_rig(tilt=tilt, mount=MOUNT)
+    rig.go_on(0.5)
+    told = rig.autopilot.telemetry
+    told.pitch, told.yaw, told.yaw_rate = 0.3, math.pi / 2, 0.0
+    own, pose = rig.autopilot.own, rig.autopilot.camera_pose()
+    ahead, left, up = MOUNT
+    forward = ahead * math.cos(0.3) + up * math.sin(0.3)
+    there = (-left, forward, up * math.cos(0.3) - ahead * math.sin(0.3))
+    assert [c - p for c, p in zip(pose.position, own.position, strict=True)] == pytest.approx(there, abs=1e-6)
+    rig.autopilot._mount = (0.0, 0.0, 0.0)
+    assert rig.autopilot.camera_pose().position == pytest.approx(own.position), "control"
+
+
+def say(rig: Any, message: Any, component: int = 1) -> None:
+    """Have a component of the vehicle say something, and our end hear it."""
+    voice = rig.ends[0]._mav
+    voice.srcComponent, before = component, voice.srcComponent
+    rig.ends[0].send(message)
+    voice.srcComponent = before
+    rig.autopilot.pump(rig.world.time)
+
+
+def test_the_pose_is_the_autopilots(rig: Any) -> None:
+    """A gimbal has an attitude and a place of its own, which are not the vehicle's; its tilt is the camera's."""
+    words = rig.ends[0].messages
+    attitude = words.MAVLink_attitude_message(0, 0.1, -0.4, 2.0, 0.0, 0.0, 0.0)
+    place = words.MAVLink_local_position_ned_message(0, 50.0, 60.0, -70.0, 0.0, 0.0, 0.0)
+    rig.go_on(0.5)
+    before = rig.autopilot.own
+    for message in (attitude, place):
+        say(rig, message, GIMBAL)
+    assert rig.autopilot.own == before
+    half = 0.35
+    looking = (math.cos(half), 0.0, -math.sin(half), 0.0)  # 0.7 down
+    say(
+        rig,
+        words.MAVLink_gimbal_device_attitude_status_message(0, 0, 0, 0, looking, 0.0, 0.0, 0.0, 0),
+        GIMBAL,
+    )
+    assert rig.autopilot.own.tilt == pytest.approx(0.7, abs=1e-6)
+    say(rig, attitude)
+    assert rig.autopilot.own.yaw == pytest.approx(math.pi / 2 - 2.0), "control: from the autopilot it counts"
+
+
+def test_a_gimbal_that_fell_silent_is_where_it_was_told_to_be(rig: Any) -> None:
+    """What it said last is half a second old at most."""
+    rig.take()
+    rig.autopilot.command(Velocity((0.0, 0.0, 0.0), 0.0, 1.1))
+    rig.go_on(2.0)
+    say(rig, rig.ends[0].messages.MAVLink_mount_orientation_message(0, 0.0, -20.0, 0.0))
+    assert rig.autopilot.own.tilt == pytest.approx(math.radians(20)), "control: it is believed"
+    rig.go_on(0.6, vehicle=False)
+    assert rig.autopilot.own.tilt == pytest.approx(1.1)
+
+
+@pytest.mark.parametrize(
+    ("asker", "component", "ours"),
+    [
+        ((255, 190), 1, False),
+        ((1, 190), 1, False),
+        ((1, 191), GIMBAL, False),
+        ((1, 191), 1, True),
+        ((0, 0), 1, True),
+    ],
+)
+def test_an_answer_to_others_is_none_to_us(rig: Any, asker: tuple[int, int], component: int, ours: bool) -> None:
+    """A ground station that is refused a mode does not end our asking."""
+    words = rig.ends[0].messages
+    rig.go_on(0.5)
+    rig.autopilot.take()
+    say(rig, words.MAVLink_command_ack_message(SET_MODE, words.MAV_RESULT_DENIED, 0, 0, *asker), component)
+    assert rig.autopilot.control == ("none" if ours else "asking")
+    assert ("refused" in rig.words()) == ours
+
+
+def test_setpoints_keep_their_rate(rig: Any) -> None:
+    """20 a second, though the link is looked at every 20 ms and so no setpoint is sent when it is due."""
+    rig.take()
+    assert len(heard_by_vehicle(rig, "SET_POSITION_TARGET_LOCAL_NED", 2.0)) == pytest.approx(40, abs=1)
 
 
 def test_other_autopilots_are_named_once(rig: Any) -> None:

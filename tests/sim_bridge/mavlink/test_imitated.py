@@ -86,7 +86,7 @@ def test_the_citys_quadrotor_is_flown_by_setpoints(tmp_path: Path) -> None:
     (flight,) = report["flights"]
     assert json.loads((tmp_path / "report.json").read_text())["plan"]["autopilot"] == "mavlink"
     assert flight["in_view"] > 0.95, flight
-    assert flight["position_error_m"] < 0.25
+    assert flight["position_error_m"] < 0.06  # 0.12 where the camera is not
     assert flight["collisions"] == 0
 
 

@@ -142,6 +142,7 @@ def said(*tracks: Track, mode: Any = "arm", late: float = 0.1) -> Command:
     guide.order(mode)
     for number, one in enumerate(tracks):
         guide.hear(one, 0.2 * number, 0.2 * number)
+        guide.command(AT_REST, 0.2 * number)
     return guide.command(AT_REST, 0.2 * (len(tracks) - 1) + late)
 
 
@@ -167,6 +168,19 @@ def test_the_guide_points_to_where_the_target_is_by_now() -> None:
 def test_the_guide_says_nothing_it_is_not_sure_of(command: Callable[[], Command], reason: str) -> None:
     """Stale, unsure and lost tracks are no place to go to."""
     assert command() == Brake(reason)
+
+
+@pytest.mark.parametrize("armed", [True, False])
+def test_the_first_word_is_earned_under_arms(armed: bool) -> None:
+    """A sure track that was heard before the order to arm does not vouch for an unsure one after it."""
+    guide = Guide(0.2)
+    if armed:
+        guide.order("arm")
+    guide.hear(track(), 0.0, 0.0)
+    guide.command(AT_REST, 0.0)
+    guide.order("arm")
+    guide.hear(track(confidence=0.3), 0.2, 0.2)
+    assert isinstance(guide.command(AT_REST, 0.2), Follow) == armed
 
 
 def test_lost_is_said_once(eventually: Wait) -> None:

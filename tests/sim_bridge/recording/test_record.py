@@ -23,6 +23,16 @@ from quadfollow_sim.recording.reader import is_whole, read_messages
 from quadfollow_sim.recording.tape import Tape
 
 Start = Callable[..., "subprocess.Popen[str]"]
+WRONG: list[dict[str, Any]] = [
+    {"picture": "x"},
+    {"track": "x"},
+    {"camera": {"fx": -1, "fy": 1, "cx": 1, "cy": 1}},
+    {"held_ms": [1]},
+    {"target": {"centroid": [1, 2]}},
+    {"people": 7},
+    {"frame": {"width": None}},
+]
+"""Answers that are not of the wire's form, each with a picture."""
 
 
 def pictures(path: Path) -> int:
@@ -134,7 +144,7 @@ def test_silence_is_said_with_its_likely_reasons(
 def test_raw_pixels_are_recorded_without_loss_and_nonsense_is_passed_over(
     tmp_path: Path, publisher: Publisher, start_program: Start
 ) -> None:
-    """Raw pixels become a PNG; what is no publication is counted, and so is one without a picture."""
+    """Raw pixels become a PNG; what is no publication is counted and not written, and one without a picture is."""
     path = tmp_path / "a.mcap"
     process = start_program("record", "--from", publisher.address, "-o", path, "--json")
     publisher.wait_for_subscriber()
@@ -143,13 +153,16 @@ def test_raw_pixels_are_recorded_without_loss_and_nonsense_is_passed_over(
     publisher.send(b"\xfffront\0", b"[]", b"")
     shape: dict[str, Any] = {"encoding": "raw-rgb8", "width": 6, "height": 4}
     publisher.send(*map(bytes, wire.encode_picture("front", BODY | {"picture": shape}, b"short")))
+    for wrong in WRONG:
+        publisher.publish(1, **wrong)
+    publisher.send(*map(bytes, wire.encode_picture("front", BODY | {"picture": {"encoding": "jpeg"}}, b"no picture")))
     publisher.send(*map(bytes, wire.encode_picture("front", BODY | {"picture": None}, b"")))
     publisher.send(*map(bytes, wire.encode_picture("front", BODY | {"picture": shape}, pixels.tobytes())))
     wait_for_pictures(path, 1)
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=PATIENCE)
     told = json.loads(out)
-    assert (process.returncode, told["malformed"], told["pictures"]) == (0, 3, 2), err
+    assert (process.returncode, told["malformed"], told["pictures"]) == (0, 4 + len(WRONG), 2), err
     (image,) = [message for topic, _, _, message in decoded(path) if topic == "/front/image"]
     assert image.format == "png"
     assert np.array_equal(decode_image(image.data), pixels)
@@ -162,6 +175,7 @@ def test_raw_pixels_are_recorded_without_loss_and_nonsense_is_passed_over(
         (["--from", "localhost:5556", "-o", "a.mcap"], "tcp://127.0.0.1:5556"),
         (["--from", "tcp://127.0.0.1:1", "-o", "a.avi"], "NAME.mcap"),
         (["--from", "tcp://127.0.0.1:1", "-o", "a.mcap", "--max-size", "big"], "500M"),
+        (["--from", "tcp://127.0.0.1:1", "-o", "a.mcap", "--max-size", "3M"], "--max-size"),
         (["--from", "tcp://127.0.0.1:1", "-o", "a.mcap", "--seconds", "0"], "--seconds"),
         (["--repair", "b.mcap", "-o", "a.mcap", "--max-size", "2G"], "--max-size"),
     ],

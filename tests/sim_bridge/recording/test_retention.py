@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.sim_bridge.recording.conftest import moment
 
+from quadfollow_core.codec import encode_jpeg
 from quadfollow_core.errors import BadInput
 from quadfollow_sim.recording.reader import is_whole, read_messages
-from quadfollow_sim.recording.retention import Retention, parse_size, series
+from quadfollow_sim.recording.retention import CHUNK, Retention, parse_size, series
 from quadfollow_sim.recording.tape import Tape
 
 
@@ -19,10 +22,11 @@ def test_a_recording_of_limited_size_keeps_its_newest_pictures(tmp_path: Path, m
     """All files together stay within the limit, each is whole, and what is left is the end of it."""
     monkeypatch.setattr("quadfollow_sim.recording.tape.FLUSH", 0.0)
     (tmp_path / "other.mcap").write_bytes(bytes(10**6))
-    limit = 400_000
+    limit = 5_000_000
+    large = encode_jpeg(np.random.default_rng(1).integers(0, 256, (200, 200, 3), dtype=np.uint8))
     with Tape(tmp_path / "a.mcap", Retention(size=limit)) as tape:
-        for number in range(600):
-            tape.write(moment(number))
+        for number in range(300):
+            tape.write(replace(moment(number), image=large))
     files = series(tmp_path / "a.mcap")
     assert 4 < len(files) < len(tape.files)
     assert set(files) == set(tape.files) - set(tape.deleted)
@@ -30,7 +34,7 @@ def test_a_recording_of_limited_size_keeps_its_newest_pictures(tmp_path: Path, m
     assert all(is_whole(path) for path in files)
     times = [heard.time for path in files for heard in read_messages(path) if heard.channel.topic == "/front/image"]
     assert times == sorted(times)
-    assert times[-1] == pytest.approx(1_700_000_000 + 599 / 20)
+    assert times[-1] == pytest.approx(1_700_000_000 + 299 / 20)
     assert (tmp_path / "other.mcap").exists()
 
 
@@ -64,3 +68,10 @@ def test_nothing_at_all_is_not_kept(values: dict[str, float]) -> None:
     """A limit of nothing is a mistake."""
     with pytest.raises(BadInput, match="above zero"):
         Retention(**values)  # type: ignore[arg-type]
+
+
+def test_less_than_is_written_at_once_cannot_be_kept_to() -> None:
+    """A file would be full before anything is in it."""
+    with pytest.raises(BadInput, match=f"--max-size.*{CHUNK}"):
+        Retention(size=CHUNK - 1)
+    assert not Retention(size=CHUNK).is_full(CHUNK // 16, 0.0)

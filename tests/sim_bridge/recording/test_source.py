@@ -7,6 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from foxglove_schemas_protobuf.CompressedImage_pb2 import CompressedImage
+from mcap.writer import Writer
+from mcap_protobuf.schema import register_schema
 from tests.sim_bridge.recording.conftest import moment, picture
 
 from quadfollow_core.errors import BadDataset, BadInput
@@ -20,6 +23,7 @@ from quadfollow_sim.recording.tape import Tape
 from quadfollow_sim.world import FrameSource, Observation, Timed
 
 TIMES = (0.0, 0.05, 0.1, 0.5, 0.55)
+SHOWN = CompressedImage(data=picture(3), format="jpeg").SerializeToString()
 
 
 def show(source: FrameSource, count: int = 100) -> list[Observation]:
@@ -110,6 +114,47 @@ def test_pictures_that_cannot_be_read_are_named_before_the_first(tmp_path: Path)
     (tmp_path / "c.mcap").write_text("nothing")
     with pytest.raises(BadDataset, match="no MCAP"):
         McapSource(tmp_path / "c.mcap")
+
+
+def foreign(path: Path, answer: bytes, *, encoding: str = "json", name: str = "", image: bytes = SHOWN) -> Path:
+    """A file as another program might write it: a picture, and something on the topic of our answers."""
+    with path.open("wb") as file:
+        writer = Writer(file)
+        writer.start("", "another program")
+        pictures = writer.register_channel("/cam/image", "protobuf", register_schema(writer, CompressedImage))
+        schema = writer.register_schema(name, "jsonschema", b"{}") if name else 0
+        for channel, data in ((pictures, image), (writer.register_channel("/cam/result", encoding, schema), answer)):
+            writer.add_message(channel, 1000, data, 1000)
+        writer.finish()
+    return path
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name", "answer"),
+    [("cdr", "", b"\0\1\0\0\xff\xfe"), ("json", "", b"[1,2]"), ("json", "their.Result", b'{"camera": 7}')],
+)
+def test_other_programs_results_are_none_of_ours(tmp_path: Path, encoding: str, name: str, answer: bytes) -> None:
+    """Their pictures are shown without."""
+    (seen,) = show(McapSource(foreign(tmp_path / "a.mcap", answer, encoding=encoding, name=name)))
+    assert (seen.image, seen.camera, seen.target) == (picture(3), None, None)
+
+
+@pytest.mark.parametrize(
+    ("answer", "image", "words"),
+    [
+        (b"\xff\xfe", SHOWN, "/cam/image"),
+        (b"[1,2]", SHOWN, "picture 1"),
+        (b'{"camera": 7}', SHOWN, "picture 1"),
+        (b'{"truth": {"target": [1]}}', SHOWN, "picture 1"),
+        (b'{"truth": 7}', SHOWN, "picture 1"),
+        (b"{}", b"\xff\xff", "/cam/image"),
+    ],
+)
+def test_what_is_not_of_its_schema_is_named(tmp_path: Path, answer: bytes, image: bytes, words: str) -> None:
+    """Answers of ours, and pictures, that cannot be read."""
+    with pytest.raises(BadDataset, match=words):
+        McapSource(foreign(tmp_path / "a.mcap", answer, name="quadfollow.Result", image=image))
+    assert show(McapSource(foreign(tmp_path / "b.mcap", b"{}", name="quadfollow.Result"))), "control"
 
 
 def test_a_film_goes_by_in_its_own_time(tmp_path: Path) -> None:
