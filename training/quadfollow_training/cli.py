@@ -108,7 +108,14 @@ def train(
 
 @click.command()
 @click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--begin", type=_MODEL, required=True, help="The .keras network that the run began with (--init).")
+@click.option(
+    "--with",
+    "others",
+    type=_MODEL,
+    required=True,
+    multiple=True,
+    help="A .keras network, such as the one that the run began with; repeatable, each takes part of the rest alike.",
+)
 @click.option(
     "--share",
     "shares",
@@ -122,14 +129,14 @@ def train(
 @click.option("--out", type=_FOLDER, required=True, help="The folder for the average, as of a run.")
 @_JSON
 def average(
-    run: Path, begin: Path, shares: tuple[float, ...], data: tuple[Path, ...], out: Path, as_json: bool
+    run: Path, others: tuple[Path, ...], shares: tuple[float, ...], data: tuple[Path, ...], out: Path, as_json: bool
 ) -> None:
-    """Average RUN's last network with the one it began with, which forgets less of what that one knew."""
+    """Average RUN's last network with others of its line, which forgets less of what those knew."""
     try:
         from quadfollow_training.averaging import average as mix
     except ImportError as error:
         raise unavailable(error) from error
-    result = mix(run, begin, shares, data, out)
+    result = mix(run, others, shares, data, out)
     _print(result, as_json, _lines)
 
 
