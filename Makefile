@@ -19,7 +19,7 @@ endif
 # Tests that load TensorFlow run in a process of their own: beside it OpenGL cannot draw the city.
 TENSORFLOW := tests/training tests/export
 
-.PHONY: help setup demo train test test-slow browser lint bench bench-pages docs fuzz soak audit sbom image-test triton-test kubernetes-test scale-test clean
+.PHONY: help setup demo train finish-160 finish-256 test test-slow browser lint bench bench-pages docs fuzz soak audit sbom image-test triton-test kubernetes-test scale-test clean
 
 help: ## say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,21 +35,40 @@ demo: setup ## serve the shipped model, follow a person, print the table (FRAMES
 
 MODEL ?= 256
 CITY := runs/data/city
-BEST-256 := hard-256
-BEST-160 := regular-160
-MISTAKES-256 := --mistakes-of runs/follow-256/best.keras
+DECOYS := runs/data/decoys
+BEST-160 := runs/regular-160
+BEST-256 := runs/mean-256
+QUADFOLLOW = KERAS_BACKEND=tensorflow $(BIN)/quadfollow
+SETS = --data $(DATA) --data $(CITY)
 train: setup ## train a shipped network anew, from data to card (DATA=dir of QuadSim's sets; KERAS_BACKEND=jax with a GPU)
 	$(if $(DATA),,$(error say where QuadSim's sets lie: make train DATA=dir))
 	$(BIN)/quadfollow data render $(addprefix --preset ,street plaza crowd dusk wind) --count 12800 --seed 101 -o $(CITY)
-	$(BIN)/quadfollow train --recipe crops-$(MODEL) --data $(DATA) --data $(CITY) --out runs/crops-$(MODEL) --resume
-	KERAS_BACKEND=tensorflow $(BIN)/quadfollow train --recipe follow-$(MODEL) --init runs/crops-$(MODEL)/last.keras \
-		--data $(DATA) --data $(CITY) --out runs/follow-$(MODEL) --resume
-	KERAS_BACKEND=tensorflow $(BIN)/quadfollow train --recipe $(BEST-$(MODEL)) --init runs/follow-$(MODEL)/last.keras \
-		--data $(DATA) --data $(CITY) --out runs/$(BEST-$(MODEL)) --resume $(MISTAKES-$(MODEL))
-	KERAS_BACKEND=tensorflow $(BIN)/quadfollow export runs/$(BEST-$(MODEL)) -o runs/follow-$(MODEL).onnx \
+	$(BIN)/quadfollow train --recipe crops-$(MODEL) $(SETS) --out runs/crops-$(MODEL) --resume
+	$(QUADFOLLOW) train --recipe follow-$(MODEL) --init runs/crops-$(MODEL)/last.keras $(SETS) \
+		--out runs/follow-$(MODEL) --resume
+	$(MAKE) finish-$(MODEL)
+	$(QUADFOLLOW) export $(BEST-$(MODEL)) -o runs/follow-$(MODEL).onnx \
 		--data $(DATA)/validation --evaluate $(DATA)/sample_evaluation_data
-	KERAS_BACKEND=tensorflow $(BIN)/quadfollow export runs/follow-$(MODEL).onnx --int8 \
+	$(QUADFOLLOW) export runs/follow-$(MODEL).onnx --int8 \
 		--data $(DATA)/validation --evaluate $(DATA)/sample_evaluation_data
+
+finish-160:
+	$(QUADFOLLOW) train --recipe regular-160 --init runs/follow-160/last.keras $(SETS) --out $(BEST-160) --resume
+
+finish-256:
+	$(QUADFOLLOW) train --recipe hard-256 --init runs/follow-256/last.keras --mistakes-of runs/follow-256/best.keras \
+		$(SETS) --out runs/hard-256 --resume
+	$(BIN)/quadfollow data render $(addprefix --preset ,decoys street decoys plaza) --count 12800 --seed 303 -o $(DECOYS)
+	$(QUADFOLLOW) train --recipe decoys-256 --init runs/hard-256/best.keras \
+		$(SETS) --data $(DECOYS) --out runs/decoys-256 --resume
+	$(QUADFOLLOW) train --recipe decoys-256-2 --init runs/decoys-256/best.keras --mistakes-of runs/hard-256/best.keras \
+		$(SETS) --data $(DECOYS) --out runs/decoys-256-2 --resume
+	test -e runs/decoys-256-mean/config.json || $(QUADFOLLOW) average runs/decoys-256-2 \
+		--with runs/decoys-256/best.keras --share 0.65 $(SETS) --data $(DECOYS) --out runs/decoys-256-mean
+	$(QUADFOLLOW) train --recipe decoys-256-3 --init runs/decoys-256-mean/best.keras \
+		--mistakes-of runs/decoys-256-mean/best.keras $(SETS) --data $(DECOYS) --out runs/decoys-256-3 --resume
+	test -e $(BEST-256)/config.json || $(QUADFOLLOW) average runs/decoys-256-3 --with runs/decoys-256-2/last.keras \
+		--with runs/decoys-256/best.keras --share 0.3333 $(SETS) --data $(DECOYS) --out $(BEST-256)
 
 test: lint ## lint, then every test but the slow ones
 	$(BIN)/pytest -m "not slow" $(TENSORFLOW)

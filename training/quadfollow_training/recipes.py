@@ -195,6 +195,50 @@ HARD_256 = replace(
 )
 """Goes on with ``follow-256`` (``--init``) and sees more of what that gets wrong (``--mistakes-of``)."""
 
+DECOYS_256 = replace(
+    FOLLOW_256,
+    name="decoys-256",
+    folders=(*REAL, "city", "decoys"),
+    folder_shares={"city": 0.1, "decoys": 0.4},
+    crop=128,
+    shares=Shares(target=0.4, person=0.35, anywhere=0.25),
+    class_weights=(1.0, 2.0, 4.0),
+    learning_rate=6e-4,
+    batch=24,
+    epochs=18,
+    steps=200,
+    score_every=6,
+)
+"""Goes on with ``hard-256`` among people of the city who are dressed nearly like the target (the set ``decoys``)."""
+
+DECOYS_256_2 = replace(
+    DECOYS_256,
+    name="decoys-256-2",
+    folder_shares={"city": 0.1, "decoys": 0.3},
+    crop=160,
+    shares=Shares(target=0.4, person=0.3, anywhere=0.2, mistake=0.1),
+    class_weights=(1.0, 3.0, 4.0),
+    learning_rate=4e-4,
+    batch=20,
+    epochs=24,
+    steps=140,
+    seed=3,
+)
+"""Goes on with ``decoys-256``: more of real flights, larger crops, and the mistakes of ``hard-256``."""
+
+DECOYS_256_3 = replace(
+    DECOYS_256_2,
+    name="decoys-256-3",
+    shares=Shares(target=0.42, person=0.25, anywhere=0.25, mistake=0.08),
+    augmentations=("flip", "brightness", "contrast", "tint", "saturation", "jpeg"),
+    pasted=0.15,
+    class_weights=(1.0, 2.0, 4.0),
+    epochs=22,
+    score_every=11,
+    seed=7,
+)
+"""Goes on with the mean of both and sees that one's mistakes, in light of other colours."""
+
 OWN_256 = replace(
     FOLLOW_256,
     name="own-256",
@@ -210,7 +254,12 @@ OWN_256 = replace(
 )
 """Teaches a network that is there (``--init``) another target, from whatever sets it is given."""
 
-_ALL = (SEED, CROPS_256, FOLLOW_256, HARD_256, CROPS_160, FOLLOW_160, REGULAR_160, OWN_256)
+_ALL = (
+    SEED,
+    *(CROPS_256, FOLLOW_256, HARD_256, DECOYS_256, DECOYS_256_2, DECOYS_256_3),
+    *(CROPS_160, FOLLOW_160, REGULAR_160),
+    OWN_256,
+)
 RECIPES = {recipe.name: recipe for recipe in _ALL}
 
 
