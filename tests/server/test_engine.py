@@ -18,7 +18,7 @@ from quadfollow_core.contract import METADATA_KEY, Contract
 from quadfollow_core.errors import BadModel, NotFound, Unavailable
 from quadfollow_core.shipped import find_model
 from quadfollow_server import accelerator, device, openvino
-from quadfollow_server.choice import probe_frame
+from quadfollow_server.choice import find_probe, probe_frame
 from quadfollow_server.engine import load_model
 from quadfollow_server.model_file import read_contract
 
@@ -103,10 +103,10 @@ def test_openvino_gives_the_answers_of_the_cpu() -> None:
     model = find_model()
     expected, found = (load_model(model, device, threads=1, variant="plain") for device in ("cpu", "openvino"))
     assert found.device.provider == "OpenVINO"
-    frame = probe_frame(found.contract.size, 0)
-    for one, other in zip(expected.segment(frame), found.segment(frame), strict=True):
+    (frame, answer), (other_frame, _) = find_probe(expected.run, found.contract.size)
+    for one, other in zip(answer, found.segment(frame), strict=True):
         assert np.abs(one.astype(int) - other.astype(int)).max() <= 1
-    assert (expected.segment(frame)[1] != found.segment(probe_frame(found.contract.size, 1))[1]).any(), "control"
+    assert (answer[1] != found.segment(other_frame)[1]).any(), "control"
 
 
 @pytest.mark.skipif(not WITH_OPENVINO, reason="OpenVINO is not installed")
@@ -117,8 +117,8 @@ def test_fewer_bits_are_really_in_use() -> None:
         rounded = load_model(model, "openvino", variant="bf16")
     except Unavailable as error:
         pytest.skip(str(error))
-    frame = probe_frame(rounded.contract.size, 0)
-    (classes, probability), (exact, expected) = (one.segment(frame) for one in (rounded, load_model(model, "cpu")))
+    (frame, (exact, expected)), _ = find_probe(load_model(model, "cpu").run, rounded.contract.size)
+    classes, probability = rounded.segment(frame)
     assert 0 < np.mean(probability != expected) < 0.2
     assert np.abs(probability.astype(int) - expected.astype(int)).max() <= 32
     assert np.mean(classes != exact) < 0.005
