@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Collection
 from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
+from click.core import ParameterSource
 from click.shell_completion import get_completion_class
 
 from quadfollow_core.errors import BadDataset, BadInput, QuadfollowError, Unavailable
@@ -113,6 +115,20 @@ def score_table(score: dict[str, Any]) -> str:
             share = row["detected"] / row["frames"]
             lines.append(f"{f'{name[:10]} {size}':18}{row['frames']:>7}{share:>7.0%}{row['iou']:>8.3f}")
     return "\n".join(lines)
+
+
+def refuse(names: Collection[str], where: str) -> None:
+    """Refuse options of the current command, by Python's names for them, that were given and mean nothing there.
+
+    One that the environment sets may be there for other commands.
+
+    Raises:
+        BadInput: there is one.
+    """
+    context = click.get_current_context()
+    for option in context.command.params:
+        if option.name in names and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
+            raise BadInput(f"{max(option.opts, key=len)} means nothing {where}")
 
 
 def main() -> NoReturn:

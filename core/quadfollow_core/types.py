@@ -93,10 +93,17 @@ class Sighting:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Sighting:
-        """Read what :meth:`as_dict` wrote; unknown keys are ignored."""
-        target = data.get("target")
-        people = tuple(_restore(Blob, blob) for blob in data.get("people", ()))
-        return cls(None if target is None else _restore(Target, target), people)
+        """Read what :meth:`as_dict` wrote; unknown keys are ignored.
+
+        Raises:
+            BadInput: it is not a sighting.
+        """
+        try:
+            target = data.get("target")
+            people = tuple(_restore(Blob, blob) for blob in data.get("people", ()))
+            return cls(None if target is None else _restore(Target, target), people)
+        except (AttributeError, TypeError, ValueError) as error:
+            raise BadInput(f"not a sighting: {error}") from error
 
 
 def _rounded(value: float | None) -> float | None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
-from click.core import ParameterSource
 
-from quadfollow_core.errors import BadInput, ExportRefused, QuadfollowError, Unavailable
+from quadfollow_core.cli import refuse
+from quadfollow_core.errors import ExportRefused, QuadfollowError, Unavailable
 
 if TYPE_CHECKING:
     from quadfollow_export.precision import Made
@@ -136,18 +136,6 @@ def export(
     for path in (exported.model, exported.float_model, exported.card):
         click.echo(f"wrote {path}")
     _tell_more(made, repository, as_json)
-
-
-def refuse(names: Iterable[str], beside: str) -> None:
-    """Refuse options that were given in the command and mean nothing here.
-
-    Raises:
-        BadInput: there is one.
-    """
-    context = click.get_current_context()
-    for option in context.command.params:
-        if option.name in names and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
-            raise BadInput(f"{option.opts[0]} means nothing {beside}")
 
 
 def _check_place(name: str, out: Path | None) -> None:

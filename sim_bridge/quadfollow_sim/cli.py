@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
-from click.core import ParameterSource
+
+from quadfollow_core.cli import refuse
 
 if TYPE_CHECKING:
     from quadfollow_core.client_key import ClientKey
@@ -138,7 +139,7 @@ def fly(world: str | None, save_frames: Path | None, as_json: bool, **options: A
     from quadfollow_sim.signals import terminable
 
     world = _take_source(world, options) or ("replay" if options["frames"] else "drawn")
-    refuse(FOREIGN[world], f"--world {world}")
+    refuse(FOREIGN[world], f"to --world {world}")
     with terminable():
         if save_frames is not None:
             count = _save(world, options, save_frames)
@@ -184,7 +185,7 @@ def demo(
 
     served = find_model(model)
     world = world or ("replay" if options["frames"] else _demo_world())
-    refuse(FOREIGN[world], f"--world {world}")
+    refuse(FOREIGN[world], f"to --world {world}")
     if world == CITY and options["seconds"] is None:
         options["seconds"] = DEMO_SECONDS
     log = out / "server.log"
@@ -228,29 +229,13 @@ def _take_source(world: str | None, options: dict[str, Any]) -> str | None:
     return "replay"
 
 
-def refuse(names: Iterable[str], beside: str) -> None:
-    """Refuse options that were given in the command and mean nothing beside another.
-
-    One that the environment sets may be there for other commands.
-
-    Raises:
-        BadInput: there is one.
-    """
-    from quadfollow_core.errors import BadInput
-
-    context = click.get_current_context()
-    for name in names:
-        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise BadInput(f"--{name.replace('_', '-')} means nothing to {beside}")
-
-
 def _save(world: str, options: Mapping[str, Any], folder: Path) -> int:
     """Save a world's frames, and return how many."""
     from quadfollow_core.errors import BadInput
     from quadfollow_sim.flight import open_world
     from quadfollow_sim.save import save_frames
 
-    refuse(UNSAVED, "--save-frames")
+    refuse(UNSAVED, "to --save-frames")
     plan = _shown(world, options)
     if plan.loop and plan.seconds is None:
         raise BadInput("--loop never ends: with --save-frames it needs --seconds")

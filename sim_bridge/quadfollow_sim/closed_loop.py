@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
-from quadfollow_core.errors import BadInput, QuadfollowError
+from quadfollow_core.errors import BadInput
 from quadfollow_core.stream_client import Fate
 from quadfollow_sim.airspace import Airspace, SelfPaced
 from quadfollow_sim.craft import Craft, Steersman
@@ -234,7 +234,7 @@ def _legible(fate: Fate) -> Fate:
     """A fate as it is, or as an error where the answer is none of the wire's form."""
     try:
         _ = fate.track, fate.sighting
-    except (QuadfollowError, AttributeError, TypeError, ValueError) as error:
+    except BadInput as error:
         return Fate(fate.id, "error", fate.age, {"detail": f"an answer that cannot be read: {error}"})
     return fate
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from quadfollow_sim.cli import refuse
+from quadfollow_core.cli import refuse
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -34,7 +34,7 @@ def record(address: str | None, out: Path, repair: Path | None, as_json: bool, *
     if (address is None) == (repair is None):
         raise BadInput("give --from tcp://HOST:PORT to record from a server, or --repair FILE.mcap to mend a file")
     if repair is not None:
-        refuse(options, "--repair")
+        refuse(options, "to --repair")
     told = _record(str(address), out, **options) if repair is None else _repair(repair, out)
     click.echo(json.dumps(told) if as_json else "  ".join(f"{key} {_shown(value)}" for key, value in told.items()))
 
