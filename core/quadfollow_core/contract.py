@@ -8,6 +8,7 @@ JSON under one key of the ONNX ``metadata_props``.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -35,6 +36,9 @@ class Contract:
     rule: Rule = field(default_factory=Rule)
     classes: tuple[str, ...] = CLASSES
     colour_order: str = "rgb"
+    least_lead: float = 0.0
+    """How far the target's logit leads the others' at the surest pixel of any frame with a target; applied in the
+    graph itself, see :mod:`quadfollow_export.head`. 0: whatever leads at all is a target."""
     training: dict[str, Any] = field(default_factory=dict)
     """Recipe, data fingerprint, runs held out, command."""
     score: dict[str, Any] = field(default_factory=dict)
@@ -53,6 +57,10 @@ class Contract:
             raise BadModel(f"the model's colour order is {self.colour_order!r}, expected 'rgb'")
         if not (self.name and isinstance(self.name, str)):
             raise BadModel("the contract names no model")
+        if isinstance(self.least_lead, bool) or not (
+            isinstance(self.least_lead, int | float) and 0 <= self.least_lead < math.inf
+        ):
+            raise BadModel(f"least_lead is a difference of logits from 0 up, got {self.least_lead!r}")
         for side in (self.width, self.height):
             if not (type(side) is int and 0 < side <= 4096):
                 raise BadModel(f"the model's size {self.width}x{self.height} is not a size in pixels")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ def _title(contract: Contract, model: Path) -> str:
         ("outputs", f"`classes` and `target_probability`, uint8 `[N, {contract.height}, {contract.width}]`"),
         ("classes", ", ".join(f"{index} {name}" for index, name in enumerate(CLASSES))),
         ("decision rule", f"probability ≥ {contract.rule.threshold}/255 on {contract.rule.min_area} pixels or more"),
+        *((("a frame's surest pixel", _lead(contract.least_lead)),) if contract.least_lead else ()),
         ("parameters", _count(checks.get("parameters"))),
         ("multiply-accumulates per frame", _count(checks.get("macs"))),
         ("ONNX opset", checks.get("opset", "unknown")),
@@ -47,6 +49,13 @@ def _title(contract: Contract, model: Path) -> str:
         "Segments a camera frame into background, people and the one person to follow, for a quadcopter that follows "
         "that person. Written by `quadfollow export`; the same facts stand, machine-readable, in the file's metadata "
         f"under the key `quadfollow`.\n\n{_table(('', model.name), facts)}"
+    )
+
+
+def _lead(least: float) -> str:
+    return (
+        f"leads the other classes by {least:g} in logits (probability {1 / (1 + math.exp(-least)):.4f}), or the frame "
+        "holds no target; the graph itself sees to it"
     )
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from quadfollow_export.precision import Made
 
 EXTRA = ("keras", "tensorflow", "tf2onnx", "onnx")
-OF_EXPORTING = ("name", "size", "frames", "float_path")
+OF_EXPORTING = ("name", "size", "frames", "float_path", "least_lead")
 OF_VARIANTS = ("data", "evaluate")
 OF_TRITON = ("triton_backend", "triton_device")
 
@@ -47,6 +47,13 @@ def read_size(context: click.Context, option: click.Parameter, value: str | None
     "float_path",
     type=click.Path(path_type=Path),
     help="Where the float variant goes; by default RUN/export/NAME.float.onnx.",
+)
+@click.option(
+    "--least-lead",
+    default=0.0,
+    show_default=True,
+    metavar="LOGITS",
+    help="How far the target must lead the other classes at some pixel, or the frame holds no target.",
 )
 @click.option("--fp16", is_flag=True, help="Also write a variant in 16-bit floats, for GPUs, beside the model.")
 @click.option("--int8", is_flag=True, help="Also write two in 8-bit integers, for OpenVINO, calibrated on --data.")
@@ -77,6 +84,7 @@ def export(
     frames: int,
     evaluate: Path | None,
     float_path: Path | None,
+    least_lead: float,
     fp16: bool,
     int8: bool,
     triton: Path | None,
@@ -117,7 +125,15 @@ def export(
     _check_place(name or out.stem, triton)
     with _needing_extra():
         from quadfollow_export.exporting import Options, export_network
-    options = Options(name=name, size=size, data=data, frames=frames, evaluate=evaluate, float_path=float_path)
+    options = Options(
+        name=name,
+        size=size,
+        data=data,
+        frames=frames,
+        evaluate=evaluate,
+        float_path=float_path,
+        least_lead=least_lead,
+    )
     exported = export_network(source, out, options, progress=lambda line: click.echo(line, err=True))
     made = _variants(exported.model, asked, data, evaluate)
     repository = _repository(exported.model, triton, triton_backend, triton_device) if triton else None

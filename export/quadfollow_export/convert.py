@@ -33,8 +33,10 @@ class Converted:
     """How many places each pass changed."""
 
 
-def convert(network: Any, size: tuple[int, int]) -> Converted:
+def convert(network: Any, size: tuple[int, int], least_lead: float = 0.0) -> Converted:
     """Convert a Keras network of a fixed input ``size`` = ``(width, height)``; the number of frames stays open.
+
+    For ``least_lead`` see :mod:`quadfollow_export.head`.
 
     Raises:
         BadModel: the network does not end in a softmax over its classes.
@@ -43,8 +45,8 @@ def convert(network: Any, size: tuple[int, int]) -> Converted:
     served, checked = Graph(plain), Graph(plain)
     rewrites = passes.apply(served)
     passes.apply(checked)
-    attach_answers(served, size)
-    attach_probabilities(checked, size)
+    attach_answers(served, size, least_lead)
+    attach_probabilities(checked, size, least_lead)
     return Converted(served.to_model(), checked.to_model(), size, count_macs(plain), rewrites)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from quadfollow_core.provenance import git_commit
 from quadfollow_export import frames, parity
 from quadfollow_export.card import write_card
 from quadfollow_export.convert import OPSET, Converted, convert
+from quadfollow_export.head import hold_back
 from quadfollow_export.official import official_scores
 from quadfollow_export.session import Predictor, open_session
 from quadfollow_export.source import Source, find_source, load_network
@@ -39,11 +41,15 @@ class Options:
     float_path: Path | None = None
     """Where the float variant goes; by default ``export/`` beside the network."""
     rule: Rule = field(default_factory=Rule)
+    least_lead: float = 0.0
+    """How sure of its target a frame must be, see :mod:`quadfollow_export.head`."""
     tolerances: parity.Tolerances = field(default_factory=parity.Tolerances)
 
     def __post_init__(self) -> None:
         if self.frames < 3:
             raise BadInput(f"a parity check needs at least 3 frames, got {self.frames}")
+        if not 0 <= self.least_lead < math.inf:
+            raise BadInput(f"a target's lead is a difference of logits from 0 up, got {self.least_lead}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +88,12 @@ def export_network(
     progress(f"loading {source.path}")
     network, size = load_network(source, options.size)
     progress(f"converting for frames of {size[0]}x{size[1]}")
-    converted = convert(network, size)
+    converted = convert(network, size, options.least_lead)
 
     samples = _samples(options, size)
     progress(f"comparing Keras and ONNX on {samples.origin}")
-    keras_answers, onnx_answers = keras_predictor(network), open_session(converted.probabilities.SerializeToString())
+    keras_answers = keras_predictor(network, options.least_lead)
+    onnx_answers = open_session(converted.probabilities.SerializeToString())
     proof = parity.measure(keras_answers, open_session(converted.answers.SerializeToString()), onnx_answers, samples)
     parity.require(proof, options.tolerances)
     score, checks = {}, _checks(converted, network, proof)
@@ -102,6 +109,7 @@ def export_network(
         width=size[0],
         height=size[1],
         rule=options.rule,
+        least_lead=options.least_lead,
         training=source.training,
         score=score,
         checks=checks,
@@ -110,12 +118,15 @@ def export_network(
     return _write(converted, contract, out, options.float_path or _float_path(source, contract))
 
 
-def keras_predictor(network: Any) -> Predictor:
-    """Answer batches with the Keras network itself, on the CPU: a GPU's TF32 is not the reference."""
+def keras_predictor(network: Any, least_lead: float = 0.0) -> Predictor:
+    """Answer batches with the Keras network itself, on the CPU: a GPU's TF32 is not the reference.
+
+    What is not sure of its target by ``least_lead`` is held back as in the exported graph.
+    """
 
     def predict(images: Any) -> list[Any]:
         with tf.device("/CPU:0"):
-            return [np.asarray(network(images, training=False))]
+            return [hold_back(np.asarray(network(images, training=False)), least_lead)]
 
     return predict
 

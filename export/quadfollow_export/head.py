@@ -3,6 +3,12 @@
 Both end in the very same operations up to the probabilities, so ``target_probability`` is floor(255·p) of the float
 variant's p to the last bit. The softmax is written out plane by plane: along three channels onnxruntime's own costs
 several times as much, and comparing logits replaces its ArgMax to 64-bit numbers.
+
+A frame may be asked to be sure of its target: where at no pixel the target's logit leads the higher of the two others
+by ``least_lead``, it is lowered to a tie with them wherever it led. Such a frame has no target, and its
+``target_probability`` stays below 128. What was held back has 84 or more there (a tie of three classes), so that a
+request with such a threshold still finds it. Logits are compared, since near 1 a probability in 16 bits has no digits
+left.
 """
 
 from __future__ import annotations
@@ -11,6 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from quadfollow_core.contract import CLASSES_OUTPUT, PROBABILITY_OUTPUT
@@ -22,11 +29,11 @@ FLOAT_OUTPUT = "probabilities"
 PLANES = ("background", "person", "target")
 
 
-def attach_answers(graph: Graph, size: tuple[int, int]) -> None:
+def attach_answers(graph: Graph, size: tuple[int, int], least_lead: float = 0.0) -> None:
     """End the graph in ``classes`` and ``target_probability``, both uint8 ``[N, H, W]``; size is (width, height)."""
-    tail = _Tail(graph, find_logits(graph))
+    tail = _Tail(graph, find_logits(graph), least_lead)
     background, person, target = tail.logits
-    others = tail.add("Max", [background, person])
+    others = tail.others
     is_target = tail.add("Greater", [target, others])
     is_person = tail.add("Cast", [tail.add("Greater", [person, background])], to=TensorProto.UINT8)
     tail.add("Where", [is_target, tail.constant(np.uint8(TARGET)), is_person], output=CLASSES_OUTPUT)
@@ -41,18 +48,31 @@ def attach_answers(graph: Graph, size: tuple[int, int]) -> None:
     )
 
 
-def attach_probabilities(graph: Graph, size: tuple[int, int]) -> None:
+def attach_probabilities(graph: Graph, size: tuple[int, int], least_lead: float = 0.0) -> None:
     """End the graph in ``probabilities``, float32 ``[N, H, W, 3]``; size is (width, height).
 
     A graph that ended in the answers is taken too: it is cut off behind its logits.
     """
-    tail = _Tail(graph, _cut_answers(graph) or find_logits(graph))
+    tail = _Tail(graph, _cut_answers(graph) or find_logits(graph), least_lead)
     last = tail.constant(np.array([3], np.int64))
     planes = [tail.add("Unsqueeze", [tail.probability(index), last]) for index in range(len(PLANES))]
     tail.add("Concat", planes, output=FLOAT_OUTPUT, axis=3)
     width, height = size
     shape = ["N", height, width, len(PLANES)]
     tail.finish([helper.make_tensor_value_info(FLOAT_OUTPUT, TensorProto.FLOAT, shape)])
+
+
+def hold_back(probabilities: NDArray[np.float32], least_lead: float) -> NDArray[np.float32]:
+    """What a network's own ``[N, H, W, 3]`` probabilities become in a graph of that ``least_lead``."""
+    if not least_lead:
+        return probabilities
+    logits = np.log(np.maximum(probabilities, np.finfo(np.float32).tiny))
+    target, others = logits[..., TARGET], np.delete(logits, TARGET, axis=-1).max(axis=-1)
+    is_sure = (target - others).max(axis=(1, 2), keepdims=True) >= least_lead
+    logits[..., TARGET] = np.where(is_sure, target, np.minimum(target, others))
+    exponents = np.exp(logits)
+    held: NDArray[np.float32] = exponents / exponents.sum(axis=-1, keepdims=True)
+    return held
 
 
 def find_logits(graph: Graph) -> str:
@@ -85,7 +105,7 @@ def _cut_answers(graph: Graph) -> str | None:
 class _Tail:
     """Adds nodes behind the logits and names what they make."""
 
-    def __init__(self, graph: Graph, logits: str) -> None:
+    def __init__(self, graph: Graph, logits: str, least_lead: float) -> None:
         self._graph = graph
         self._nodes: list[Any] = []
         self._names = 0
@@ -93,8 +113,17 @@ class _Tail:
             self.add("Gather", [logits, self.constant(np.int64(index))], output=f"logit_{name}", axis=1)
             for index, name in enumerate(PLANES)
         ]
+        self.others = self.add("Max", [self.logits[index] for index in range(len(PLANES)) if index != TARGET])
+        if least_lead:
+            self.logits[TARGET] = self._hold_back(self.logits[TARGET], least_lead)
         self._exponents: list[str] = []
         self._sum = ""
+
+    def _hold_back(self, target: str, least_lead: float) -> str:
+        """The target's logit, but no higher than the others' in a frame where it leads them too little everywhere."""
+        lead = self.add("ReduceMax", [self.add("Sub", [target, self.others]), self.constant(np.array([1, 2]))])
+        is_sure = self.add("GreaterOrEqual", [lead, self.constant(np.float32(least_lead))])
+        return self.add("Where", [is_sure, target, self.add("Min", [target, self.others])])
 
     def add(self, kind: str, inputs: Sequence[str], *, output: str | None = None, **attributes: Any) -> str:
         """Add one node of one output and return that output's name."""

@@ -122,7 +122,7 @@ def make_variant(
     score: dict[str, Any] = {}
     if evaluate is not None:
         openers = {"model": (onnx.load_model_from_string(source), open_session), "variant": (lower, served)}
-        predictors = {name: run(_probabilities(model, contract.size)) for name, (model, run) in openers.items()}
+        predictors = {name: run(_probabilities(model, contract)) for name, (model, run) in openers.items()}
         scores = official_scores(
             predictors, evaluate, contract.size, lambda part: progress(f"{precision}: scoring {part}")
         )
@@ -148,10 +148,10 @@ def _part(samples: Samples, part: slice) -> Samples:
     return Samples(chosen, f"{len(chosen)} of {samples.origin}")
 
 
-def _probabilities(model: Any, size: tuple[int, int]) -> bytes:
+def _probabilities(model: Any, contract: Contract) -> bytes:
     """The same network, answering the probabilities of all classes, as the official score needs them."""
     graph = Graph(model)
-    attach_probabilities(graph, size)
+    attach_probabilities(graph, contract.size, contract.least_lead)
     return bytes(graph.to_model().SerializeToString())
 
 

@@ -38,6 +38,10 @@ def test_unknown_keys_are_ignored() -> None:
         ({"rule": 7}, "cannot be read"),
         ({"rule": {"threshold": 128.5, "min_area": 4}}, "integers"),
         ({"width": True}, "size"),
+        ({"least_lead": -1}, "least_lead"),
+        ({"least_lead": "5"}, "least_lead"),
+        ({"least_lead": True}, "least_lead"),
+        ({"least_lead": float("nan")}, "least_lead"),
         ({"classes": None}, "cannot be read"),
     ],
 )

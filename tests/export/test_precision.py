@@ -108,7 +108,7 @@ def test_the_probabilities_scored_are_those_of_the_answers(conversions: dict[str
     from quadfollow_export.precision import _probabilities
 
     source = conversions["after-relu"].answers
-    (probabilities,) = open_session(_probabilities(source, (48, 32)))(frames)
+    (probabilities,) = open_session(_probabilities(source, Contract("tiny", 48, 32)))(frames)
     levels = open_session(source.SerializeToString())(frames)[1]
     np.testing.assert_array_equal(to_levels(probabilities)[..., 2], levels)
 
