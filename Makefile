@@ -38,6 +38,8 @@ CITY := runs/data/city
 DECOYS := runs/data/decoys
 BEST-160 := runs/regular-160
 BEST-256 := runs/mean-256
+LEAD-160 := 0
+LEAD-256 := 4.5
 QUADFOLLOW = KERAS_BACKEND=tensorflow $(BIN)/quadfollow
 SETS = --data $(DATA) --data $(CITY)
 train: setup ## train a shipped network anew, from data to card (DATA=dir of QuadSim's sets; KERAS_BACKEND=jax with a GPU)
@@ -47,7 +49,7 @@ train: setup ## train a shipped network anew, from data to card (DATA=dir of Qua
 	$(QUADFOLLOW) train --recipe follow-$(MODEL) --init runs/crops-$(MODEL)/last.keras $(SETS) \
 		--out runs/follow-$(MODEL) --resume
 	$(MAKE) finish-$(MODEL)
-	$(QUADFOLLOW) export $(BEST-$(MODEL)) -o runs/follow-$(MODEL).onnx \
+	$(QUADFOLLOW) export $(BEST-$(MODEL)) -o runs/follow-$(MODEL).onnx --least-lead $(LEAD-$(MODEL)) \
 		--data $(DATA)/validation --evaluate $(DATA)/sample_evaluation_data
 	$(QUADFOLLOW) export runs/follow-$(MODEL).onnx --int8 \
 		--data $(DATA)/validation --evaluate $(DATA)/sample_evaluation_data

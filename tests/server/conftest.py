@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import onnx
 import psutil
@@ -23,9 +24,11 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from quadfollow_core import wire
+from quadfollow_core.client_key import ClientKey
 from quadfollow_core.codec import encode_png
 from quadfollow_core.contract import METADATA_KEY, Contract
 from quadfollow_core.request import Result
+from quadfollow_server.keys import new_client
 from quadfollow_server.running import RunningServer
 from quadfollow_server.segmenter import ConstantSegmenter
 from quadfollow_server.settings import Settings
@@ -121,6 +124,31 @@ def server(settings: Settings) -> Iterator[RunningServer]:
     """A real server of both models, shared by all tests that leave it as they found it."""
     with RunningServer(settings) as running:
         yield running
+
+
+@pytest.fixture
+def http(server: RunningServer, png: bytes) -> Iterator[httpx.Client]:
+    """A client of the shared server, which must still answer a good frame when the test is over."""
+    with httpx.Client(base_url=server.url, timeout=30) as client:
+        yield client
+        assert client.post("/segment", content=png).json()["target"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The folder of keys."""
+    return tmp_path / "keys"
+
+
+@pytest.fixture
+def key(folder: Path) -> ClientKey:
+    """The key of a client that may come in."""
+    return new_client(folder, "drone")
+
+
+def bearer(key: ClientKey) -> dict[str, str]:
+    """How a key is shown."""
+    return {"authorization": f"Bearer {key.api_key}"}
 
 
 def png_file(side: int, bits: int, colours: int, rows: bytes) -> bytes:

@@ -15,6 +15,7 @@ from quadfollow_server.models import Models
 from quadfollow_server.segmenter import ConstantSegmenter
 from quadfollow_server.settings import Settings
 
+ANY = Settings(port=0, zmq_port=0, pub_port=0)
 ONE_WORKER = Settings(port=0, zmq_port=0, pub_port=0, workers=1)
 """For tests in which one frame holds up all others."""
 RAW = {"encoding": "raw-rgb8", "width": 2, "height": 2}

@@ -1,11 +1,8 @@
-"""Who gets in: keys on both doors, the login page, and what listens where."""
+"""Who gets in: keys on both doors, the login page, and what browsers are told."""
 
 from __future__ import annotations
 
 import json
-import logging
-import socket
-import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -14,43 +11,28 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 import pytest
-import trustme
 import zmq
+from tests.server.conftest import bearer
+from tests.server.dispatching import ANY
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
 from quadfollow_core import wire
-from quadfollow_core.client_key import VARIABLE, ClientKey
-from quadfollow_core.errors import BadInput, NotFound
+from quadfollow_core.client_key import ClientKey
 from quadfollow_core.http_client import HttpClient, RequestRefused
 from quadfollow_core.stream_client import StreamClient
 from quadfollow_server.access import Access
 from quadfollow_server.keys import Clients, new_client, revoke_client
 from quadfollow_server.login import COOKIE, SESSION_SECONDS, Login
 from quadfollow_server.running import RunningServer
-from quadfollow_server.settings import Settings
 
-ANY = Settings(port=0, zmq_port=0, pub_port=0)
 HTML = {"accept": "text/html,*/*"}
 SILENCE = 500
 """Milliseconds without an answer that count as silence; an authorised client is answered within a few."""
 PATIENCE = 200
 """Seconds until a wait is given up."""
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """The folder of keys."""
-    return tmp_path / "keys"
-
-
-@pytest.fixture
-def key(folder: Path) -> ClientKey:
-    """The key of a client that may come in."""
-    return new_client(folder, "drone")
 
 
 @pytest.fixture
@@ -65,11 +47,6 @@ def http(locked: RunningServer) -> Iterator[httpx.Client]:
     """A stranger's client of it."""
     with httpx.Client(base_url=locked.url, timeout=30) as client:
         yield client
-
-
-def bearer(key: ClientKey) -> dict[str, str]:
-    """How a key is shown."""
-    return {"authorization": f"Bearer {key.api_key}"}
 
 
 def paths(server: RunningServer, key: ClientKey) -> list[tuple[str, str]]:
@@ -292,93 +269,6 @@ def test_a_revoked_curve_key_falls_silent_and_the_others_go_on(
         unheard.close()
 
 
-def test_keys_that_are_not_there_end_the_start(folder: Path, constant: Callable[..., Any]) -> None:
-    """A folder without keys is an error with its remedy, not an open or a dead door."""
-    with (
-        pytest.raises(NotFound, match="quadfollow keys new"),
-        RunningServer(replace(ANY, access=Access(keys=str(folder))), [constant()]),
-    ):
-        pass
-
-
-def test_a_public_address_without_keys_is_refused(
-    folder: Path, constant: Callable[..., Any], caplog: pytest.LogCaptureFixture
-) -> None:
-    """Every way to say "all addresses" needs keys, or the word that none are wanted, which is warned of."""
-    for host in ("0.0.0.0", "::"):
-        with pytest.raises(BadInput, match="--insecure-public"), RunningServer(replace(ANY, host=host), [constant()]):
-            pass
-    caplog.set_level(logging.WARNING)
-    insecure = replace(ANY, host="0.0.0.0", access=Access(insecure_public=True))
-    with RunningServer(insecure, [constant()]) as server:
-        assert httpx.get(f"http://127.0.0.1:{server.service.ports.http}/info").status_code == 200
-    assert "open to everybody" in caplog.text
-    if socket.has_dualstack_ipv6():
-        with RunningServer(replace(insecure, host="::"), [constant()]) as server:
-            assert httpx.get(f"http://127.0.0.1:{server.service.ports.http}/info").status_code == 200
-    caplog.clear()
-    new_client(folder, "drone")
-    with RunningServer(replace(insecure, access=Access(keys=str(folder))), [constant()]) as server:
-        assert httpx.get(f"http://127.0.0.1:{server.service.ports.http}/info").status_code == 401
-    assert "unencrypted" in caplog.text
-    caplog.clear()
-    with RunningServer(ANY, [constant()]):
-        pass
-    assert not caplog.records
-
-
-def listening(served: Any) -> set[str]:
-    """The addresses that a server and its children listen on."""
-    family = [psutil.Process(served.process.pid), served.child]
-    found = [one for process in family for one in process.net_connections(kind="inet") if one.status == "LISTEN"]
-    assert len(found) == 3, "HTTP, ROUTER and PUB"
-    return {one.laddr.ip for one in found}
-
-
-def test_by_default_nothing_listens_beyond_the_loopback(models: tuple[Path, Path], serve: Callable[..., Any]) -> None:
-    """All sockets of a real `quadfollow serve` are the loopback's; with another host the same look finds that."""
-    with serve("--model", str(models[0])) as served:
-        served.wait_ready()
-        assert listening(served) == {"127.0.0.1"}
-    with serve("--model", str(models[0]), "--host=0.0.0.0", "--insecure-public") as served:
-        served.wait_ready()
-        assert listening(served) == {"0.0.0.0"}
-
-
-def test_no_secret_is_told(
-    models: tuple[Path, Path],
-    serve: Callable[..., Any],
-    folder: Path,
-    key: ClientKey,
-    png: bytes,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Neither logs at their loudest, nor process lists, `/info`, `/metrics` or any answer show a key."""
-    monkeypatch.setenv(VARIABLE, str(folder / "unused"))  # a server passes over what clients need
-    hidden = {key.api_key, key.secret_key, json.loads((folder / "server.json").read_text())["secret_key"]}
-    with serve("--model", str(models[0]), "--keys", str(folder), "--log-level=debug") as served:
-        served.wait_ready()
-        shown = []
-        with httpx.Client(base_url=served.url, timeout=30) as http:
-            wrong = replace(key, api_key=key.api_key + "x")
-            shown += [http.get(path, headers=bearer(key)).text for path in ("/info", "/metrics", "/openapi.json")]
-            shown += [http.get(path, headers=bearer(wrong)).text for path in ("/info", f"/{key.api_key}"[:9])]
-            login = http.post("/login", data={"key": key.api_key})
-            hidden.add(http.cookies[COOKIE])
-            shown += [login.text, http.get("/info").text]
-        with StreamClient(served.address, timeout=30, key=key) as client:
-            client.offer(png)
-            assert [fate.outcome for fate in client.poll(30)] == ["result"]
-        for process in (psutil.Process(served.process.pid), served.child):
-            shown.append(" ".join(process.cmdline()))
-            shown.append(json.dumps(process.environ()))
-        served.process.terminate()
-        served.join()
-        shown.append("".join(served.lines))
-    assert str(folder) in shown[-1]
-    assert not [secret for secret in hidden for text in shown if secret in text]
-
-
 def test_every_answer_carries_the_security_headers(server: RunningServer, http: httpx.Client) -> None:
     """Pages, JSON, problems, refusals and the login form tell browsers to keep closed what is not needed."""
     answers = [httpx.get(f"{server.url}{path}") for path in ("/docs", "/info", "/nowhere")]
@@ -389,43 +279,6 @@ def test_every_answer_carries_the_security_headers(server: RunningServer, http: 
         assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
         assert answer.headers["referrer-policy"] == "no-referrer"
         assert "server" not in answer.headers
-
-
-def test_tls_is_served(constant: Callable[..., Any], tmp_path: Path, png: bytes) -> None:
-    """With certificate and key the HTTP door speaks TLS alone, and sessions keep to it."""
-    authority = trustme.CA()
-    issued = authority.issue_cert("127.0.0.1", "localhost")
-    cert, private = tmp_path / "cert.pem", tmp_path / "key.pem"
-    cert.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
-    private.write_bytes(issued.private_key_pem.bytes())
-    trust = ssl.create_default_context()
-    authority.configure_trust(trust)
-    key = new_client(tmp_path / "keys", "drone")
-    access = Access(keys=str(tmp_path / "keys"), tls_cert=str(cert), tls_key=str(private))
-    with RunningServer(replace(ANY, access=access), [constant()]) as server:
-        port = server.service.ports.http
-        with httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=trust, timeout=30) as http:
-            assert http.post("/segment", content=png, headers=bearer(key)).json()["type"] == "result"
-            assert "; Secure" in http.post("/login", data={"key": key.api_key}).headers["set-cookie"]
-        with pytest.raises(httpx.TransportError):
-            httpx.get(f"http://127.0.0.1:{port}/livez")
-
-
-@pytest.mark.parametrize(
-    ("wrong", "words"),
-    [
-        ({"tls_cert": "x"}, "both"),
-        ({"tls_cert": "no.pem", "tls_key": "no.pem"}, r"no\.pem"),
-        ({"tls_cert": __file__, "tls_key": __file__}, "both PEM"),
-        ({"allow_origins": ("drone.example",)}, "origin"),
-        ({"allow_origins": ("*",)}, "origin"),
-        ({"allow_origins": ("https://drone.example/",)}, "origin"),
-    ],
-)
-def test_access_is_checked_when_made(wrong: dict[str, Any], words: str) -> None:
-    """Half a TLS pair, files that are not there and what is no origin are refused."""
-    with pytest.raises(BadInput, match=words):
-        Access(**wrong)
 
 
 def test_the_http_client_shows_its_key(locked: RunningServer, key: ClientKey, png: bytes) -> None:
