@@ -44,7 +44,7 @@ QUADFOLLOW = KERAS_BACKEND=tensorflow $(BIN)/quadfollow
 SETS = --data $(DATA) --data $(CITY)
 train: setup ## train a shipped network anew, from data to card (DATA=dir of QuadSim's sets; KERAS_BACKEND=jax with a GPU)
 	$(if $(DATA),,$(error say where QuadSim's sets lie: make train DATA=dir))
-	$(BIN)/quadfollow data render $(addprefix --preset ,street plaza crowd dusk wind) --count 12800 --seed 101 -o $(CITY)
+	$(BIN)/quadfollow data render $(addprefix --preset ,street plaza crowd dusk wind) --count $(COUNT) --seed 101 -o $(CITY)
 	$(BIN)/quadfollow train --recipe crops-$(MODEL) $(SETS) --out runs/crops-$(MODEL) --resume
 	$(QUADFOLLOW) train --recipe follow-$(MODEL) --init runs/crops-$(MODEL)/last.keras $(SETS) \
 		--out runs/follow-$(MODEL) --resume
@@ -60,7 +60,7 @@ finish-160:
 finish-256:
 	$(QUADFOLLOW) train --recipe hard-256 --init runs/follow-256/last.keras --mistakes-of runs/follow-256/best.keras \
 		$(SETS) --out runs/hard-256 --resume
-	$(BIN)/quadfollow data render $(addprefix --preset ,decoys street decoys plaza) --count 12800 --seed 303 -o $(DECOYS)
+	$(BIN)/quadfollow data render $(addprefix --preset ,decoys street decoys plaza) --count $(COUNT) --seed 303 -o $(DECOYS)
 	$(QUADFOLLOW) train --recipe decoys-256 --init runs/hard-256/best.keras \
 		$(SETS) --data $(DECOYS) --out runs/decoys-256 --resume
 	$(QUADFOLLOW) train --recipe decoys-256-2 --init runs/decoys-256/best.keras --mistakes-of runs/hard-256/best.keras \

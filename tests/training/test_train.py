@@ -282,9 +282,13 @@ def test_a_run_can_begin_with_a_trained_network(data, recipe, tmp_path):
         train(other, [data], tmp_path / "other", init=tmp_path / "first" / "best.keras")
 
 
-def test_mistakes_of_a_blind_network_are_the_targets(data, recipe, tmp_path, capsys):
-    """What a network never finds counts as its mistakes; the run tells in how many frames: two of three have her."""
-    blind = build(recipe.spec)
+@pytest.mark.parametrize("any_size", [False, True])
+def test_mistakes_of_a_blind_network_are_the_targets(data, recipe, tmp_path, capsys, any_size):
+    """What a network never finds counts as its mistakes; the run tells in how many frames: two of three have her.
+
+    One that takes any size, such as a run's last.keras, is asked at the recipe's.
+    """
+    blind = build(recipe.spec, any_size=any_size)
     blind.set_weights([weight * 0 for weight in blind.get_weights()])
     blind.save(tmp_path / "blind.keras")
     recipe = replace(recipe, shares=Shares(mistake=0.5))

@@ -5,6 +5,7 @@ Only what costs the official score counts: a target seen where there is none, an
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import cv2
@@ -18,6 +19,8 @@ from quadfollow_training.frames import Frames
 Mistakes = dict[int, NDArray[np.float32]]
 """By the frame's index: places ``(v, u)`` in it, each 0 to 1 of its height and width."""
 
+BATCH = 16
+"""Frames asked about at once."""
 PLACES = 32
 """At most so many places are kept of a frame."""
 MARGIN = np.ones((7, 7), dtype=np.uint8)
@@ -36,16 +39,17 @@ def find_mistakes(
     """
     rng = np.random.default_rng(0)
     mistakes: Mistakes = {}
-    for index in range(len(frames)):
-        image, mask = frames.read(index)
-        answer = threshold_channels(predict(fit_frame(image, size)[0][None])[0])
-        found = without_bars(answer, image.shape, size)[..., TARGET].astype(np.uint8)
-        if found.shape != mask.shape:
-            found = cv2.resize(found, (mask.shape[1], mask.shape[0]), interpolation=cv2.INTER_NEAREST)
-        places = wrong_places(mask == TARGET, found.astype(bool))
-        if len(places):
-            kept = rng.choice(places, min(PLACES, len(places)), replace=False)
-            mistakes[index] = ((kept + 0.5) / mask.shape).astype(np.float32)
+    for start in range(0, len(frames), BATCH):
+        samples = [frames.read(index) for index in range(start, min(start + BATCH, len(frames)))]
+        answers = threshold_channels(predict(np.stack([fit_frame(image, size)[0] for image, _ in samples])))
+        for index, (image, mask), answer in zip(itertools.count(start), samples, answers, strict=False):
+            found = without_bars(answer, image.shape, size)[..., TARGET].astype(np.uint8)
+            if found.shape != mask.shape:
+                found = cv2.resize(found, (mask.shape[1], mask.shape[0]), interpolation=cv2.INTER_NEAREST)
+            places = wrong_places(mask == TARGET, found.astype(bool))
+            if len(places):
+                kept = rng.choice(places, min(PLACES, len(places)), replace=False)
+                mistakes[index] = ((kept + 0.5) / mask.shape).astype(np.float32)
     return mistakes
 
 

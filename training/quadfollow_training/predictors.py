@@ -27,12 +27,15 @@ class Predictor(Protocol):
         ...
 
 
-def open_predictor(path: Path, size: tuple[int, int] | None = None) -> Predictor:
+def open_predictor(
+    path: Path, size: tuple[int, int] | None = None, default: tuple[int, int] | None = None
+) -> Predictor:
     """Open a ``.keras`` or ``.onnx`` model, or the best model of a run's folder.
 
     Args:
         path: the model's file, or a run's folder.
-        size: ``(width, height)`` for a model that takes any size.
+        size: ``(width, height)`` that the model must take.
+        default: the same for a model that takes any size, where none is asked for.
 
     Raises:
         BadModel: not a model, or one with outputs this does not know.
@@ -43,9 +46,9 @@ def open_predictor(path: Path, size: tuple[int, int] | None = None) -> Predictor
     if not model.is_file():
         raise BadModel(f"no model at {model}")
     if model.suffix == ".onnx":
-        return _open_onnx(model, size)
+        return _open_onnx(model, size, default)
     if model.suffix == ".keras":
-        return KerasPredictor(model, size)
+        return KerasPredictor(model, size, default)
     raise BadModel(f"{model} is neither a .keras nor an .onnx model")
 
 
@@ -54,7 +57,9 @@ class KerasPredictor:
 
     note = "all channels exact"
 
-    def __init__(self, path: Path, size: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self, path: Path, size: tuple[int, int] | None = None, default: tuple[int, int] | None = None
+    ) -> None:
         try:
             import keras
 
@@ -65,7 +70,7 @@ class KerasPredictor:
             self.model = keras.models.load_model(path, compile=False)
         except (ValueError, TypeError, OSError, KeyError) as error:
             raise BadModel(f"{path} is not a Keras model: {error}") from error
-        self.size = _fixed_size(path, self.model.input_shape[1:3], size)
+        self.size = _fixed_size(path, self.model.input_shape[1:3], size, default)
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Predict a batch."""
@@ -104,7 +109,7 @@ class OnnxPredictor:
         return channels
 
 
-def _open_onnx(path: Path, size: tuple[int, int] | None) -> Predictor:
+def _open_onnx(path: Path, size: tuple[int, int] | None, default: tuple[int, int] | None) -> Predictor:
     import onnxruntime
 
     try:
@@ -113,7 +118,7 @@ def _open_onnx(path: Path, size: tuple[int, int] | None) -> Predictor:
         raise BadModel(f"{path} is not an ONNX model: {error}") from error
     outputs = {output.name for output in session.get_outputs()}
     (source,) = session.get_inputs()
-    fixed = _fixed_size(path, tuple(source.shape[1:3]), size)
+    fixed = _fixed_size(path, tuple(source.shape[1:3]), size, default)
     if FLOAT_OUTPUT in outputs:
         return OnnxFloatPredictor(session, fixed)
     if {CLASSES_OUTPUT, PROBABILITY_OUTPUT} <= outputs:
@@ -121,13 +126,16 @@ def _open_onnx(path: Path, size: tuple[int, int] | None) -> Predictor:
     raise BadModel(f"{path} has the outputs {', '.join(sorted(outputs))}: neither a served nor a float model's")
 
 
-def _fixed_size(path: Path, shape: tuple[Any, ...], wanted: tuple[int, int] | None) -> tuple[int, int]:
+def _fixed_size(
+    path: Path, shape: tuple[Any, ...], wanted: tuple[int, int] | None, default: tuple[int, int] | None
+) -> tuple[int, int]:
     """Decide on ``(width, height)`` for an input of ``(H, W)``, either of which may be open."""
     height, width = shape
     if isinstance(height, int) and isinstance(width, int):
         if wanted not in (None, (width, height)):
             raise BadInput(f"{path} takes {width}x{height}, not {wanted}")
         return width, height
+    wanted = wanted or default
     if wanted is None:
         raise BadInput(f"{path} takes pictures of any size: say which with --size, such as --size 256x256")
     return wanted

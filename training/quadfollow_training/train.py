@@ -84,7 +84,7 @@ def train(
     keras.utils.set_random_seed(recipe.seed)
     folder.write_config(_facts(recipe, learn, frames, held_out, init, mistakes_of), environment())
     network, finished = start(recipe, folder, init)
-    source = sampler(recipe, learn, augment=True, mistakes=_mistakes(mistakes_of, learn, console))
+    source = sampler(recipe, learn, augment=True, mistakes=_mistakes(recipe, mistakes_of, learn, console))
     if init is not None and is_exported(init) and not finished:
         batches = _batches(recipe, source, SETTLING_EPOCH, SETTLING_STEPS)
         settle(network, (batches[step][0] for step in range(len(batches))))
@@ -190,10 +190,10 @@ def _check_mistakes(recipe: Recipe, model: Path | None) -> None:
         raise BadInput(f"recipe {recipe.name} draws no mistakes (shares.mistake): leave out --mistakes-of")
 
 
-def _mistakes(model: Path | None, frames: Frames, console: Console) -> Mistakes | None:
+def _mistakes(recipe: Recipe, model: Path | None, frames: Frames, console: Console) -> Mistakes | None:
     if model is None:
         return None
-    predictor = open_predictor(model)
+    predictor = open_predictor(model, default=recipe.spec.input_size)
     found = find_mistakes(predictor, predictor.size, frames)
     console.print(f"{model.name} is wrong about the target in {len(found)} of the {len(frames)} frames to train on")
     return found
