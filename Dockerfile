@@ -19,16 +19,17 @@ RUN python3 -m venv /opt/quadfollow
 # What it depends on comes first: the layers that install that stay while only the sources change.
 COPY pyproject.toml constraints.txt deploy/requirements.py ./
 
-FROM source AS wheel
+# The program comes into an image on top of its packages, in a layer of its own: when only the sources change, neither
+# a build nor a registry nor a machine that runs it takes the gigabytes of packages anew.
+FROM source AS program
 COPY . .
-RUN /opt/quadfollow/bin/pip wheel --no-deps --wheel-dir /wheels .
+RUN /opt/quadfollow/bin/pip install --no-deps --prefix /program .
 
 FROM source AS serve-packages
 ARG EXTRAS=cuda
 RUN python3 requirements.py "${EXTRAS}" > requirements.txt \
-    && /opt/quadfollow/bin/pip install --constraint constraints.txt --requirement requirements.txt
-COPY --from=wheel /wheels /wheels
-RUN /opt/quadfollow/bin/pip install --no-deps /wheels/*.whl && /opt/quadfollow/bin/pip uninstall --yes pip setuptools
+    && /opt/quadfollow/bin/pip install --constraint constraints.txt --requirement requirements.txt \
+    && /opt/quadfollow/bin/pip uninstall --yes pip setuptools
 
 FROM ${BASE} AS system
 # What opencv-python's wheel expects of the system.
@@ -49,6 +50,7 @@ FROM system AS serve
 # A volume mounted here is the server's user's own.
 RUN install --directory --owner=10001 --group=10001 --mode=700 /keys
 COPY --from=serve-packages /opt/quadfollow /opt/quadfollow
+COPY --from=program /program /opt/quadfollow
 ARG DEVICE=cuda
 # Every option of `quadfollow serve` is an environment variable like these; a device that is not there is an error.
 ENV NVIDIA_VISIBLE_DEVICES=all \
@@ -65,9 +67,8 @@ CMD ["serve"]
 
 FROM source AS sim-packages
 RUN python3 requirements.py sim,record,mavlink > requirements.txt \
-    && /opt/quadfollow/bin/pip install --constraint constraints.txt --requirement requirements.txt
-COPY --from=wheel /wheels /wheels
-RUN /opt/quadfollow/bin/pip install --no-deps /wheels/*.whl && /opt/quadfollow/bin/pip uninstall --yes pip setuptools
+    && /opt/quadfollow/bin/pip install --constraint constraints.txt --requirement requirements.txt \
+    && /opt/quadfollow/bin/pip uninstall --yes pip setuptools
 
 FROM system AS sim
 # The city's pictures come from OpenGL: a GPU's, or Mesa's on the processor.
@@ -75,6 +76,7 @@ RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends libegl1 libegl-mesa0 libgl1-mesa-dri \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=sim-packages /opt/quadfollow /opt/quadfollow
+COPY --from=program /program /opt/quadfollow
 ENV QUADFOLLOW_DEMO_DEVICE=cpu \
     QUADFOLLOW_DEMO_WORLD=city \
     QUADFOLLOW_DEMO_OUT=/tmp/demo \
@@ -83,14 +85,14 @@ USER 10001:10001
 CMD ["demo"]
 
 FROM source AS train-packages
-RUN python3 requirements.py export > requirements.txt \
-    && /opt/quadfollow/bin/pip install --constraint constraints.txt --requirement requirements.txt
-COPY --from=wheel /wheels /wheels
 # TensorFlow itself needs setuptools.
-RUN /opt/quadfollow/bin/pip install --no-deps /wheels/*.whl && /opt/quadfollow/bin/pip uninstall --yes pip
+RUN python3 requirements.py export > requirements.txt \
+    && /opt/quadfollow/bin/pip install --constraint constraints.txt --requirement requirements.txt \
+    && /opt/quadfollow/bin/pip uninstall --yes pip
 
 FROM system AS train
 COPY --from=train-packages /opt/quadfollow /opt/quadfollow
+COPY --from=program /program /opt/quadfollow
 # Keras writes its settings to the home folder, which this user has not.
 ENV KERAS_HOME=/tmp/keras TF_CPP_MIN_LOG_LEVEL=2
 USER 10001:10001

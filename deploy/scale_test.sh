@@ -6,7 +6,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 venv="${SCALE_VENV:-build/scale}"
-[[ -x $venv/bin/python ]] || "${PYTHON:-python3}" -m venv "$venv"
+# One whose making was interrupted may have a Python and no pip.
+"$venv/bin/python" -m pip --version >/dev/null 2>&1 || "${PYTHON:-python3}" -m venv "$venv"
 echo "scale-test: installing Ray into $venv"
 "$venv/bin/python" -m pip install --quiet --progress-bar off --constraint constraints.txt --editable '.[scale,sim,tune]' \
     hypothesis onnx psutil pytest pytest-timeout pyyaml

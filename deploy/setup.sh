@@ -37,8 +37,12 @@ if ((${#missing[@]})); then
     DEBIAN_FRONTEND=noninteractive apt-get install --yes -qq --no-install-recommends "${missing[@]}"
 fi
 
-# An environment whose making was interrupted may have a Python and no pip.
-{ new_enough "$venv/bin/python" && has_pip "$venv/bin/python"; } || "$python" -m venv --clear "$venv"
+# An environment whose making was interrupted may have a Python and no pip. What is no environment is not to be emptied.
+if ! { new_enough "$venv/bin/python" && has_pip "$venv/bin/python"; }; then
+    [[ ! -e $venv || -e $venv/pyvenv.cfg || -e $venv/bin/python || -z $(ls -A "$venv") ]] ||
+        fail "$venv is there and is no virtual environment: name a folder that is not there yet, or an empty one"
+    "$python" -m venv --clear "$venv"
+fi
 echo "setup: installing into $venv; the first time this downloads about 1.5 GB"
 "$venv/bin/python" -m pip install --quiet --progress-bar off --constraint constraints.txt --editable '.[dev]'
 "$venv/bin/python" -c 'import cv2, onnxruntime' || fail "OpenCV or onnxruntime cannot be loaded, see above"

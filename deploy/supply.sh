@@ -21,6 +21,8 @@ served="$folder/served" tools="$folder/tools" report="$folder/audit.json"
 mkdir -p "$folder"
 
 make_environments() {
+    # pip would leave out an extra that there is not, without a word.
+    "$python" deploy/requirements.py "${EXTRAS:-}" >/dev/null || fail "EXTRAS=${EXTRAS:-} cannot be looked at"
     # They are made anew only when what they are made of has changed.
     local made="$folder/made-of" wanted
     wanted="$(sha256sum pyproject.toml constraints.txt) ${EXTRAS:-}"

@@ -16,7 +16,9 @@ fail() {
 python=/usr/bin/python3
 [[ -x $python ]] || fail "there is no $python"
 minor="$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')"
-if ! ldconfig -p | grep -F "libpython$minor.so.1.0" >/dev/null || ! "$python" -c 'import ensurepip' 2>/dev/null; then
+# Only root's PATH has ldconfig on Debian.
+libraries() { ldconfig -p 2>/dev/null || /sbin/ldconfig -p; }
+if ! libraries | grep -F "libpython$minor.so.1.0" >/dev/null || ! "$python" -c 'import ensurepip' 2>/dev/null; then
     [[ $(id -u) == 0 ]] || fail "please run: sudo apt-get install --yes libpython$minor python$minor-venv"
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install --yes -qq "libpython$minor" "python$minor-venv" >/dev/null
@@ -32,7 +34,8 @@ trap cleanup EXIT
 
 venv="${TRITON_VENV:-build/triton}"
 say "installing Triton into $venv"
-[[ -x $venv/bin/python ]] || "$python" -m venv "$venv"
+# One whose making was interrupted may have a Python and no pip.
+"$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$python" -m venv "$venv"
 "$venv/bin/python" -m pip install --quiet --progress-bar off nvidia-pytriton==0.7.0 'tritonclient[grpc]==2.67.0' 'onnxruntime<1.24' 'numpy<2'
 packages="$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import struct
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,6 +21,8 @@ from quadfollow_core.errors import BadInput
 VARIABLE = "QUADFOLLOW_KEY_FILE"
 Z85_LENGTH = 40
 """Characters of a Curve key in Z85 (ZeroMQ RFC 32)."""
+API_KEY = re.compile("[!-~]+")
+"""What an HTTP header carries unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +38,8 @@ class ClientKey:
     secret_key: str = field(repr=False)
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.api_key, str) and self.api_key.isascii() and self.api_key.isprintable()):
-            raise BadInput("api_key is a string of printable ASCII characters")
+        if not (isinstance(self.api_key, str) and API_KEY.fullmatch(self.api_key)):
+            raise BadInput("api_key is a string of printable ASCII characters without a space")
         for what in ("server_key", "public_key", "secret_key"):
             if not is_curve_key(getattr(self, what)):
                 raise BadInput(f"{what} is no Curve key: {Z85_LENGTH} characters of Z85")
@@ -53,7 +56,7 @@ class ClientKey:
             return cls(**{name: fields[name] for name in cls.__slots__})
         except OSError as error:
             raise BadInput(f"the key file {path} cannot be read: {error.strerror}") from error
-        except (ValueError, TypeError, KeyError, BadInput) as error:
+        except (ValueError, TypeError, KeyError, RecursionError, BadInput) as error:
             why = f": {error}" if isinstance(error, BadInput) else ""
             raise BadInput(f"{path} is no key file as `quadfollow keys new` writes it{why}") from None
 

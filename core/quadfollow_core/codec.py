@@ -26,6 +26,8 @@ from quadfollow_core.errors import BadImage, BadInput, LimitExceeded, Quadfollow
 MEDIA_TYPES = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 Encoding = Literal["jpeg", "png", "webp"]
 MAX_PIXELS = 4096 * 4096
+MAX_JPEG_SIDE = 65500
+"""Most pixels along a side of a JPEG that libjpeg writes."""
 MAX_SCANS = 64
 """Most scans of a JPEG. A progressive one has about ten; each costs a pass over all pixels, for 33 bytes."""
 EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX")
@@ -118,21 +120,34 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
 
 
 def as_file(image: NDArray[np.uint8] | bytes | bytearray | memoryview, quality: int = 90) -> bytes:
-    """Return the bytes of a picture's file as they are, and ``(H, W, 3)`` uint8 RGB as JPEG."""
-    return encode_jpeg(image, quality) if isinstance(image, np.ndarray) else bytes(image)
+    """Return the bytes of a picture's file as they are, and ``(H, W, 3)`` uint8 RGB as JPEG.
+
+    Raises:
+        BadInput: neither bytes nor such pixels.
+    """
+    if isinstance(image, np.ndarray):
+        return encode_jpeg(image, quality)
+    if not isinstance(image, bytes | bytearray | memoryview):
+        raise BadInput(
+            f"an image is the bytes of a file, or (height, width, 3) uint8 RGB pixels, got {type(image).__name__}; "
+            "cv2.imread returns None for what it cannot read"
+        )
+    return bytes(image)
 
 
 def encode_jpeg(image: NDArray[np.uint8], quality: int = 75) -> bytes:
     """Encode ``(H, W, 3)`` uint8 RGB as JPEG 4:2:0, QuadSim's own quality by default.
 
     Raises:
-        BadInput: pixels of another form.
+        BadInput: pixels of another form, or more than MAX_JPEG_SIDE along a side.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
         raise BadInput(
             f"pixels are (height, width, 3) uint8 RGB, got {image.dtype} {image.shape}; a picture that is encoded "
             "already is given as bytes (after cv2.imencode: .tobytes())"
         )
+    if max(image.shape) > MAX_JPEG_SIDE:
+        raise BadInput(f"a JPEG has at most {MAX_JPEG_SIDE} pixels along a side, got {image.shape}: send it as PNG")
     data: bytes = simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality, "RGB", "420")
     return data
 
@@ -143,23 +158,26 @@ def encode_png(image: NDArray[np.uint8]) -> bytes:
     return bytes(cv2.imencode(".png", pixels)[1])
 
 
-IHDR_BITS = 24
-"""Where a PNG says how many bits a channel has."""
+FORM = slice(24, 26)
+"""Where a PNG says how many bits a channel has, and its colour type."""
+DEPTH_FORMS = (b"\x08\0", b"\x08\2", b"\x08\4", b"\x08\6", b"\x10\0")
+"""8 bits in grey or in colours, with or without transparency, or 16 in grey: what Pillow reads value by value."""
 
 
 def decode_depth(data: bytes | memoryview, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint16]:
     """Decode a depth PNG (grey of 8 or 16 bits, or 8 bits with equal colour channels) to its raw ``(H, W)`` values.
 
     Raises:
-        BadImage: not a readable PNG, or one with 16 bits and several channels, of which Pillow would keep 8.
+        BadImage: not a readable PNG, or one of another form, whose values Pillow would change: of 16 bits and several
+            channels it keeps 8, fewer bits it stretches, and a palette's indices are no depth.
         LimitExceeded: the header promises more than ``max_pixels``.
     """
     if sniff(data) != "png":
         raise BadImage("a depth picture must be a PNG")
     with _opened(data, "png", max_pixels) as picture:
+        if bytes(data[FORM]) not in DEPTH_FORMS:
+            raise BadImage("a depth PNG has one channel, grey of 8 or 16 bits, or 8 bits and colours, but no palette")
         values = np.asarray(picture)
-    if values.ndim == 3 and data[IHDR_BITS] == 16:
-        raise BadImage("a depth PNG of 16 bits has one channel, grey; with colours or transparency it has 8 bits")
     return (values if values.ndim == 2 else values[:, :, 0]).astype(np.uint16)
 
 
@@ -176,9 +194,13 @@ def decode_rle(encoded: list[int], width: int, height: int) -> NDArray[np.uint8]
     """Invert :func:`encode_rle` to a ``(height, width)`` uint8 mask.
 
     Raises:
-        BadImage: the runs do not fill the mask exactly.
+        BadImage: the runs are not classes and lengths by turns, or do not fill the mask exactly.
     """
-    pairs = np.asarray(encoded, dtype=np.int64)
-    if pairs.size % 2 or (pairs < 0).any() or pairs[1::2].sum() != width * height:
+    size = width * height
+    try:
+        pairs = np.asarray(encoded, dtype=np.int64).reshape(-1, 2)
+    except (OverflowError, TypeError, ValueError) as error:
+        raise BadImage(f"runs are [class, length, class, length, ...] in integers: {error}") from error
+    if not ((pairs >= 0) & (pairs <= (255, size))).all() or pairs[:, 1].sum() != size:
         raise BadImage(f"the runs do not fill a {width}x{height} mask")
-    return np.repeat(pairs[0::2].astype(np.uint8), pairs[1::2]).reshape(height, width)
+    return np.repeat(pairs[:, 0].astype(np.uint8), pairs[:, 1]).reshape(height, width)

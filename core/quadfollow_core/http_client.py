@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -16,6 +15,7 @@ from quadfollow_core.client_key import ClientKey
 from quadfollow_core.codec import MEDIA_TYPES, as_file, sniff
 from quadfollow_core.errors import BadInput, QuadfollowError, ServerGone
 from quadfollow_core.types import Sighting
+from quadfollow_core.wire import dump
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -96,6 +96,7 @@ class HttpClient:
             RequestRefused: the server refused the request; the message is its problem's detail.
             ServerGone: no answer in time, or one that is not a quadfollow server's.
             BadInput: the image is neither pixels nor a file's bytes.
+            BadMessage: camera or depth header hold what JSON cannot.
         """
         data = as_file(image)
         media_type = MEDIA_TYPES[sniff(data)]
@@ -103,10 +104,10 @@ class HttpClient:
             return self._answer("/segment", options, content=data, headers={"content-type": media_type})
         files: dict[str, Any] = {"file": ("frame", data, media_type)}
         if camera is not None:
-            files["camera"] = (None, json.dumps(camera), "application/json")
+            files["camera"] = (None, dump(camera), "application/json")
         if depth is not None:
             files["depth"] = ("depth", depth, "application/octet-stream")
-            files["depth_header"] = (None, json.dumps(depth_header), "application/json")
+            files["depth_header"] = (None, dump(depth_header or {}), "application/json")
         return self._answer("/segment", options, files=files)
 
     def info(self) -> dict[str, Any]:
@@ -125,7 +126,10 @@ class HttpClient:
             session = quote(str(options["stream"]), safe="")
             content["headers"] = content.get("headers", {}) | {"x-session-id": session}
         body = self._json(self._request("POST", path, params=options, **content))
-        return Answer(Sighting.from_dict(body), body)
+        try:
+            return Answer(Sighting.from_dict(body), body)
+        except BadInput as error:
+            raise ServerGone(f"{self._http.base_url} answered, but not as a quadfollow server: {error}") from error
 
     def _request(self, method: str, path: str, **content: Any) -> httpx.Response:
         try:
@@ -154,7 +158,8 @@ class HttpClient:
 def _parsed(url: str) -> httpx.URL:
     try:
         parsed = httpx.URL(url)
-    except httpx.InvalidURL as error:
+        parsed.raw_host.decode().encode("idna")  # as the look-up of the name will do it
+    except (httpx.InvalidURL, UnicodeError) as error:
         raise BadInput(f"{url!r} is not an HTTP address such as http://127.0.0.1:8000: {error}") from error
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise BadInput(f"{url!r} is not an HTTP address such as http://127.0.0.1:8000")

@@ -6,6 +6,7 @@ changed per request. The largest blob above it is the target.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import cv2
@@ -19,6 +20,8 @@ from quadfollow_core.types import Blob, DistanceSource, Sighting, Target
 
 TARGET_HEIGHT = 1.6
 """Height of QuadSim's hero in metres, for the range estimate without depth."""
+STEEPEST = math.radians(70)
+"""Angle to the ground from which on a person's shoulders and head fill the box more than her height does."""
 MAX_PEOPLE = 64
 """Most person blobs reported per frame, largest first."""
 MAX_CANDIDATES = 4
@@ -239,7 +242,8 @@ def _depth_from_height(target: Target, frame_size: tuple[int, int], camera: Came
 
     The rays through the middle of the box's lower and upper edge must meet the feet and, TARGET_HEIGHT above them,
     the head: two unknown ranges, three equations, solved by least squares. Up is the world's when the pose is
-    known, the picture's otherwise. None when the frame's edge cuts the person, or the lens model does not hold there.
+    known, the picture's otherwise. None when the frame's edge cuts the person, the lens model does not hold there, she
+    is seen from more steeply than STEEPEST, or nobody upright fits the box.
     """
     left, top, right, bottom = target.box
     if top <= 0.5 or bottom >= frame_size[1] - 0.5:
@@ -250,9 +254,11 @@ def _depth_from_height(target: Target, frame_size: tuple[int, int], camera: Came
     except BadGeometry:
         return None
     up = np.array([0.0, -1.0, 0.0]) if camera.pose is None else camera.pose.rotation.T @ np.array([0.0, 0.0, 1.0])
+    middle_ray = head + feet
+    if abs(middle_ray @ up) > math.sin(STEEPEST) * np.linalg.norm(middle_ray):
+        return None
     ranges, *_ = np.linalg.lstsq(np.column_stack([head, -feet]), up * TARGET_HEIGHT, rcond=None)
-    along_axis = float(ranges.mean())
-    return along_axis if along_axis > 0 else None
+    return float(ranges.mean()) if ranges.min() > 0 else None
 
 
 def _triple(vector: Vector) -> tuple[float, float, float]:

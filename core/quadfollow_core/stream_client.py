@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from quadfollow_core import wire
 from quadfollow_core.client_key import ClientKey
 from quadfollow_core.codec import as_file, sniff
-from quadfollow_core.errors import BadInput
+from quadfollow_core.errors import BadInput, BadMessage
 from quadfollow_core.request import Bytes, Result
 from quadfollow_core.track import Track
 from quadfollow_core.types import Sighting
@@ -48,12 +48,20 @@ class Fate:
 
     @property
     def sighting(self) -> Sighting | None:
-        """What was located; None where the outcome is not ``result``."""
+        """What was located; None where the outcome is not ``result``.
+
+        Raises:
+            BadInput: the result holds no sighting.
+        """
         return Sighting.from_dict(self.body) if self.outcome == "result" else None
 
     @property
     def track(self) -> Track | None:
-        """The stream's track as of this frame; None unless the request wanted ``track``."""
+        """The stream's track as of this frame; None unless the request wanted ``track``.
+
+        Raises:
+            BadInput: the result's track is none.
+        """
         track = self.body.get("track")
         return None if track is None else Track.from_dict(track)
 
@@ -96,7 +104,7 @@ class StreamClient:
         self.address = address
         self.stream = stream
         self.strays = 0
-        """Replies to no frame in flight, which a server that keeps to the wire never sends."""
+        """Messages that are no reply to a frame in flight, which a server that keeps to the wire never sends."""
         self._credit = credit
         self._timeout = timeout
         self._key = key
@@ -191,7 +199,9 @@ class StreamClient:
             socket.send_multipart(wire.encode_ping())
             if not socket.poll(int(timeout * 1000)):
                 return False
-            return bool(wire.decode_reply(socket.recv_multipart()).body["type"] == "pong")
+            with suppress(BadMessage):
+                return bool(wire.decode_reply(socket.recv_multipart()).body["type"] == "pong")
+            return False
 
     def _connect(self) -> zmq.Socket[bytes]:
         socket = self._context.socket(zmq.DEALER)
@@ -207,20 +217,28 @@ class StreamClient:
         self._socket.rcvtimeo = milliseconds
         with suppress(zmq.Again):
             while True:
-                self._accept(wire.decode_reply(self._socket.recv_multipart()))
+                self._accept(self._socket.recv_multipart())
                 self._socket.rcvtimeo = 0
         self._expire()
         self._pump()
 
-    def _accept(self, reply: Result) -> None:
-        pending = self._in_flight.pop(reply.body.get("id", 0), None)
-        if pending is None:
+    def _accept(self, parts: list[bytes]) -> None:
+        try:
+            reply, pending = self._matched(parts)
+        except (BadMessage, KeyError, TypeError):  # TypeError: an id that is a list or an object
             self.strays += 1
             return
         self._wait = BACKOFF[0]
         if reply.body.get("code") in ("overloaded", "unavailable"):
             self._not_before = time.monotonic() + BACKOFF[0]
         self._settle(pending, reply.body["type"], reply)
+
+    def _matched(self, parts: list[bytes]) -> tuple[Result, _Pending]:
+        """Read a reply and take the frame that it settles out of those in flight."""
+        reply = wire.decode_reply(parts)
+        if reply.body["type"] == "pong":
+            raise BadMessage("a pong answers no frame")
+        return reply, self._in_flight.pop(reply.body["id"])
 
     def _expire(self) -> None:
         now = time.monotonic()

@@ -6,8 +6,9 @@ Positions are in pixels of the frame as sent, ``(u, v)`` = (column, row), centre
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from quadfollow_core.errors import BadInput
 
@@ -15,6 +16,8 @@ DistanceSource = Literal["depth", "height"]
 AnyBlob = TypeVar("AnyBlob", bound="Blob")
 DIGITS = 5
 """Digits behind the point of what is written."""
+_VECTORS = {"centroid": 2, "box": 4, "world": 3}
+_OPTIONAL = ("azimuth", "elevation", "distance", "distance_source", "world")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +102,11 @@ class Sighting:
             BadInput: it is not a sighting.
         """
         try:
-            target = data.get("target")
+            target = data["target"]
             people = tuple(_restore(Blob, blob) for blob in data.get("people", ()))
             return cls(None if target is None else _restore(Target, target), people)
-        except (AttributeError, TypeError, ValueError) as error:
-            raise BadInput(f"not a sighting: {error}") from error
+        except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
+            raise BadInput(f"not a sighting: {error!r}") from error
 
 
 def _rounded(value: float | None) -> float | None:
@@ -112,7 +115,24 @@ def _rounded(value: float | None) -> float | None:
 
 def _restore(kind: type[AnyBlob], data: dict[str, Any]) -> AnyBlob:
     names = kind.__dataclass_fields__
-    values: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in data.items() if key in names
-    }
-    return kind(**values)
+    return kind(**{key: _checked(key, value) for key, value in data.items() if key in names})
+
+
+def _checked(key: str, value: Any) -> Any:
+    """One field's value from JSON, a list as a tuple.
+
+    Raises:
+        TypeError, ValueError, OverflowError: it is not what the field holds.
+    """
+    if value is None and key in _OPTIONAL:
+        return None
+    if key == "distance_source":
+        fits = value in get_args(DistanceSource)
+    elif key in _VECTORS:
+        value = tuple(value)
+        fits = len(value) == _VECTORS[key] and all(map(math.isfinite, value))
+    else:
+        fits = math.isfinite(value)
+    if not fits:
+        raise ValueError(f"{key} cannot be {value!r}")
+    return value

@@ -33,13 +33,13 @@ class Ping:
 
 def encode_request(header: dict[str, Any], image: Bytes, depth: Bytes | None = None) -> list[Bytes]:
     """Lay a request out as message parts."""
-    parts: list[Bytes] = [MAGIC, _dump(header), image]
+    parts: list[Bytes] = [MAGIC, dump(header), image]
     return parts if depth is None else [*parts, depth]
 
 
 def encode_ping(frame_id: str | int | None = None) -> list[Bytes]:
     """Lay a ping out as message parts."""
-    return [MAGIC, _dump({"type": "ping", "id": frame_id})]
+    return [MAGIC, dump({"type": "ping", "id": frame_id})]
 
 
 def decode_request(parts: Sequence[Bytes]) -> FrameRequest | Ping:
@@ -84,7 +84,7 @@ def decode_header(parts: Sequence[Bytes], most: int | None = MAX_HEADER) -> dict
 
 def encode_reply(result: Result) -> list[bytes]:
     """Lay a reply out as message parts."""
-    parts = [MAGIC, _dump(result.body)]
+    parts = [MAGIC, dump(result.body)]
     return parts if result.mask_png is None else [*parts, result.mask_png]
 
 
@@ -112,7 +112,7 @@ def picture_topic(stream: str) -> bytes:
 
 def encode_publication(stream: str, body: dict[str, Any]) -> list[bytes]:
     """Lay a published result out as message parts."""
-    return [topic(stream), _dump(body)]
+    return [topic(stream), dump(body)]
 
 
 def decode_publication(parts: Sequence[Bytes]) -> tuple[str, dict[str, Any]]:
@@ -128,7 +128,7 @@ def decode_publication(parts: Sequence[Bytes]) -> tuple[str, dict[str, Any]]:
 
 def encode_picture(stream: str, body: dict[str, Any], image: Bytes) -> list[Bytes]:
     """Lay a published result with its picture out as message parts."""
-    return [picture_topic(stream), _dump(body), image]
+    return [picture_topic(stream), dump(body), image]
 
 
 def decode_picture(parts: Sequence[Bytes]) -> tuple[str, dict[str, Any], bytes]:
@@ -149,7 +149,12 @@ def _stream(name: Bytes) -> str:
         raise BadMessage(f"a stream's name is UTF-8: {error}") from error
 
 
-def _dump(value: dict[str, Any]) -> bytes:
+def dump(value: dict[str, Any]) -> bytes:
+    """Write a JSON object in as few bytes as it takes.
+
+    Raises:
+        BadMessage: it holds what JSON cannot, such as NaN or numpy's numbers.
+    """
     try:
         return _JSON.encode(value).encode()
     except (ValueError, TypeError) as error:

@@ -207,6 +207,11 @@ def test_prometheus_finds_every_pod(pod: Object, container: Object) -> None:
     ports = [port["name"] for port in container["ports"] if port["containerPort"] == Settings().port]
     assert re.fullmatch(kept["regex"], f"{pod['metadata']['labels']['app.kubernetes.io/name']};{ports[0]}")
     assert {rule.get("target_label") for rule in job["relabel_configs"]} >= {"namespace", "pod"}
+    # A pod that has ended is still listed with its address, which another pod may have got: it would be sent the key.
+    dropped = next(rule for rule in job["relabel_configs"] if rule.get("action") == "drop")
+    assert dropped["source_labels"] == ["__meta_kubernetes_pod_phase"]
+    assert re.fullmatch(dropped["regex"], "Failed")
+    assert re.fullmatch(dropped["regex"], "Succeeded")
     assert "authorization" in job
 
 

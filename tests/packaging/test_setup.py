@@ -51,3 +51,16 @@ def test_an_unusable_environment_is_made_anew(tmp_path: Path, interpreter: str |
     second = set_up(tmp_path)
     assert making not in second
     assert second[-1] == first[-1]
+
+
+def test_a_folder_that_is_no_environment_is_left_alone(tmp_path: Path) -> None:
+    """VENV may name a folder of somebody's things by mistake: it is not emptied."""
+    kept = write_program(tmp_path / "venv" / "thesis.txt", "years of work")
+    python = write_program(tmp_path / "bin" / "python3", STAND_IN)
+    write_program(tmp_path / "bin" / "ldconfig", LIBRARIES)
+    asked = tmp_path / "asked"
+    path = f"{tmp_path / 'bin'}:/usr/bin:/bin"
+    given = {"PYTHON": str(python), "VENV": str(kept.parent), "ASKED": str(asked), "PATH": path}
+    done = run(shutil.which("bash"), ROOT / "deploy" / "setup.sh", folder=tmp_path, code=1, **given)
+    assert "is no virtual environment" in done.stderr
+    assert "venv --clear" not in asked.read_text()

@@ -57,9 +57,7 @@ class KerasPredictor:
 
     note = "all channels exact"
 
-    def __init__(
-        self, path: Path, size: tuple[int, int] | None = None, default: tuple[int, int] | None = None
-    ) -> None:
+    def __init__(self, path: Path, size: tuple[int, int] | None = None, default: tuple[int, int] | None = None) -> None:
         try:
             import keras
 
