@@ -65,6 +65,12 @@ def test_a_warm_up_that_never_ends_is_refused():
         replace(RECIPES["crops-256"], epochs=1, schedule_epochs=None, steps=10)
 
 
+def test_a_recipe_that_draws_mistakes_is_refused(search):
+    """There is no network whose they could be, and leaving them out in silence would search another recipe."""
+    with pytest.raises(BadInput, match="hard-256 draws a network's mistakes.*shares.mistake 0"):
+        search(1, recipe=RECIPES["hard-256"])
+
+
 def finished(study: optuna.Study) -> int:
     """How many trials ran to their end or were given up."""
     return sum(trial.state in searching.FINISHED for trial in study.trials)

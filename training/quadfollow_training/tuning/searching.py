@@ -14,6 +14,7 @@ from optuna.study import MaxTrialsCallback
 from optuna.trial import Trial, TrialState
 from rich.console import Console
 
+from quadfollow_core.errors import BadInput
 from quadfollow_training.compiling import compile_network
 from quadfollow_training.frames import Frames, open_frames
 from quadfollow_training.holdout import held_out_score
@@ -55,8 +56,13 @@ def search(
 
     Raises:
         BadDataset: files that cannot be used.
-        BadInput: no runs to score on, or the search there is another.
+        BadInput: no runs to score on, a recipe that draws mistakes, or the search there is another.
     """
+    if recipe.shares.mistake:
+        raise BadInput(
+            f"recipe {recipe.name} draws a network's mistakes, and a trial has no network whose they could be: tune a "
+            "recipe with shares.mistake 0"
+        )
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     frames = open_frames(data, recipe.folders)
     learn, held_out = split(frames, recipe, hold_out)

@@ -47,8 +47,8 @@ def suggest(trial: Trial, recipe: Recipe) -> Recipe:
 def with_numbers(recipe: Recipe, numbers: dict[str, Any]) -> Recipe:
     """The recipe with these numbers; the samples that need not show a target are shared as before."""
     shares, share = recipe.shares, numbers["target_share"]
-    factor = (1 - share) / (shares.person + shares.anywhere + shares.mistake)
-    rest = {name: getattr(shares, name) * factor for name in ("person", "anywhere", "mistake")}
+    factor = (1 - share) / (shares.person + shares.anywhere)
+    rest = {name: getattr(shares, name) * factor for name in ("person", "anywhere")}
     return replace(
         recipe,
         learning_rate=numbers["learning_rate"],
@@ -68,7 +68,7 @@ def numbers_of(recipe: Recipe) -> dict[str, Any]:
         "dice": recipe.dice,
         "person_weight": recipe.class_weights[1] / recipe.class_weights[0],
         "target_weight": recipe.class_weights[2] / recipe.class_weights[0],
-        "target_share": shares.target / (shares.target + shares.person + shares.anywhere + shares.mistake),
+        "target_share": shares.target / (shares.target + shares.person + shares.anywhere),
     }
 
 
