@@ -67,7 +67,7 @@ def test_a_warm_up_that_never_ends_is_refused():
 
 def test_a_recipe_that_draws_mistakes_is_refused(search):
     """There is no network whose they could be, and leaving them out in silence would search another recipe."""
-    with pytest.raises(BadInput, match="hard-256 draws a network's mistakes.*shares.mistake 0"):
+    with pytest.raises(BadInput, match=r"hard-256 draws a network's mistakes.*shares\.mistake 0"):
         search(1, recipe=RECIPES["hard-256"])
 
 
