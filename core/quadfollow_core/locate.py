@@ -21,7 +21,10 @@ from quadfollow_core.types import Blob, DistanceSource, Sighting, Target
 TARGET_HEIGHT = 1.6
 """Height of QuadSim's hero in metres, for the range estimate without depth."""
 STEEPEST = math.radians(70)
-"""Angle to the ground from which on a person's shoulders and head fill the box more than her height does."""
+"""Largest angle to the ground, in radians, under which a person's height tells her distance.
+
+Seen from more steeply, head and shoulders fill most of the box, and the estimate is short by half or more.
+"""
 MAX_PEOPLE = 64
 """Most person blobs reported per frame, largest first."""
 MAX_CANDIDATES = 4

@@ -188,14 +188,52 @@ def test_a_deep_depth_png_with_colours_is_refused_rather_than_rounded(channels: 
     assert decode_depth(deep.tobytes()).max() == 1000, "control: grey"
 
 
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_a_depth_png_of_few_bits_is_refused_rather_than_stretched(bits: int) -> None:
+    """Pillow brings 4 bits to 8, which would make 1 unit 17."""
+    image = Image.fromarray(np.arange(4, dtype=np.uint8).reshape(2, 2) % 2).convert("P")
+    image.putpalette([0, 0, 0, 1, 1, 1])
+    data = io.BytesIO()
+    image.save(data, "PNG", bits=bits)
+    grey = bytearray(data.getvalue())
+    grey[25] = 0
+    grey[29:33] = zlib.crc32(grey[12:29]).to_bytes(4, "big")
+    with pytest.raises(BadImage, match="grey of 8 or 16 bits"):
+        decode_depth(bytes(grey))
+
+
+def test_a_depth_png_with_a_palette_is_refused_rather_than_read_by_index() -> None:
+    """Which place a value has in the palette says nothing about how far anything is."""
+    data = io.BytesIO()
+    Image.fromarray(np.arange(12, dtype=np.uint8).reshape(3, 4) * 20).quantize(12).save(data, "PNG")
+    with pytest.raises(BadImage, match="palette"):
+        decode_depth(data.getvalue())
+
+
 @given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40), elements=st.integers(0, 2)))
 def test_rle_round_trips(mask: np.ndarray) -> None:
     """Run lengths decode to the mask they came from."""
     assert np.array_equal(decode_rle(encode_rle(mask), mask.shape[1], mask.shape[0]), mask)
 
 
-@pytest.mark.parametrize("runs", [[1, 3], [1], [0, -4], [0, 5, 1, 10]])
+@pytest.mark.parametrize(
+    "runs",
+    [
+        [1, 3],
+        [1],
+        [0, -4],
+        [0, 5, 1, 10],
+        [],
+        [0, 2**62] * 4 + [1, 12],
+        [0, 2**70],
+        [256, 12],
+        [0, "twelve"],
+        [[0], [12, 1]],
+        None,
+    ],
+    ids=repr,
+)
 def test_rle_that_does_not_fill_the_mask_is_refused(runs: list[int]) -> None:
-    """Run lengths that miss the mask's size are an error."""
+    """Run lengths that miss the mask's size are an error, also where their sum wraps around to it."""
     with pytest.raises(BadImage):
         decode_rle(runs, 4, 3)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from quadfollow_core.codec import encode_jpeg
-from quadfollow_core.errors import BadInput, ServerGone
+from quadfollow_core.errors import BadInput, BadMessage, ServerGone
 from quadfollow_core.http_client import HttpClient, RequestRefused
 
 IMAGE = encode_jpeg(np.zeros((8, 8, 3), np.uint8))
@@ -51,15 +51,23 @@ def test_an_answer_is_taken() -> None:
 
 @pytest.mark.parametrize(
     ("status", "body"),
-    [(301, ""), (204, ""), (200, "<html>It works!</html>"), (200, "[]"), (200, '"nobody"')],
-    ids=["redirect", "nothing", "page", "list", "text"],
+    [
+        (301, ""),
+        (204, ""),
+        (200, "<html>It works!</html>"),
+        (200, "[]"),
+        (200, '"nobody"'),
+        (200, '{"ok": true}'),
+        (200, '{"target": 5}'),
+    ],
+    ids=["redirect", "nothing", "page", "list", "text", "object", "target"],
 )
 def test_what_is_no_servers_answer_is_not_nobody_seen(status: int, body: str) -> None:
     """A redirect to HTTPS or a web page must not look like a frame without a target."""
     with (
         peer(status, body, location="https://elsewhere.invalid/") as url,
         HttpClient(url) as client,
-        pytest.raises(ServerGone, match=f"HTTP {status}"),
+        pytest.raises(ServerGone, match=f"HTTP {status}|not as a quadfollow server"),
     ):
         client.segment(IMAGE)
 
@@ -76,7 +84,9 @@ def test_a_refusal_says_what_it_said(body: str) -> None:
     assert refused.value.status == 502
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:abc", "127.0.0.1:8000", "localhost:8000", "", "ftp://host/"])
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:abc", "127.0.0.1:8000", "localhost:8000", "", "ftp://host/", "http://a..b"]
+)
 def test_an_address_that_is_none_is_refused_at_once(url: str) -> None:
     """The message shows one that is."""
     with pytest.raises(BadInput, match="http://127\\.0\\.0\\.1:8000"):
@@ -98,10 +108,26 @@ def test_a_pictures_bytes_may_come_in_any_hull(kind: type) -> None:
         np.zeros((8, 8, 4), np.uint8),
         np.zeros((8, 8, 3), np.float32),
         np.zeros((0, 8, 3), np.uint8),
+        None,
+        "frame.jpg",
+        8,
     ],
-    ids=["encoded", "grey", "rgba", "float", "empty"],
+    ids=["encoded", "grey", "rgba", "float", "empty", "cv2.imread of nothing", "path", "number"],
 )
 def test_pixels_of_another_form_are_refused_with_the_remedy(image: np.ndarray) -> None:
     """Nothing is sent, and the message tells what an image is."""
     with HttpClient("http://127.0.0.1:9") as client, pytest.raises(BadInput, match="uint8 RGB"):
         client.segment(image)
+
+
+def test_a_picture_too_wide_for_a_jpeg_is_refused_with_the_remedy() -> None:
+    """What libjpeg cannot write, PNG can."""
+    with HttpClient("http://127.0.0.1:9") as client, pytest.raises(BadInput, match="PNG"):
+        client.segment(np.zeros((1, 65501, 3), np.uint8))
+
+
+@pytest.mark.parametrize("focal", [float("nan"), np.float32(221.7)])
+def test_a_camera_that_json_cannot_hold_is_refused(focal: float) -> None:
+    """As over ZeroMQ, and before anything is sent."""
+    with HttpClient("http://127.0.0.1:9") as client, pytest.raises(BadMessage):
+        client.segment(IMAGE, camera={"fx": focal})

@@ -162,6 +162,21 @@ def test_without_depth_the_height_gives_the_range(distance: float) -> None:
     assert target.world == pytest.approx(chest, abs=0.06 * distance)
 
 
+@pytest.mark.parametrize(("box", "pitch"), [((121, 108, 135, 122), 90), ((121, 125, 135, 141), 85)])
+def test_a_person_seen_from_above_has_no_height_estimate(box: tuple[int, int, int, int], pitch: float) -> None:
+    """From 10 m straight up the box is one of shoulders, whose height would put her within 2 m of the camera."""
+    pose = Pose.from_rpy((0, 0, 10), 0, math.radians(pitch), 0)
+    target = found(locate(segmentation([(TARGET, *box)]), RULE, Camera(Intrinsics(222, 222, 128, 128), pose)))
+    assert (target.distance, target.world) == (None, None)
+    assert target.azimuth is not None
+
+
+def test_a_box_that_nobody_upright_fills_has_no_height_estimate() -> None:
+    """A camera on its side sees a standing person lie."""
+    camera = Camera(Intrinsics(222, 222, 128, 128), Pose.from_rpy((0, 0, 1), math.radians(90), 0, 0))
+    assert found(locate(segmentation([(TARGET, 180, 110, 250, 130)]), RULE, camera)).distance is None
+
+
 def test_a_person_cut_by_the_frame_has_no_height_estimate() -> None:
     """When the frame's edge cuts the person, the height says nothing about the range."""
     camera = Camera(Intrinsics.from_fov(256, 256, 1.0))
@@ -209,6 +224,36 @@ def test_a_sighting_survives_json() -> None:
     again = Sighting.from_dict(sighting.as_dict() | {"unknown": 1})
     assert found(again).world == pytest.approx(found(sighting).world, abs=1e-4)
     assert Sighting.from_dict({"target": None}) == Sighting(None)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"centroid": [1]},
+        {"centroid": ["1", "2"]},
+        {"centroid": None},
+        {"centroid": [float("nan"), 1]},
+        {"box": ["a", "a", "b", "b"]},
+        {"area": float("inf")},
+        {"area": 10**400},
+        {"azimuth": "0.1"},
+        {"world": [1, 2]},
+        {"distance_source": "radar"},
+    ],
+    ids=lambda field: str(field)[:40],
+)
+def test_what_is_no_sighting_is_refused_where_it_is_read(field: dict[str, object]) -> None:
+    """And not where somebody flies by it."""
+    target = {"centroid": [1, 2], "box": [0, 0, 2, 3], "area": 5, "confidence": 0.9}
+    assert found(Sighting.from_dict({"target": target})).centroid == (1, 2), "control"
+    with pytest.raises(BadInput, match="not a sighting"):
+        Sighting.from_dict({"target": target | field})
+
+
+def test_a_body_that_says_nothing_of_a_target_is_no_sighting_of_nobody() -> None:
+    """Somebody else's JSON must not look like a frame without a target."""
+    with pytest.raises(BadInput, match="target"):
+        Sighting.from_dict({"people": []})
 
 
 def test_blobs_are_checked() -> None:

@@ -226,6 +226,23 @@ def test_a_reply_to_nothing_is_counted_and_passed_over(start: Callable[..., Peer
         assert client.strays == 1
 
 
+@pytest.mark.parametrize(
+    "reply",
+    [b"not JSON", b'{"type": "result"}', b'{"type": "result", "id": [1]}', b'{"type": "pong", "id": 1}'],
+    ids=["text", "no id", "list for an id", "pong"],
+)
+def test_a_message_that_is_no_reply_is_counted_and_passed_over(start: Callable[..., Peer], reply: bytes) -> None:
+    """Whatever a peer says, a client that flies goes on, and its frame keeps its one fate."""
+    peer = start()
+    with StreamClient(peer.address, timeout=PATIENCE) as client:
+        client.offer(IMAGE)
+        sender, header = peer.take()
+        peer.socket.send_multipart([sender, wire.MAGIC, reply])
+        peer.answer(sender, header)
+        assert [fate.outcome for fate in fates(client, 1)] == ["result"]
+        assert client.strays == 1
+
+
 def test_a_silent_server_costs_the_frame_not_the_client(start: Callable[..., Peer], clock: Clock) -> None:
     """Without an answer the frame is lost; the next one goes out on a fresh connection, where no late answer comes."""
     peer = start()
@@ -289,6 +306,16 @@ def test_ping_tells_a_living_server_from_none(start: Callable[..., Peer]) -> Non
         assert pinged.result()
     with StreamClient("tcp://127.0.0.1:9") as client:
         assert not client.ping(0.1)
+
+
+def test_a_ping_answered_by_something_else_found_no_server(start: Callable[..., Peer]) -> None:
+    """Whoever does not speak the wire is none."""
+    peer = start()
+    with StreamClient(peer.address) as client, ThreadPoolExecutor() as pool:
+        pinged = pool.submit(client.ping, PATIENCE)
+        sender, _ = peer.take()
+        peer.socket.send_multipart([sender, b"HTTP/1.1 400 Bad Request"])
+        assert pinged.result() is False
 
 
 def test_closing_with_frames_in_flight_does_not_hang() -> None:
