@@ -45,7 +45,7 @@ class ClusterPool(Executor):
         try:
             _require_listener(address)
             ray.init(address=address, runtime_env={"env_vars": dict(environment or {})}, log_to_driver=False)
-        except (OSError, RuntimeError, ValueError) as error:
+        except (OSError, OverflowError, RuntimeError, ValueError) as error:
             raise Unavailable(f"no Ray cluster answers at {address!r}: {error}") from error
 
     def submit(
