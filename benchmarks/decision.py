@@ -155,7 +155,7 @@ def main(model: str, data: Path, streets: tuple[Path, ...], out: Path) -> None:
             rows.append(row)
         return {"frames": len(held_out), "runs": held_out.runs, "streets": len(city) if city else 0, "rules": rows}
 
-    click.echo(table(results.run(f"{NAME}-{model}", out, {"model": model}, measure)))
+    click.echo(table(results.run(f"{NAME}-{Path(model).stem}", out, {"model": model}, measure)))
 
 
 if __name__ == "__main__":

@@ -239,47 +239,6 @@ DECOYS_256_3 = replace(
 )
 """Goes on with the mean of both and sees that one's mistakes, in light of other colours."""
 
-DECOYS_160 = replace(
-    REGULAR_160,
-    name="decoys-160",
-    folders=DECOYS_256.folders,
-    folder_shares=DECOYS_256.folder_shares,
-    crop=96,
-    shares=DECOYS_256.shares,
-    class_weights=(1.0, 2.0, 4.0),
-    learning_rate=6e-4,
-    epochs=12,
-    score_every=6,
-)
-"""Goes on with ``regular-160`` among those people."""
-
-DECOYS_160_2 = replace(
-    DECOYS_160,
-    name="decoys-160-2",
-    folder_shares={"city": 0.1, "decoys": 0.3},
-    crop=128,
-    shares=Shares(target=0.42, person=0.3, anywhere=0.28),
-    learning_rate=4e-4,
-    batch=24,
-    epochs=16,
-    score_every=8,
-    seed=3,
-)
-"""Goes on with the mean of ``regular-160`` and ``decoys-160``: more of real flights, larger crops."""
-
-DECOYS_160_3 = replace(
-    DECOYS_160_2,
-    name="decoys-160-3",
-    folder_shares={"city": 0.1, "decoys": 0.2},
-    shares=Shares(target=0.45, person=0.22, anywhere=0.25, mistake=0.08),
-    augmentations=DECOYS_256_3.augmentations,
-    class_weights=(1.0, 2.0, 5.0),
-    epochs=14,
-    score_every=7,
-    seed=7,
-)
-"""Goes on with the mean of ``regular-160`` and ``decoys-160-2``, sees that one's mistakes, in light of other colours."""
-
 OWN_256 = replace(
     FOLLOW_256,
     name="own-256",
@@ -298,7 +257,7 @@ OWN_256 = replace(
 _ALL = (
     SEED,
     *(CROPS_256, FOLLOW_256, HARD_256, DECOYS_256, DECOYS_256_2, DECOYS_256_3),
-    *(CROPS_160, FOLLOW_160, REGULAR_160, DECOYS_160, DECOYS_160_2, DECOYS_160_3),
+    *(CROPS_160, FOLLOW_160, REGULAR_160),
     OWN_256,
 )
 RECIPES = {recipe.name: recipe for recipe in _ALL}
