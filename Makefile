@@ -34,6 +34,7 @@ demo: setup ## serve the shipped model, follow a person, print the table (FRAMES
 	$(BIN)/quadfollow demo $(if $(FRAMES),--frames "$(FRAMES)") $(if $(VIEW),--view)
 
 MODEL ?= 256
+COUNT ?= 12800
 CITY := runs/data/city
 DECOYS := runs/data/decoys
 BEST-160 := runs/regular-160

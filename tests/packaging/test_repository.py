@@ -136,3 +136,14 @@ def test_what_is_installed_is_what_is_pinned() -> None:
         if (present := installed(name)) != pinned and (present is not None or name in needed)
     }
     assert differing == {}
+
+
+@pytest.mark.parametrize("model", ["160", "256"])
+def test_make_train_gives_every_option_a_value(model: str) -> None:
+    """With DATA alone: what a variable leaves empty would take the next option for its value."""
+    words = subprocess.run(
+        ["make", "-n", "train", "DATA=sets", f"MODEL={model}"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert f"export runs/{'regular-160' if model == '160' else 'mean-256'} " in words
+    assert "--count 12800 " in words
+    assert not re.search(r"--(?!resume|int8)[a-z-]+\s+(-|$)", words.replace("\\\n", " "), re.MULTILINE)
