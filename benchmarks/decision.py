@@ -8,7 +8,7 @@ city's frames (``quadfollow data render``), in which it counts. A rule that is n
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -87,14 +87,12 @@ def decided(rule: Rule, predict: Predict, images: NDArray[np.uint8]) -> Probabil
 
 def open_network(path: Path) -> tuple[Predict, tuple[int, int]]:
     """A shipped model's probabilities before any rule, and its size ``(width, height)``."""
-    from quadfollow_export.graph import Graph, read_model
-    from quadfollow_export.head import attach_probabilities
+    from quadfollow_export.graph import read_model
+    from quadfollow_export.precision import probabilities_of
     from quadfollow_export.session import open_session
 
     _, model, contract = read_model(path)
-    graph = Graph(model)
-    attach_probabilities(graph, contract.size)
-    session = open_session(graph.to_model().SerializeToString())
+    session = open_session(probabilities_of(model, replace(contract, least_lead=0.0)))
     return (lambda images: np.asarray(session(images)[0])), contract.size
 
 

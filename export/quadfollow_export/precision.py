@@ -122,7 +122,7 @@ def make_variant(
     score: dict[str, Any] = {}
     if evaluate is not None:
         openers = {"model": (onnx.load_model_from_string(source), open_session), "variant": (lower, served)}
-        predictors = {name: run(_probabilities(model, contract)) for name, (model, run) in openers.items()}
+        predictors = {name: run(probabilities_of(model, contract)) for name, (model, run) in openers.items()}
         scores = official_scores(
             predictors, evaluate, contract.size, lambda part: progress(f"{precision}: scoring {part}")
         )
@@ -148,8 +148,8 @@ def _part(samples: Samples, part: slice) -> Samples:
     return Samples(chosen, f"{len(chosen)} of {samples.origin}")
 
 
-def _probabilities(model: Any, contract: Contract) -> bytes:
-    """The same network, answering the probabilities of all classes, as the official score needs them."""
+def probabilities_of(model: Any, contract: Contract) -> bytes:
+    """The same network with its contract's least lead, answering what the score needs: all classes' probabilities."""
     graph = Graph(model)
     attach_probabilities(graph, contract.size, contract.least_lead)
     return bytes(graph.to_model().SerializeToString())

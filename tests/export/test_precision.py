@@ -105,10 +105,10 @@ def test_a_variant_tells_what_it_is_made_of_and_the_server_takes_it(
 
 def test_the_probabilities_scored_are_those_of_the_answers(conversions: dict[str, Converted], frames: Frames) -> None:
     """Cut off behind its logits, the model answers probabilities that its own target_probability is the floor of."""
-    from quadfollow_export.precision import _probabilities
+    from quadfollow_export.precision import probabilities_of
 
     source = conversions["after-relu"].answers
-    (probabilities,) = open_session(_probabilities(source, Contract("tiny", 48, 32)))(frames)
+    (probabilities,) = open_session(probabilities_of(source, Contract("tiny", 48, 32)))(frames)
     levels = open_session(source.SerializeToString())(frames)[1]
     np.testing.assert_array_equal(to_levels(probabilities)[..., 2], levels)
 
