@@ -20,11 +20,15 @@ from quadfollow_core.types import Blob, DistanceSource, Sighting, Target
 
 TARGET_HEIGHT = 1.6
 """Height of QuadSim's hero in metres, for the range estimate without depth."""
-STEEPEST = math.radians(70)
+TARGET_DEPTH = 0.25
+"""How deep she is from front to back in metres: from above, her box reaches from the near foot to the far shoulder."""
+STEEPEST = math.radians(75)
 """Largest angle to the ground, in radians, under which a person's height tells her distance.
 
-Seen from more steeply, head and shoulders fill most of the box, and the estimate is short by half or more.
+Seen from more steeply, head and shoulders fill most of the box, and the estimate is short by a fifth or more.
 """
+MOST_LEANING = math.radians(60)
+"""Largest angle in the picture between upright and the box's middle line, in radians, at which a box is a person's."""
 MAX_PEOPLE = 64
 """Most person blobs reported per frame, largest first."""
 MAX_CANDIDATES = 4
@@ -241,12 +245,12 @@ def _measured_depth(component: _Component, segmentation: Segmentation, depth: De
 
 
 def _depth_from_height(target: Target, frame_size: tuple[int, int], camera: Camera) -> float | None:
-    """Planar depth in metres of an upright person of TARGET_HEIGHT that fills the target's box.
+    """Planar depth in metres of an upright person of TARGET_HEIGHT and TARGET_DEPTH that fills the target's box.
 
-    The rays through the middle of the box's lower and upper edge must meet the feet and, TARGET_HEIGHT above them,
-    the head: two unknown ranges, three equations, solved by least squares. Up is the world's when the pose is
-    known, the picture's otherwise. None when the frame's edge cuts the person, the lens model does not hold there, she
-    is seen from more steeply than STEEPEST, or nobody upright fits the box.
+    The rays through the middle of the box's lower and upper edge must meet her feet in front and, TARGET_HEIGHT above
+    and TARGET_DEPTH behind them, the top of her back: two unknown ranges, three equations, solved by least squares.
+    Up is the world's when the pose is known, the picture's otherwise. None when the frame's edge cuts the person, the
+    lens model does not hold there, she is seen from more steeply than STEEPEST, or nobody upright fits the box.
     """
     left, top, right, bottom = target.box
     if top <= 0.5 or bottom >= frame_size[1] - 0.5:
@@ -257,11 +261,14 @@ def _depth_from_height(target: Target, frame_size: tuple[int, int], camera: Came
     except BadGeometry:
         return None
     up = np.array([0.0, -1.0, 0.0]) if camera.pose is None else camera.pose.rotation.T @ np.array([0.0, 0.0, 1.0])
-    middle_ray = head + feet
-    if abs(middle_ray @ up) > math.sin(STEEPEST) * np.linalg.norm(middle_ray):
+    ahead = (head + feet) / np.linalg.norm(head + feet)
+    level = ahead - (ahead @ up) * up
+    if np.linalg.norm(level) < math.cos(STEEPEST):
         return None
-    ranges, *_ = np.linalg.lstsq(np.column_stack([head, -feet]), up * TARGET_HEIGHT, rcond=None)
-    return float(ranges.mean()) if ranges.min() > 0 else None
+    body = up * TARGET_HEIGHT + level / np.linalg.norm(level) * TARGET_DEPTH
+    ranges, missed, *_ = np.linalg.lstsq(np.column_stack([head, -feet]), body, rcond=None)
+    fits = ranges.min() > 0 and missed.size and missed[0] < math.sin(MOST_LEANING) ** 2 * (body @ body)
+    return float(ranges.mean()) if fits else None
 
 
 def _triple(vector: Vector) -> tuple[float, float, float]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from quadfollow_core.errors import BadGeometry, BadInput
 from quadfollow_core.geometry import Camera, Intrinsics, Pose
-from quadfollow_core.locate import TARGET_HEIGHT, Depth, Rule, Segmentation, locate
+from quadfollow_core.locate import TARGET_DEPTH, TARGET_HEIGHT, Depth, Rule, Segmentation, locate
 from quadfollow_core.resize import PERSON, TARGET, plan_fit
 from quadfollow_core.types import Blob, Sighting, Target
 
@@ -126,13 +126,16 @@ def test_nonsense_rules_are_refused(make: object) -> None:
         make()  # type: ignore[operator]
 
 
-def scene(distance: float, pitch: float, across: float = 0.0) -> tuple[Segmentation, Camera, np.ndarray, Depth]:
-    """A person of TARGET_HEIGHT standing ``distance`` east of a camera 3 m up that looks down by ``pitch``."""
-    camera = Camera(Intrinsics.from_fov(256, 256, math.radians(60)), Pose.from_rpy((0, 0, 3), 0, pitch, 0))
+def scene(
+    distance: float, pitch: float, across: float = 0.0, up: float = 3.0
+) -> tuple[Segmentation, Camera, np.ndarray, Depth]:
+    """A person standing ``distance`` east of a camera that is ``up`` metres high and looks down by ``pitch``."""
+    camera = Camera(Intrinsics.from_fov(256, 256, math.radians(60)), Pose.from_rpy((0, 0, up), 0, pitch, 0))
     assert camera.pose is not None
-    feet = np.array([distance, -across, 0.0])
+    feet, front = np.array([distance, -across, 0.0]), np.array([TARGET_DEPTH / 2, 0.0, 0.0])
     corners = [
-        camera.intrinsics.project(camera.pose.camera_from_world(feet + [0, 0, height])) for height in (0, TARGET_HEIGHT)
+        camera.intrinsics.project(camera.pose.camera_from_world(point))
+        for point in (feet - front, feet + front + [0, 0, TARGET_HEIGHT])
     ]
     middle = round(corners[0][0])
     box = (TARGET, middle - 5, round(corners[1][1]), middle + 5, round(corners[0][1]))
@@ -153,13 +156,15 @@ def test_depth_and_pose_give_the_world_position(distance: float, across: float) 
     assert np.sign(target.azimuth) == np.sign(across)
 
 
-@pytest.mark.parametrize("distance", [4.0, 8.0, 12.0])
-def test_without_depth_the_height_gives_the_range(distance: float) -> None:
+@pytest.mark.parametrize(
+    ("distance", "up", "pitch"), [(4, 3, 0.3), (8, 3, 0.3), (12, 3, 0.3), (4, 8, 1.05), (3, 10, 1.2)]
+)
+def test_without_depth_the_height_gives_the_range(distance: float, up: float, pitch: float) -> None:
     """The apparent height of a standing person estimates the range, tilt of the camera included, and is marked so."""
-    mask, camera, chest, _ = scene(distance, 0.3)
+    mask, camera, chest, _ = scene(distance, pitch, up=up)
     target = found(locate(mask, RULE, camera))
     assert target.distance_source == "height"
-    assert target.world == pytest.approx(chest, abs=0.06 * distance)
+    assert target.world == pytest.approx(chest, abs=0.06 * math.hypot(distance, up))
 
 
 @pytest.mark.parametrize(("box", "pitch"), [((121, 108, 135, 122), 90), ((121, 125, 135, 141), 85)])

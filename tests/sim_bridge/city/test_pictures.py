@@ -9,6 +9,8 @@ import pytest
 
 from quadfollow_core.errors import BadGeometry, BadInput
 from quadfollow_core.geometry import Camera, Intrinsics, Pose
+from quadfollow_core.locate import Rule, Segmentation, locate
+from quadfollow_core.resize import TARGET, plan_fit
 from quadfollow_sim.city.looks import Setting, draw_setting
 from quadfollow_sim.city.mesh import Floats
 from quadfollow_sim.city.presets import PRESETS
@@ -58,6 +60,24 @@ def test_same_seed_same_pixels(setting: Setting, renderer: Renderer) -> None:
             picture = other.render(camera)
         assert np.array_equal(first.rgb, picture.rgb) is same
         assert np.array_equal(first.depth, picture.depth) is same
+
+
+@pytest.mark.parametrize("down", [10, 40, 65])
+def test_her_height_tells_how_far_she_is(setting: Setting, renderer: Renderer, down: int) -> None:
+    """Seen as a whole, from level or steeply above, she is placed within a tenth of her distance, in the median."""
+    errors = []
+    for second in range(40):
+        level, up = 7 * math.cos(math.radians(down)), 7 * math.sin(math.radians(down))
+        camera = looking_at(setting.crowd.middles(second)[0], level, second * 0.7, up)
+        renderer.pose_people(float(second))
+        picture = renderer.render(camera)
+        probability = np.where(picture.classes == TARGET, np.uint8(255), np.uint8(0))
+        seen = Segmentation(picture.classes, probability, plan_fit((256, 256), (256, 256))[0], (256, 256))
+        target = locate(seen, Rule(min_area=120), camera).target
+        if target is not None and target.distance is not None:
+            errors.append(target.distance / 7 - 1)
+    assert len(errors) > 10
+    assert abs(np.median(errors)) < 0.1, np.round(errors, 2)
 
 
 def test_target_projects_into_her_mask(setting: Setting, renderer: Renderer) -> None:
