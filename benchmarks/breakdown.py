@@ -12,10 +12,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -86,24 +86,29 @@ def measured(ask: Callable[[], Answer], seconds: float) -> list[dict[str, float]
     return rows[len(rows) // 10 :]
 
 
-@contextmanager
-def sampled(server: Ours, path: Path, seconds: int, *, form: str) -> Iterator[None]:
-    """Sample the server's stacks meanwhile: ``form`` is py-spy's ``raw`` or ``flamegraph``.
+def sampled(server: Ours, ask: Callable[[], Answer], path: Path, seconds: int, *, form: str) -> None:
+    """Sample the server's stacks while it answers: ``form`` is py-spy's ``raw`` or ``flamegraph``.
 
     Raises:
         Unavailable: py-spy may not look at other processes here, or is not installed.
     """
     worker = server.family()[-1].pid
     program = Path(sys.executable).with_name("py-spy")
+    if not program.exists():
+        raise Unavailable("py-spy is not installed")
     words = [program, "record", "--rate", RATE, "--duration", seconds, "--format", form, "--output", path]
     words += ["--gil", "--pid", worker]
-    spy = subprocess.Popen([str(word) for word in words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    try:
-        yield
-    finally:
-        said, _ = spy.communicate()
-    if spy.returncode != 0:
-        raise Unavailable(f"py-spy failed (it needs the right to trace processes): {said[-500:]}")
+    with tempfile.TemporaryFile("w+") as told:
+        spy = subprocess.Popen([str(word) for word in words], stdout=told, stderr=subprocess.STDOUT)
+        try:
+            while spy.poll() is None:  # it takes a while to begin
+                measured(ask, 0.1)
+        finally:
+            spy.terminate()
+            spy.wait()
+        if spy.returncode != 0:
+            told.seek(0)
+            raise Unavailable(f"py-spy failed (it needs the right to trace processes): {told.read()[-500:]}")
 
 
 def grouped(folded: Path) -> dict[str, float]:
@@ -130,8 +135,7 @@ def sample(server: Ours, door: str, ask: Callable[[], Answer], seconds: int, out
     folded = out / f"{NAME}-{door}.folded"
     graph = folded.with_suffix(".svg")
     for path, form in ((folded, "raw"), (graph, "flamegraph")):
-        with sampled(server, path, seconds, form=form):
-            measured(ask, seconds)
+        sampled(server, ask, path, seconds, form=form)
     graph.write_text(graph.read_text().replace(f"{Path.cwd()}/", ""))  # its title is the command
     return grouped(folded)
 
@@ -188,11 +192,12 @@ def main(model: str, device: str, rounds: int, seconds: int, out: Path) -> None:
                 "ZeroMQ": partial(ask_stream, stream, jpeg),
                 "HTTP": partial(ask_http, http, jpeg_request(jpeg)),
             }
+            served = server.model(path)
             taken = in_turns({door: partial(measured, ask, seconds) for door, ask in asks.items()}, rounds)
             doors = {door: summary(rows) for door, rows in taken.items()}
             for door, ask in asks.items():
                 doors[door]["samples"] = sample(server, door, ask, rounds * seconds, out.resolve())
-            return {"served": server.model(path), "doors": doors}
+            return {"served": served, "doors": doors}
 
     options = {"model": model, "device": device, "rounds": rounds, "seconds": seconds}
     click.echo(table(results.run(NAME, out, options, measure)))

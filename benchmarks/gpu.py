@@ -18,7 +18,6 @@ from typing import Any
 
 import click
 import httpx
-import numpy as np
 from measuring.gpu_checks import (
     compare,
     hide_libraries,
@@ -29,9 +28,10 @@ from measuring.gpu_checks import (
 )
 from measuring.gpu_load import Clients
 from measuring.machine import describe
-from measuring.results import number
+from measuring.results import end_in_order, number
 
 from quadfollow_core.codec import decode_image, encode_jpeg
+from quadfollow_core.files import write_whole
 from quadfollow_core.resize import fit_frame
 from quadfollow_core.shipped import find_model
 from quadfollow_export.scenes import render_scenes
@@ -64,7 +64,7 @@ class Report:
         self.found[key] = value
         self.found["seconds"] = round(time.monotonic() - STARTED, 1)
         if self._out is not None:
-            self._out.write_text(json.dumps(self.found, indent=1), encoding="utf-8")
+            write_whole(self._out, json.dumps(self.found, indent=1) + "\n")
         return value
 
 
@@ -196,6 +196,7 @@ def _tell_server(key: str, value: dict[str, Any]) -> None:
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Where the JSON goes.")
 def main(models: tuple[str, ...], device: str, workers: int, threads: int, quick: bool, out: Path | None) -> None:
     """Measure models (paths, or names of shipped ones; the default if none is given) on a device."""
+    end_in_order()
     seconds = 1.5 if quick else 5.0
     jpegs, report = drawn_jpegs(16), Report(out)
     report.add("machine", lambda: machine(device))
@@ -208,19 +209,19 @@ def main(models: tuple[str, ...], device: str, workers: int, threads: int, quick
         report.add("other options", lambda: other_options(paths[0], jpegs, seconds / 3))
     with Clients(jpegs) as clients:
         for path in paths:
-            for number in dict.fromkeys((workers, 1)):
-                options = ["--workers", str(number), "--threads", str(threads)]
-                whole = not quick or (path == paths[0] and number == workers)
-                if quick and path != paths[0] and number == 1:
+            for at_once in dict.fromkeys((workers, 1)):
+                options = ["--workers", str(at_once), "--threads", str(threads)]
+                whole = not quick or (path == paths[0] and at_once == workers)
+                if quick and path != paths[0] and at_once == 1:
                     continue
                 report.add(
-                    f"server {path.stem}, {number} workers",
+                    f"server {path.stem}, {at_once} workers",
                     partial(serve_and_load, path, device, options, clients, seconds, whole=whole),
                 )
     if device == "cuda":
         report.add("hidden", lambda: hide_libraries(device, 3 if quick else 7))
     tell(report.found)
-    if not np.all([not isinstance(one, dict) or "error" not in one for one in report.found.values()]):
+    if any(isinstance(one, dict) and "error" in one for one in report.found.values()):
         raise click.ClickException("some steps failed: see above")
 
 

@@ -8,6 +8,7 @@ ones live in a process of their own. The exit code is 1 where the good clients' 
 from __future__ import annotations
 
 import json
+import math
 import multiprocessing
 import os
 import sys
@@ -20,6 +21,7 @@ from typing import Any
 
 import click
 import httpx
+from measuring import results
 from measuring.crowd import Scene, crawls, enter, never_reads, never_reads_http, posts, streams
 from measuring.frames import frame
 from measuring.ledger import Span
@@ -84,12 +86,19 @@ def compare(scene: Scene, rounds: int, seconds: float) -> dict[str, Any]:
             time.sleep(SETTLE)  # a process starts
             beside += scene.ledger.ages(measured(seconds))
             held.append(connections(scene.url))
-    return {"alone": summary(alone), "beside": summary(beside), "server_file_handles_beside": held}
+    told = {"alone": summary(alone, scene.rate), "beside": summary(beside, scene.rate)}
+    return told | {"server_file_handles_beside": held}
 
 
-def summary(ages: list[float]) -> dict[str, Any]:
-    """How many answers there were, and percentiles."""
-    return {"answers": len(ages), **in_ms(ages)}
+def summary(ages: list[float], rate: float) -> dict[str, Any]:
+    """How many answers there were, and percentiles, to which the frames add that clients left out while they waited.
+
+    Each was due at its own time and would have had the rest of the wait: a server that stands still for two seconds
+    is then seen in all that was due meanwhile, and not in one frame of each client.
+    """
+    period = 1000 / rate if rate else 0.0
+    every = [age - left_out * period for age in ages for left_out in range(max(1, math.ceil(age * rate / 1000)))]
+    return {"answers": len(ages), **in_ms(every)}
 
 
 @click.command()
@@ -99,6 +108,7 @@ def summary(ages: list[float]) -> dict[str, Any]:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 def main(rounds: int, seconds: float, rate: float, as_json: bool) -> None:
     """Measure."""
+    results.end_in_order()
     os.environ["QUADFOLLOW_SERVE_THREADS"] = "1"
     with tempfile.TemporaryDirectory() as folder, ServerProcess(Path(folder) / "server.log") as server:
         scene = Scene(server.url, server.address, server.pub_address, frame(), rate)

@@ -28,6 +28,7 @@ from quadfollow_core.errors import Unavailable
 from quadfollow_core.files import write_whole
 from quadfollow_core.request import Result
 from quadfollow_core.shipped import find_model
+from quadfollow_server.variants import VARIANTS
 
 FIGURES = results.ROOT / "server" / "quadfollow_server" / "plan.json"
 SIZES = ((256, 256), (640, 480), (1280, 720))
@@ -88,8 +89,13 @@ def answer_bytes() -> int:
 def gpu_costs(path: Path) -> dict[str, Any]:
     """The network's time per frame on a GPU, by model, of the fastest variant with 32-bit floats."""
     found = json.loads(path.read_text())
-    measured = {model: found[f"model {model}"] for model in MODELS if f"model {model}" in found}
-    times = {model: one["variants"]["graph"]["p50_ms"] for model, one in measured.items()}
+    whole = {variant.name for variant in VARIANTS["cuda"] if variant.coarseness == 0}
+    measured = {model: found.get(f"model {model}", {}).get("variants", {}) for model in MODELS}
+    times = {
+        model: min(one["p50_ms"] for name, one in variants.items() if name in whole)
+        for model, variants in measured.items()
+        if whole & variants.keys()
+    }
     card = found["machine"]["accelerator"]["NVIDIA driver"].partition("; ")[2]
     return {"card": card, "command": "python benchmarks/gpu.py", "network_ms": times}
 
@@ -100,14 +106,16 @@ def gpu_costs(path: Path) -> dict[str, Any]:
 @click.option("--gpu", type=click.Path(path_type=Path, exists=True), help="Results of benchmarks/gpu.py.")
 def main(rounds: int, seconds: float, gpu: Path | None) -> None:
     """Measure, and write the figures beside the program."""
+    results.end_in_order()
     images = {named(size): frame(size) for size in SIZES}
     kept = json.loads(FIGURES.read_text()).get("gpu") if FIGURES.exists() else None
-    before = others_load()
+    on_gpu = kept if gpu is None else gpu_costs(gpu)
+    machine, before = describe(), others_load()
     with watching() as meanwhile:
         found = costs(images, rounds, seconds)
     told = {
         "processor": {
-            "machine": describe(),
+            "machine": machine,
             "command": "python benchmarks/planning.py",
             "others_load": before,
             "meanwhile": meanwhile,
@@ -117,7 +125,7 @@ def main(rounds: int, seconds: float, gpu: Path | None) -> None:
             "rounds": found,
         },
         "bytes": {"frame": {size: len(image) for size, image in images.items()}, "answer": answer_bytes()},
-        "gpu": kept if gpu is None else gpu_costs(gpu),
+        "gpu": on_gpu,
     }
     write_whole(FIGURES, json.dumps(told, indent=1) + "\n")
     click.echo(f"wrote {FIGURES}", err=True)

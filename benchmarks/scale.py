@@ -76,8 +76,8 @@ def main(model: str, device: str, rounds: int, seconds: float, out: Path) -> Non
             ways: dict[str, Callable[[], Load]] = {
                 name: partial(weighed, server, replace(plan, seconds=seconds)) for name, plan in plans(server).items()
             }
-            taken = in_turns(ways, rounds, warm_up=0)
-            return {"served": server.model(path), "ways": {name: summary(one) for name, one in taken.items()}}
+            served, taken = server.model(path), in_turns(ways, rounds, warm_up=0)
+            return {"served": served, "ways": {name: summary(one) for name, one in taken.items()}}
 
     options = {"model": model, "device": device, "rounds": rounds, "seconds": seconds}
     click.echo(table(results.run(NAME, out, options, measure)))

@@ -83,12 +83,14 @@ class Arena:
         self.servers |= dict.fromkeys(self.plans, server)
 
     def enter_peer(self, stack: ExitStack, peer: Peer) -> None:
-        """Start another server; one that cannot be is left out and noted with the reason."""
+        """Start another server; one that cannot be is ended, left out and noted with the reason."""
         request = peer.request(self.jpeg)
         try:
-            log = self.logs / f"{peer.name.replace(' ', '-')}.log"
-            server = stack.enter_context(peer.server(self.theirs, log))
-            self._require_mask(peer.name, peer.mask(server.wait_for_answer(request)), self.theirs)
+            with ExitStack() as own:
+                log = self.logs / f"{peer.name.replace(' ', '-')}.log"
+                server = own.enter_context(peer.server(self.theirs, log))
+                self._require_mask(peer.name, peer.mask(server.wait_for_answer(request)), self.theirs)
+                stack.push(own.pop_all())
         except QuadfollowError as error:
             self.missing[peer.name] = str(error).splitlines()[0]
             click.echo(f"{peer.name} is left out: {error}", err=True)

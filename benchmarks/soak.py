@@ -30,6 +30,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import psutil  # type: ignore[import-untyped]
+from measuring import results
 from measuring.crowd import (
     Scene,
     crawls,
@@ -207,6 +208,7 @@ def main(
     as_json: bool,
 ) -> None:
     """Run it and report."""
+    results.end_in_order()
     os.environ["QUADFOLLOW_SERVE_THREADS"] = str(threads)
     os.environ["QUADFOLLOW_SERVE_HANG_SECONDS"] = str(hang_seconds)
     with tempfile.TemporaryDirectory() as folder:

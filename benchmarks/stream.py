@@ -11,7 +11,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from measuring.servers import Ours, Process
 from measuring.summaries import percentiles, spread
 from measuring.turns import in_turns
 
-from quadfollow_core.errors import QuadfollowError
+from quadfollow_core.errors import QuadfollowError, Unavailable
 from quadfollow_core.shipped import DEFAULT_MODEL, find_model
 from quadfollow_sim.server_process import free_ports
 
@@ -32,16 +31,27 @@ NAME = "stream"
 CAMERAS = Path(__file__).parent / "measuring" / "cameras.py"
 LOADS = ((1, 20.0), (1, 100.0), (4, 20.0), (8, 20.0), (16, 20.0))
 """Streams, and pictures per second of each."""
+TRIAL, TRIAL_SECONDS = (1, 10.0), 0.5
+"""What each other server is tried with before anything is measured."""
+PATIENCE = 60.0
+"""Seconds that cameras may take beyond those they stream: a server may have to start first, and one may have died."""
 PEER_LOADS = {"imagezmq": LOADS, "vidgear": LOADS[:2]}
 """NetGear's two-way mode is for one camera."""
 Streams = list[dict[str, Any]]
 
 
 def film(program: Sequence[object], target: object, load: tuple[int, float], seconds: float, jpeg: bytes) -> Streams:
-    """Let cameras stream to a server in a process of their own."""
+    """Let cameras stream to a server in a process of their own.
+
+    Raises:
+        Unavailable: they failed, or did not end.
+    """
     streams, hz = load
-    words = [*program, target, streams, hz, seconds]
-    done = subprocess.run([str(word) for word in words], input=jpeg, stdout=subprocess.PIPE, check=True)
+    words = [str(word) for word in (*program, target, streams, hz, seconds)]
+    try:
+        done = subprocess.run(words, input=jpeg, stdout=subprocess.PIPE, check=True, timeout=seconds + PATIENCE)
+    except subprocess.SubprocessError as error:
+        raise Unavailable(f"its cameras failed: {error}") from error
     found: Streams = json.loads(done.stdout)
     return found
 
@@ -58,7 +68,7 @@ def film_peer(
     """Start another server, stream to it, and end it: NetGear's ends with its camera anyway."""
     (port,) = free_ports(1)
     python = environment(name) / "bin" / "python"
-    variables = {"PYTHONPATH": str(SOURCES), "PEER_MODEL": str(model.resolve())}
+    variables = {"PYTHONPATH": str(SOURCES), "PEER_MODEL": str(model)}
     with Process([python, SOURCES / f"{name}_server.py", port], port, log, **variables):
         return {"streams": film((python, SOURCES / f"{name}_client.py"), port, load, seconds, jpeg)}
 
@@ -106,12 +116,12 @@ def added(counts: Any) -> dict[str, int]:
     return total
 
 
-def available(peers: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """Those whose environment is there or can be made, and the others with the reason."""
+def available(peers: Sequence[str], model: Path, out: Path) -> tuple[list[str], dict[str, str]]:
+    """Those that a camera can stream to, once their environments are there, and the others with the reason."""
     there, missing = [], {}
     for name in peers:
         try:
-            environment(name)
+            film_peer(name, model, out / "logs" / f"{name}.log", TRIAL, TRIAL_SECONDS, frame())
             there.append(name)
         except QuadfollowError as error:
             missing[name] = str(error).splitlines()[0]
@@ -142,12 +152,11 @@ def main(model: str, device: str, rounds: int, seconds: float, peers: tuple[str,
     """Measure live streams."""
 
     def measure() -> dict[str, Any]:
-        there, missing = available(peers)
-        with ExitStack() as stack:
-            options = ("--model", find_model(model).resolve(), "--device", device)
-            server = stack.enter_context(Ours(out.resolve() / "logs" / "ours.log", options))
-            taken = in_turns(ways(find_model(model), server, there, seconds, out.resolve()), rounds, warm_up=0)
-            served = server.model(find_model(model))
+        path, folder = find_model(model).resolve(), out.resolve()
+        there, missing = available(peers, path, folder)
+        with Ours(folder / "logs" / "ours.log", ("--model", path, "--device", device)) as server:
+            served = server.model(path)
+            taken = in_turns(ways(path, server, there, seconds, folder), rounds, warm_up=0)
         return {
             "served": served,
             "missing": missing,

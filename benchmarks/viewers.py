@@ -20,6 +20,7 @@ from typing import Any
 
 import click
 import numpy as np
+from measuring import results
 from numpy.typing import NDArray
 from websockets.asyncio.client import connect
 
@@ -78,7 +79,9 @@ def measure(viewers: int, rounds: int) -> dict[str, Any]:
     mine, theirs = multiprocessing.Pipe()
     with tempfile.TemporaryDirectory() as folder, ServerProcess(Path(folder) / "server.log") as server:
         view = server.url.replace("http", "ws") + "/view"
-        watching = multiprocessing.get_context("spawn").Process(target=be_viewers, args=(view, viewers, theirs))
+        watching = multiprocessing.get_context("spawn").Process(
+            target=be_viewers, args=(view, viewers, theirs), daemon=True
+        )
         watching.start()
         answer_times(server.address, walk)
         for _ in range(rounds):
@@ -131,6 +134,7 @@ DRAWN = DrawnSource(rate=RATE, with_depth=False)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 def main(viewers: int, rounds: int, as_json: bool) -> None:
     """Measure answers with nobody looking on, and with many."""
+    results.end_in_order()
     found = measure(viewers, rounds) | {"idle_ns": idle_ns()}
     if as_json:
         click.echo(json.dumps(found))

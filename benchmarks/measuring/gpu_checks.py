@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ OTHER_OPTIONS = {
 }
 """Options of the CUDA provider that the server does not use, and in which precision they are tried."""
 PROGRAM = "from quadfollow_core.cli import main; main()"
+PATIENCE = 60.0
+"""Seconds that ``doctor`` and ``serve`` may each take to say what is missing."""
 
 
 def open_variants(path: Path, device: str, threads: int) -> tuple[dict[str, OnnxSegmenter], dict[str, str]]:
@@ -137,8 +140,11 @@ def hide_libraries(device: str, most: int) -> list[dict[str, Any]]:
     folders = [Path(folder) for folder in os.environ.get("LD_LIBRARY_PATH", "").split(":") if Path(folder).is_dir()]
     files = [library.file for library in CUDA_LIBRARIES]
     there = [file for file in files if any((folder / file).exists() for folder in folders)]
-    with tempfile.TemporaryDirectory() as root:
-        begun = [_Hidden(file, device, folders, Path(root) / file) for file in there[-most:]]
+    with tempfile.TemporaryDirectory() as root, ExitStack() as stack:
+        begun = []
+        for file in there[-most:]:
+            begun.append(_Hidden(file, device, folders, Path(root) / file))
+            stack.callback(begun[-1].end)
         return [one.outcome() for one in begun]
 
 
@@ -161,9 +167,9 @@ class _Hidden:
 
     def outcome(self) -> dict[str, Any]:
         """What both said."""
-        told, _ = self._doctor.communicate(timeout=60)
+        told, _ = self._doctor.communicate(timeout=PATIENCE)
         try:
-            _, log = self._serve.communicate(timeout=60)
+            _, log = self._serve.communicate(timeout=PATIENCE)
         except subprocess.TimeoutExpired:
             self._serve.terminate()
             _, log = self._serve.communicate()
@@ -174,6 +180,12 @@ class _Hidden:
             "doctor": {"exit": self._doctor.returncode, "names": self.file in bad, "mend": bad},
             "serve": {"exit": self._serve.returncode, "names": self.file in log, "says": log.strip()[-300:]},
         }
+
+    def end(self) -> None:
+        """End what still runs."""
+        for one in (self._doctor, self._serve):
+            one.kill()
+            one.communicate()
 
 
 def _run(words: list[str], environment: dict[str, str]) -> subprocess.Popen[str]:

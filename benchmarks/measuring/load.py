@@ -58,7 +58,8 @@ class Book:
     latencies: list[float] = field(default_factory=list)
     """Milliseconds of each request that was sent within the measured time and answered well, whenever that was."""
     errors: int = 0
-    """Requests of the measured time that were refused or never answered, and connections that the server ended."""
+    """Requests of the measured time that were refused or never answered, and connections that the server refused or
+    ended."""
     asked: int = 0
     """Answers since the process began, refusals and those of the warm-up too."""
     answered: int = 0
@@ -148,10 +149,12 @@ async def load_http(plan: Plan) -> Book:
     """Ask over HTTP."""
     book, loop = Book(), asyncio.get_running_loop()
     (request,) = plan.parts
-    made = [
-        await loop.create_connection(lambda: HttpAsker(request, book), plan.host, plan.port)
-        for _ in range(plan.clients)
-    ]
+    made = []
+    for _ in range(plan.clients):
+        try:
+            made.append(await loop.create_connection(lambda: HttpAsker(request, book), plan.host, plan.port))
+        except OSError:  # a server that is gone is a finding, and the other servers are still to be asked
+            book.errors += 1
     await asyncio.sleep(plan.warm_up)
     book.open(plan.seconds)
     await asyncio.sleep(plan.seconds)

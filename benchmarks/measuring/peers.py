@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from measuring.servers import Process, ask, ended_on_error, http_request, jpeg_request
+from measuring.servers import Process, ask, http_request, jpeg_request
 from quadfollow_core.codec import decode_image
 from quadfollow_core.errors import Unavailable
 from quadfollow_sim.server_process import free_ports
@@ -70,8 +70,7 @@ class PeerServer(Process):
                 bodies.append(body)
             return status == 200
 
-        with ended_on_error(self):
-            self.wait_until(well)
+        self.wait_until(well)
         return bodies[0]
 
 
@@ -207,6 +206,10 @@ def interpreter(name: str) -> str:
 
 
 def _run(*command: object) -> None:
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
+    told = " ".join(map(str, command[:4]))
+    try:
+        done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise Unavailable(f"{told} failed: {error}") from error
     if done.returncode != 0:
-        raise Unavailable(f"{' '.join(map(str, command[:4]))} failed: {done.stderr[-1500:]}")
+        raise Unavailable(f"{told} failed: {done.stderr[-1500:]}")

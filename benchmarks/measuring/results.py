@@ -28,15 +28,18 @@ out_option = click.option(
 
 
 def run(name: str, out: Path, options: Mapping[str, Any], measure: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
-    """Measure, with looks before, meanwhile and after at how busy the machine is with other things, and save it."""
-    signal.signal(signal.SIGTERM, _end)
-    before = others_load()
+    """Measure, with looks before, meanwhile and after at how busy the machine is with other things, and save it.
+
+    Machine and commit are noted beforehand: sources that change meanwhile are not what was measured.
+    """
+    end_in_order()
+    machine, before = describe(), others_load()
     with watching() as meanwhile:
         figures = measure()
     result = {
         "benchmark": name,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": describe(),
+        "machine": machine,
         "others_load": [before, others_load()],
         "meanwhile": meanwhile,
         "options": dict(options),
@@ -48,8 +51,13 @@ def run(name: str, out: Path, options: Mapping[str, Any], measure: Callable[[], 
     return result
 
 
+def end_in_order() -> None:
+    """From now on let SIGTERM end every block, as Ctrl-C does, and with them the servers."""
+    signal.signal(signal.SIGTERM, _end)
+
+
 def _end(*_: object) -> None:
-    """End every block, and with them the servers; a second signal, as `timeout` sends one, does not cut that short."""
+    """End; a second signal, as `timeout` sends one, does not cut that short."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(143)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import breakdown
+import hostile
 import latency
 import numpy as np
 import pytest
@@ -159,6 +160,15 @@ def test_viewers_that_cost_a_fifth_are_seen_with_an_interval_around_it() -> None
         assert low <= found[share]["ratio"] <= high
     assert found["frames"] == [600, 600]
     assert viewers.compare(alone, alone)["p50"]["interval"] == [1, 1]
+
+
+def test_a_server_that_stands_still_is_seen_in_all_that_was_due_meanwhile() -> None:
+    """A client of 5 frames a second that waits 2 s leaves nine out, which would have waited 1.8 to 0.2 s."""
+    still = hostile.summary([20.0] * 90 + [2000.0], rate=5.0)
+    assert (still["answers"], still["p50_ms"]) == (91, 20)
+    assert still["p95_ms"] == pytest.approx(1000, abs=50)
+    assert hostile.summary([20.0] * 90 + [200.0], rate=5.0)["p95_ms"] == 20
+    assert hostile.summary([2000.0], rate=0)["p50_ms"] == 2000
 
 
 def test_a_door_is_compared_with_its_bare_loop_round_by_round() -> None:
