@@ -40,16 +40,15 @@ class LiveDoor:
 
     async def _serve(self, websocket: WebSocket, viewer: Viewer) -> None:
         asked = asyncio.Event()
-        async with asyncio.TaskGroup() as group:
-            answering = group.create_task(self._answer(websocket, viewer, asked))
-            while (message := await websocket.receive())["type"] == "websocket.receive":
-                try:
+        try:
+            async with asyncio.TaskGroup() as group:
+                answering = group.create_task(self._answer(websocket, viewer, asked))
+                while (message := await websocket.receive())["type"] == "websocket.receive":
                     viewer.stream = _question(message.get("text"))
-                except BadMessage as error:
-                    await websocket.close(UNREADABLE, str(error))
-                    break
-                asked.set()
-            answering.cancel()
+                    asked.set()
+                answering.cancel()
+        except* BadMessage as errors:  # nothing is being answered any more
+            await websocket.close(UNREADABLE, str(errors.exceptions[0]))
 
     async def _answer(self, websocket: WebSocket, viewer: Viewer, asked: asyncio.Event) -> None:
         """Answer questions one by one; of those asked meanwhile the last one counts."""

@@ -23,7 +23,7 @@ from quadfollow_server.preview import Preview
 UNNAMED = "(unnamed)"
 """How the stream without a name is called."""
 MAX_STREAMS = 64
-"""Streams that can be chosen at most."""
+"""Streams that can be chosen at most, beside those that are looked at."""
 FORGOTTEN = 30.0
 """Seconds of silence after which a stream can no longer be chosen."""
 TAKEN_OVER = 1.0
@@ -124,7 +124,8 @@ class LiveView:
         if self._news_for(viewer) is None:
             viewer.news.clear()
             try:
-                await asyncio.wait_for(viewer.news.wait(), patience)
+                async with asyncio.timeout(patience):  # wait_for would go on where it is cancelled just as news comes
+                    await viewer.news.wait()
             except TimeoutError:
                 return None
         async with self._turn:
@@ -133,7 +134,11 @@ class LiveView:
             if preview is None:
                 return None
             viewer.newest = None
-            return await self._message(preview)
+            making = asyncio.create_task(self._message(preview))
+            try:
+                return await asyncio.shield(making)
+            finally:  # who leaves meanwhile has the turn until the thread has ended, and its cost is counted
+                await making
 
     def _news_for(self, viewer: Viewer) -> Preview | None:
         """The newest picture that the viewer has not had, while it is news; what is none any more is let go."""
@@ -175,7 +180,7 @@ class LiveView:
         if stream is not None:
             return stream if stream.lane == lane else None
         self._streams = {key: known for key, known in self._streams.items() if now - known.heard < FORGOTTEN}
-        if len(self._streams) >= MAX_STREAMS:
+        if len(self._streams) >= MAX_STREAMS and all(viewer.stream != name for viewer in self._viewers):
             return None
         return self._streams.setdefault(name, _Stream(lane))
 

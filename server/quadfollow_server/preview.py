@@ -12,12 +12,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from quadfollow_core.codec import MEDIA_TYPES, encode_jpeg, encode_rle, sniff
+from quadfollow_core.codec import MAX_JPEG_SIDE, MEDIA_TYPES, encode_jpeg, encode_rle, sniff
 from quadfollow_core.request import RAW, Bytes, FrameRequest, Result, camera_header
 from quadfollow_server.settings import MAX_PICTURE
-
-MAX_SIDE = 65_500
-"""Longest side of a JPEG, in pixels, that libjpeg writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +61,7 @@ class Preview:
     def _picture(self) -> tuple[str | None, Bytes]:
         """The picture's media type and bytes; nothing of one that is too large."""
         is_raw = self.request.encoding == RAW
-        if is_raw and max(self.request.size or (0,)) > MAX_SIDE:
+        if is_raw and max(self.request.size or (0,)) > MAX_JPEG_SIDE:
             return None, b""
         picture = encode_jpeg(self.request.decode(sys.maxsize)) if is_raw else self.request.image
         return (MEDIA_TYPES[sniff(picture)], picture) if len(picture) <= MAX_PICTURE else (None, b"")

@@ -1,12 +1,12 @@
-"""The live view's page in a real Chromium, at the end of a WebSocket that is in the test's hand."""
+"""The live view's page in a real Chromium: what comes, what does not, and what is chosen."""
 
 from __future__ import annotations
 
-import json
 import re
-import time
-from collections import deque
-from collections.abc import Callable, Iterator
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -16,144 +16,21 @@ import httpx
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from playwright.sync_api import Browser, Page, Route, WebSocketRoute, expect
-from tests.closed_loop.live_view import conftest as browsing
+from playwright.sync_api import Page, Route, expect
+from tests.server import page_door
 from tests.server.conftest import PATIENCE
+from tests.server.page_door import Door, ink, is_told_nothing, shows
 
-from quadfollow_core.codec import decode_image, encode_png
-from quadfollow_core.request import Result, parse_request
+from quadfollow_core.codec import decode_image, encode_jpeg, encode_png
 from quadfollow_server.access import Access
 from quadfollow_server.keys import new_client, revoke_client
-from quadfollow_server.preview import Preview
 from quadfollow_server.running import ANY_PORTS, RunningServer
 
 pytestmark = pytest.mark.slow
-chromium = browsing.chromium
-OF_STREAM = ("state", "age", "place", "confidence", "rate", "dropped", "shown", "latency", "picture-age")
-CAMERA = {
-    **{"fx": 100, "fy": 100, "cx": 64, "cy": 48},
-    "pose": {"position": [0.0, 1.0, 2.0], "quaternion": [0.0, 0.0, 0.0, 1.0]},
-}
+chromium, complaints, page = page_door.chromium, page_door.complaints, page_door.page
+door, visit = page_door.door, page_door.visit
 LONGER_THAN_SILENT, LONGER_THAN_ANY_WAIT = 4_000, 70_000
 """Milliseconds of the page's own clock, which is in the test's hand too and stands still unless put forward."""
-expect.set_options(timeout=1000 * PATIENCE)
-
-
-class Door:
-    """The server's end of a page's WebSocket: gives each question the next answer, and none while there is none."""
-
-    def __init__(self, page: Page, body: dict[str, Any], png: bytes) -> None:
-        self.connections = 0
-        self._page = page
-        self._body, self._png = body, png
-        self._socket: WebSocketRoute | None = None
-        self._questions, self._answers = 0, deque[bytes | str]()
-        self._number = 0
-        page.route_web_socket(re.compile("/view$"), self._open)
-
-    def show(self, stream: str = "front", *, picture: bytes = b"", streams: tuple[str, ...] = ("front", "rear")) -> str:
-        """Answer with the next picture of a stream; return how a figure begins that this picture alone has."""
-        self._number += 1
-        request = parse_request({"stream": stream, "camera": CAMERA}, picture or self._png)
-        result = Result(self._body | {"dropped": self._number})
-        self._give(Preview(stream, self._number, float(self._number), request, result).message(streams))
-        return f"{self._number}; "
-
-    def say(self, *streams: str) -> None:
-        """Answer that there is no new picture."""
-        self._give(json.dumps({"streams": streams}))
-
-    def wait_asked(self, connections: int = 1) -> None:
-        """Let the page go on until it has made so many connections and its last question has no answer yet."""
-        end = time.monotonic() + PATIENCE
-        while not self._questions or self.connections < connections:
-            assert time.monotonic() < end, "the page asks for nothing"
-            self._page.clock.run_for(20)
-
-    def close(self, code: int, reason: str) -> None:
-        """End the connection."""
-        assert self._socket is not None
-        self._socket.close(code=code, reason=reason)
-
-    def _open(self, socket: WebSocketRoute) -> None:
-        self._socket, self._questions = socket, 0
-        self.connections += 1
-        socket.on_message(self._asked)
-
-    def _asked(self, _: str | bytes) -> None:
-        self._questions += 1
-        self._settle()
-
-    def _give(self, answer: bytes | str) -> None:
-        if self.connections:
-            self.wait_asked()
-        self._answers.append(answer)
-        self._settle()
-
-    def _settle(self) -> None:
-        while self._questions and self._answers:
-            assert self._socket is not None
-            self._questions -= 1
-            self._socket.send(self._answers.popleft())
-
-
-@pytest.fixture
-def complaints() -> list[str]:
-    """The errors of the page so far that nothing caught."""
-    return []
-
-
-@pytest.fixture
-def page(chromium: Browser, complaints: list[str]) -> Iterator[Page]:
-    """An empty page whose clock stands still; what it complains about ends the test, unless it was expected."""
-    with chromium.new_context(viewport=browsing.DESK) as context:
-        page = context.new_page()
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.clock.install(time=0)
-        page.clock.pause_at(1)
-        yield page
-    assert complaints == []
-
-
-@pytest.fixture
-def door(page: Page, server: RunningServer, png: bytes) -> Door:
-    """The server's end of the page's WebSocket."""
-    posted = httpx.post(f"{server.url}/segment?stream=front&track=1", content=png, timeout=PATIENCE)
-    return Door(page, posted.raise_for_status().json(), png)
-
-
-@pytest.fixture
-def visit(page: Page, door: Door, server: RunningServer) -> Callable[..., None]:
-    """Load the page, and have it connect."""
-
-    def go(query: str = "") -> None:
-        page.goto(f"{server.url}/{query}")
-        while not door.connections:
-            page.wait_for_timeout(20)
-
-    return go
-
-
-def shows(page: Page, figure: str) -> None:
-    """Wait until a page shows the picture of this figure, as it should a live one."""
-    expect(page.locator("#dropped")).to_have_text(re.compile(f"^{figure}"))
-    expect(page.locator("main")).not_to_have_attribute("data-stale", "")
-    expect(page.locator("#empty")).to_be_hidden()
-
-
-def is_told_nothing(page: Page) -> None:
-    """Wait until none of a stream's figures is shown."""
-    for figure in OF_STREAM:
-        expect(page.locator(f"#{figure}")).to_have_text("–")
-    expect(page.locator("#state")).to_have_attribute("data-state", "none")
-
-
-def ink(page: Page, canvas: str) -> int:
-    """How much is drawn on a canvas."""
-    data = (
-        "canvas => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.reduce((a, b) => a + b)"
-    )
-    return int(page.locator(f"#{canvas}").evaluate(data))
 
 
 def without_end(png: bytes) -> bytes:
@@ -287,6 +164,131 @@ def test_another_stream_begins_with_nothing_of_the_last_one(page: Page, door: Do
     expect(page.locator("#status")).to_have_text("Live: rear")
 
 
+HOLD = """(name) => {
+  const own = window[name];
+  const held = [];
+  window[name] = async (...given) => {
+    const value = name === "createImageBitmap" ? await own(...given) : null;
+    await new Promise((let_go) => held.push(let_go));
+    if (name === "requestAnimationFrame") given[0]();
+    return value;
+  };
+  window.letGo = () => held.splice(0).forEach((let_go) => let_go());
+}"""
+"""Has a function of the browser wait: for a slow decoder, and for a tab that nobody sees."""
+
+
+def hold(page: Page, name: str) -> None:
+    """Hold what a page about to be loaded asks of its browser, until it is told to let go."""
+    page.add_init_script(f"({HOLD})('{name}')")
+
+
+def test_a_connection_made_while_nobody_looked_has_one_question_out(
+    page: Page, door: Door, visit: Callable[..., None]
+) -> None:
+    """What was drawn last of the connection before it asks nothing of this one."""
+    hold(page, "requestAnimationFrame")
+    shown = door.show()
+    visit()
+    shows(page, shown)
+    door.close(1012, "")
+    door.wait_asked(connections=2)
+    shows(page, door.show())
+    page.evaluate("letGo()")
+    door.wait_asked()
+    page.evaluate("letGo()")
+    assert door.questions == 1
+
+
+def test_a_picture_decoded_after_the_server_has_gone_is_not_shown_as_live(
+    page: Page, door: Door, visit: Callable[..., None]
+) -> None:
+    """The page goes on saying that the server is gone."""
+    hold(page, "createImageBitmap")
+    door.show()
+    visit()
+    expect(page.locator("#status")).to_have_text("Connected")
+    door.close(1012, "")
+    expect(page.locator("#status")).to_have_text("The server is not there; trying again")
+    page.evaluate("letGo()")
+    expect(page.locator("#status")).to_have_text("The server is not there; trying again")
+    expect(page.locator("#empty")).to_be_visible()
+
+
+def test_the_pause_button_does_not_say_that_a_server_is_there(
+    page: Page, door: Door, visit: Callable[..., None]
+) -> None:
+    """While there is no connection the page goes on saying so; once there is one again, that it is paused."""
+    shown = door.show()
+    visit()
+    shows(page, shown)
+    door.close(1012, "")
+    gone = page.locator("#status")
+    expect(gone).to_have_text("The server is not there; trying again")
+    for pressed in ("true", "false", "true"):
+        page.locator("#pause").click()
+        expect(page.locator("#pause")).to_have_attribute("aria-pressed", pressed)
+        expect(gone).to_have_text("The server is not there; trying again")
+    page.clock.run_for(LONGER_THAN_SILENT)
+    expect(gone).to_have_text("Paused")
+
+
+def test_what_is_on_show_stays_when_it_is_drawn_again_after_a_reconnection(
+    page: Page, door: Door, visit: Callable[..., None]
+) -> None:
+    """Map and trails are those of the picture, until the next one comes."""
+    shown = door.show()
+    visit()
+    shows(page, shown)
+    before = ink(page, "map")
+    door.close(1012, "")
+    door.wait_asked(connections=2)
+    expect(page.locator("#status")).to_have_text("Connected")
+    page.locator("#opacity").fill("40")
+    assert ink(page, "map") == before
+
+
+def test_the_first_stream_of_the_list_can_be_chosen_before_any_sends(
+    page: Page, door: Door, visit: Callable[..., None]
+) -> None:
+    """Nothing is chosen until something is, and an empty name in the address is none."""
+    visit("?stream=")
+    page.clock.fast_forward(LONGER_THAN_SILENT)
+    door.say("front", "rear")
+    expect(page.locator("#status")).to_have_text("No new frames from any stream")
+    expect(page.locator("#stream")).to_have_value("")
+    page.locator("#stream").focus()
+    page.keyboard.press("ArrowDown")
+    expect(page.locator("#status")).to_have_text("Waiting for front")
+    shows(page, door.show())
+
+
+def test_the_model_to_try_stays_chosen_when_the_server_comes_back(
+    page: Page, door: Door, visit: Callable[..., None], server: RunningServer
+) -> None:
+    """What the server is, is asked anew, and what was picked is picked still."""
+    visit()
+    page.locator("#try-model").select_option("small")
+    info = httpx.get(f"{server.url}/info", timeout=PATIENCE).json()
+    info["models"][0]["device"]["reason"] = "told anew"
+    page.route("**/info", lambda route: route.fulfill(json=info))
+    door.close(1012, "")
+    door.wait_asked(connections=2)
+    expect(page.locator("#reason")).to_have_text("told anew")
+    expect(page.locator("#try-model")).to_have_value("small")
+
+
+def test_an_image_that_only_the_server_can_read_gets_its_verdict(
+    page: Page, visit: Callable[..., None], png: bytes
+) -> None:
+    """What was found is told and drawn."""
+    visit()
+    file: Any = {"name": "cut.png", "mimeType": "image/png", "buffer": with_wrong_checksum(png)}
+    page.locator("#file").set_input_files(file)
+    expect(page.locator("#verdict")).to_have_text(re.compile("^Target at .*This browser cannot read the image.$"))
+    assert ink(page, "tried") > 0
+
+
 @pytest.mark.parametrize(
     ("query", "streams", "said"),
     [
@@ -305,50 +307,6 @@ def test_the_page_says_what_is_missing(
     page.clock.fast_forward(LONGER_THAN_SILENT)
     door.say(*streams)
     expect(page.locator("#status")).to_have_text(said)
-
-
-GRID = """async (places) => {
-  const { drawMap } = await import("/web/map.js");
-  const lines = [];
-  const { moveTo } = CanvasRenderingContext2D.prototype;
-  CanvasRenderingContext2D.prototype.moveTo = (x, y) => lines.push(`${Math.round(x)} ${Math.round(y)}`);
-  const moments = places.map((drone) => ({ drone, estimate: null, truth: null }));
-  drawMap(document.getElementById("map"), moments, null);
-  CanvasRenderingContext2D.prototype.moveTo = moveTo;
-  return lines;
-}"""
-
-
-def test_the_map_is_drawn_wherever_the_drone_says_it_is(page: Page, visit: Callable[..., None]) -> None:
-    """The grid is the same a thousand metres on, and has an end however far away it is."""
-    visit()
-    here = page.evaluate(GRID, [[3, 4, 0]])
-    assert len(here) > 8
-    assert page.evaluate(GRID, [[1003, -996, 0]]) == here
-    for far in (1e16, -1e17, 1e300, 1.7e308):
-        assert len(page.evaluate(GRID, [[far, far, 0]])) < 100
-        assert len(page.evaluate(GRID, [[far, 0, 0], [-far, 0, 0]])) < 100
-
-
-AGES = """async ({ drift, seconds, late }) => {
-  const { History } = await import("/web/history.js");
-  const history = new History();
-  const ages = [];
-  for (let at = 0; at < seconds; at += 1) {
-    performance.now = () => 1000 * at * (1 + drift) + (at === seconds - 1 ? late : 0);
-    const result = { track: null, target: null, dropped: 0, held_ms: 10 };
-    ages.push(history.add({ number: at, answered_at: at, camera: null, truth: null, result }).age);
-  }
-  return ages;
-}"""
-
-
-def test_clocks_that_drift_apart_do_not_age_a_picture(page: Page, visit: Callable[..., None]) -> None:
-    """A tenth of a per cent is 30 ms of the 30 s that are remembered, and a late picture still counts as such."""
-    visit()
-    ages = page.evaluate(AGES, {"drift": 0.001, "seconds": 600, "late": 200})
-    assert max(ages[:-1]) < 10 + 31
-    assert 210 <= ages[-1] < 210 + 31
 
 
 def test_the_verdict_is_that_of_the_image_tried_last(
@@ -398,3 +356,21 @@ def test_a_page_finds_back_through_the_login_form(page: Page, tmp_path: Path, co
             revoke_client(tmp_path / "keys", "drone")
             key = new_client(tmp_path / "keys", "drone")
             stack.enter_context(RunningServer(again, [constant()]))
+
+
+def test_the_zeromq_snippet_reaches_a_server_by_its_ipv6_address(
+    page: Page, tmp_path: Path, constant: Callable[..., Any], picture: NDArray[np.uint8]
+) -> None:
+    """Sockets of ZeroMQ do not speak IPv6 unless told to."""
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("no IPv6 here")
+    (tmp_path / "frame.jpg").write_bytes(encode_jpeg(picture))
+    with RunningServer(replace(ANY_PORTS, host="::1"), [constant()]) as server:
+        page.goto(f"http://[::1]:{server.service.ports.http}")
+        expect(page.locator("#zeromq")).to_contain_text("tcp://[::1]:")
+        program = str(page.locator("#zeromq").text_content())
+        command = [sys.executable, "-c", program]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE, check=True)
+        assert "centroid" in done.stdout

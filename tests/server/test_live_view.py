@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import struct
 import threading
-import time
-import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -18,14 +15,16 @@ import httpx
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from starlette.types import Message
+from starlette.websockets import WebSocket
 from tests.server.conftest import PATIENCE
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from quadfollow_core.codec import decode_image, decode_rle
 from quadfollow_core.request import Result, parse_request
-from quadfollow_server.jobs import Job
-from quadfollow_server.live_view import OLD, UNNAMED, LiveView
+from quadfollow_server.live_door import LiveDoor
+from quadfollow_server.live_view import LiveView
 from quadfollow_server.metrics import Metrics
 from quadfollow_server.preview import Preview
 from quadfollow_server.running import RunningServer
@@ -33,6 +32,7 @@ from quadfollow_server.settings import MAX_PICTURE, Settings
 
 POSE = {"position": [0.0, 1.0, 2.0], "quaternion": [0.0, 0.0, 0.0, 1.0]}
 CAMERA = {"fx": 100, "fy": 100, "cx": 64, "cy": 48, "pose": POSE}
+ANY = '{"stream": null}'
 Dealers = Callable[..., Any]
 
 
@@ -221,6 +221,22 @@ def test_a_question_that_cannot_be_read_ends_the_connection(
     assert caught.value.rcvd.code == code
 
 
+def test_a_viewer_is_not_sent_away_while_it_is_being_answered() -> None:
+    """A connection that takes a while to close is sent nothing after its close code."""
+    messages = [{"type": "websocket.connect"}, *({"type": "websocket.receive", "text": text} for text in (ANY, "{"))]
+    sent: list[tuple[str, int]] = []
+
+    async def receive() -> Message:
+        await asyncio.sleep(0)
+        return messages.pop(0)
+
+    async def send(message: Message) -> None:
+        sent.append((message["type"], len(asyncio.all_tasks())))
+
+    asyncio.run(LiveDoor(LiveView(Metrics(), 1)).watch(WebSocket({"type": "websocket"}, receive, send)))
+    assert sent == [("websocket.accept", 1), ("websocket.close", 1)]
+
+
 def test_a_viewer_that_does_not_read_holds_nobody_up(
     server: RunningServer, dealer: Dealers, watch: Callable[..., Watcher]
 ) -> None:
@@ -252,104 +268,3 @@ def test_the_server_stops_while_viewers_wait(settings: Settings, watch: Callable
         list(iter(watcher.read, None))
     assert caught.value.rcvd is not None
     assert caught.value.rcvd.code == 1012
-
-
-def answered(lane: object, stream: str, number: int) -> tuple[Job, Result]:
-    """An answer as the dispatcher hands it on."""
-    request = parse_request({"id": number, "stream": stream}, b"\xff\xd8\xff")
-    return Job(request, "test", lambda outcome: None, lane), Result({"id": number})
-
-
-def test_nothing_is_kept_while_nobody_looks() -> None:
-    """Answers leave no trace before the first viewer comes and after the last one leaves."""
-    live = LiveView(Metrics(), 2)
-    live.show(*answered("one", "a", 1))
-    assert live.streams == []
-    with live.viewer():
-        live.show(*answered("one", "a", 2))
-        live.show(*answered("one", "", 3))
-        assert live.streams == [UNNAMED, "a"]
-    assert live.streams == []
-
-
-def test_of_two_clients_under_one_name_one_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first one keeps the name until it is silent; then the other one has it."""
-    now = [100.0]
-    monkeypatch.setattr("quadfollow_server.live_view.time.monotonic", lambda: now[0])
-    live = LiveView(Metrics(), 2)
-
-    def newest() -> object:
-        preview = live._news_for(viewer)
-        return preview and preview.result.body["id"]
-
-    with live.viewer() as viewer:
-        live.show(*answered("one", "a", 1))
-        live.show(*answered("two", "a", 2))
-        assert newest() == 1
-        now[0] += 1.5
-        live.show(*answered("two", "a", 3))
-        assert newest() == 3
-        live.show(*answered("one", "a", 4))
-        assert newest() == 3
-
-
-def test_an_old_picture_is_no_news(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who begins to look, or looks again, is shown what was answered just now, never what was long ago."""
-    now = [100.0]
-    monkeypatch.setattr("quadfollow_server.live_view.time.monotonic", lambda: now[0])
-    live = LiveView(Metrics(), 3)
-    with live.viewer(), live.viewer() as early, live.viewer() as late:
-        live.show(*answered("one", "a", 1))
-        now[0] += 1.0
-        assert live._news_for(early) is not None
-        now[0] += 3600.0
-        assert live._news_for(late) is None
-        live.show(*answered("one", "a", 2))
-        assert live._news_for(late) is not None
-
-
-def test_no_frame_is_kept_that_nobody_will_be_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of all streams one frame per viewer is kept, until it was shown, or is old, or another stream is asked for."""
-    live = LiveView(Metrics(), 2)
-    kept: list[weakref.ref[memoryview]] = []
-
-    def answer(stream: str) -> None:
-        picture = memoryview(b"\xff\xd8\xff")
-        kept.append(weakref.ref(picture))
-        job = Job(parse_request({"stream": stream}, picture), "test", lambda outcome: None, stream)
-        live.show(job, Result({"id": len(kept)}))
-
-    def alive() -> list[int]:
-        gc.collect()
-        return [number for number, one in enumerate(kept) if one() is not None]
-
-    with live.viewer() as viewer, live.viewer() as other:
-        other.stream = "s3"
-        for number in range(8):
-            answer(f"s{number}")
-        assert alive() == [3, 7]
-        assert asyncio.run(live.next(viewer, 60))
-        live._made = None  # the last message made is kept for the next viewer
-        assert alive() == [3]
-        other.stream = "elsewhere"
-        assert live._news_for(other) is None
-        assert alive() == []
-        answer("s8")
-        later = time.monotonic() + 2 * OLD
-        monkeypatch.setattr("quadfollow_server.live_view.time.monotonic", lambda: later)
-        assert live._news_for(viewer) is None
-        assert alive() == []
-
-
-def test_the_number_of_streams_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Names beyond the bound are not listed until others fall silent."""
-    now = [100.0]
-    monkeypatch.setattr("quadfollow_server.live_view.time.monotonic", lambda: now[0])
-    live = LiveView(Metrics(), 1)
-    with live.viewer():
-        for number in range(100):
-            live.show(*answered(number, f"s{number}", number))
-        assert len(live.streams) == 64
-        now[0] += 31
-        live.show(*answered("late", "late", 1))
-        assert live.streams == ["late"]

@@ -5,6 +5,7 @@ import { colour } from "./colours.js";
 
 // States differ in height as well as in colour.
 const HEIGHTS = { following: 1, coasting: 0.7, lost: 0.45, searching: 0.2 };
+const KNOWN_FOR = 3; // seconds after which a state without a next one is no longer known
 
 export function drawSpark(canvas, values) {
   const { context, width, height } = fitted(canvas);
@@ -24,7 +25,7 @@ export function drawStates(canvas, moments, seconds) {
   const end = moments.at(-1)?.time ?? 0;
   const x = (time) => width * (1 - (end - time) / seconds);
   moments.forEach(({ time, state }, at) => {
-    const next = moments[at + 1]?.time ?? end;
+    const next = Math.min(moments[at + 1]?.time ?? end, time + KNOWN_FOR);
     const tall = height * (HEIGHTS[state] ?? 0);
     context.fillStyle = HEIGHTS[state] ? colour(state) : colour("grid");
     context.fillRect(x(time), height - tall, x(next) - x(time) + 0.5, tall);

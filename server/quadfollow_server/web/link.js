@@ -1,6 +1,8 @@
 // The WebSocket to the server. One question is out at a time: the next is asked when the last picture is drawn, so a
 // slow page gets fewer pictures and never old ones.
 
+import { decoded } from "./picture.js";
+
 const WAITS = [500, 5000]; // ms until the next attempt: the first, and the most it doubles up to
 const TRY_LATER = 1013;
 const SLOW = 3000; // ms without any answer after which the page says so
@@ -14,7 +16,8 @@ export class Link {
   #asked = false;
   #timers = [];
 
-  // on: {picture(header, blob), nothing(streams), waiting(), opened(), closed(reason)}; picture may return a promise
+  // on: {picture(header, bitmap), nothing(streams), waiting(), opened(), closed(reason)}; bitmap is null where there is
+  // no picture, or none that the browser can read
   constructor(on, stream) {
     this.on = on;
     this.#stream = stream;
@@ -24,6 +27,10 @@ export class Link {
   look(stream) {
     this.#stream = stream;
     this.#ask();
+  }
+
+  get open() {
+    return this.#socket.readyState === WebSocket.OPEN;
   }
 
   set paused(paused) {
@@ -42,7 +49,7 @@ export class Link {
       this.on.opened();
       this.#ask();
     };
-    socket.onmessage = (event) => this.#take(event.data);
+    socket.onmessage = (event) => this.#take(event);
     socket.onclose = (event) => this.#again(event);
   }
 
@@ -55,27 +62,31 @@ export class Link {
   }
 
   #ask() {
-    if (this.#paused || this.#asked || this.#socket.readyState !== WebSocket.OPEN) return;
+    if (this.#paused || this.#asked || !this.open) return;
     this.#asked = true;
     this.#socket.send(JSON.stringify({ stream: this.#stream }));
     this.#timers = [setTimeout(this.on.waiting, SLOW), setTimeout(() => this.#socket.close(), SILENCE)];
   }
 
-  async #take(data) {
+  async #take({ target: socket, data }) {
     this.#timers.forEach(clearTimeout);
     try {
-      await this.#show(data);
+      await this.#show(socket, data);
     } finally { // one answer that cannot be shown is not the end of it
-      this.#asked = false;
-      this.#ask();
+      if (socket === this.#socket) { // else the connection made since then has a question out already
+        this.#asked = false;
+        this.#ask();
+      }
     }
   }
 
-  async #show(data) {
+  async #show(socket, data) {
     if (typeof data === "string") return this.on.nothing(JSON.parse(data).streams);
     const length = new DataView(data).getUint32(0, true);
     const header = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
-    await this.on.picture(header, header.media && new Blob([new Uint8Array(data, 4 + length)], { type: header.media }));
+    const bitmap = header.media && (await decoded(new Blob([new Uint8Array(data, 4 + length)], { type: header.media })));
+    if (socket.readyState !== WebSocket.OPEN) return bitmap?.close(); // by now the page says that the server is gone
+    this.on.picture(header, bitmap);
     await new Promise(requestAnimationFrame); // a page that nobody sees asks for nothing
   }
 }

@@ -16,8 +16,8 @@ const SILENT = 3000; // ms without a picture after which the page says so
 const TRAIL = 150; // places of the target drawn into the picture
 
 let history = new History();
-let current = null; // {header, bitmap} of the picture on show
-let chosen = new URLSearchParams(location.search).get("stream");
+let current = null; // {header, bitmap, past} of the picture on show; past is its History
+let chosen = new URLSearchParams(location.search).get("stream") || null;
 let info = null; // what the server's /info says
 let paused = false;
 let learning = false;
@@ -29,17 +29,17 @@ function say(text) {
 
 function draw() {
   if (!current) return;
-  const { header, bitmap } = current;
+  const { header, bitmap, past } = current;
   const { frame, target } = header.result;
   const full = byId("full").checked;
   const scale = full ? 1 : Math.min(4, (devicePixelRatio * byId("stage").clientWidth) / frame.width);
-  const trail = history.moments.slice(-TRAIL).map((moment) => moment.seen && moment.estimate);
+  const trail = past.moments.slice(-TRAIL).map((moment) => moment.seen && moment.estimate);
   const found = { frame, target, mask: header.mask, camera: header.camera, trail };
   drawPicture(byId("picture"), bitmap, found, { opacity: byId("opacity").value / 100, scale });
-  drawMap(byId("map"), history.moments, header.camera);
-  drawStates(byId("states"), history.moments, SECONDS);
-  drawSpark(byId("latency-line"), history.last("latency"));
-  drawSpark(byId("age-line"), history.last("age"));
+  drawMap(byId("map"), past.moments, header.camera);
+  drawStates(byId("states"), past.moments, SECONDS);
+  drawSpark(byId("latency-line"), past.last("latency"));
+  drawSpark(byId("age-line"), past.last("age"));
 }
 
 function tell({ stream, result }, moment) {
@@ -62,22 +62,20 @@ function listStreams(streams) {
     select.replaceChildren(...(names.length ? names.map((name) => new Option(name, name)) : [new Option("none yet", "")]));
   }
   select.disabled = names.length === 0;
-  if (chosen !== null) select.value = chosen;
+  select.value = chosen ?? ""; // so that each can be chosen, the first too
 }
 
-async function show(header, blob) {
-  // The server takes pixels as they are stored, and reads some damaged files that a browser refuses.
-  const bitmap = blob && (await createImageBitmap(blob, { imageOrientation: "none" }).catch(() => null));
+function show(header, bitmap) {
   if (paused || (chosen !== null && header.stream !== chosen)) return bitmap?.close(); // asked for before another was chosen
   if (chosen === null) look(header.stream);
   current?.bitmap?.close();
-  current = { header, bitmap };
+  current = { header, bitmap, past: history };
   lastPicture = performance.now();
   byId("empty").hidden = true;
   delete document.querySelector("main").dataset.stale;
   const moment = history.add(header);
   listStreams(header.streams);
-  const lack = blob ? "This browser cannot read its pictures." : "Its pictures are too large to be shown here.";
+  const lack = header.media ? "This browser cannot read its pictures." : "Its pictures are too large to be shown here.";
   say(`Live: ${header.stream}${bitmap ? "" : `. ${lack}`}`);
   draw();
   tell(header, moment);
@@ -147,7 +145,8 @@ async function learn() {
   showServer(info, current?.header.result.model);
   showSnippets(info.ports);
   byId("models").hidden = info.models.length < 2;
-  byId("try-model").replaceChildren(...info.models.map(({ name }) => new Option(name, name)));
+  const picked = byId("try-model").value;
+  byId("try-model").replaceChildren(...info.models.map(({ name }) => new Option(name, name, false, name === picked)));
 }
 
 const link = new Link({ picture: show, nothing, waiting, opened, closed }, chosen);
@@ -161,7 +160,7 @@ byId("pause").onclick = (event) => {
   paused = !paused;
   event.target.setAttribute("aria-pressed", String(paused));
   link.paused = paused;
-  say(paused ? "Paused" : "Connected");
+  if (link.open) say(paused ? "Paused" : "Connected");
 };
 byId("opacity").oninput = draw;
 byId("full").onchange = () => {

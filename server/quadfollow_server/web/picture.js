@@ -7,6 +7,9 @@ const PERSON = 1;
 const TARGET = 2;
 const tint = document.createElement("canvas");
 
+// The server takes pixels as they are stored, and reads some damaged files that a browser refuses: null for those.
+export const decoded = (blob) => createImageBitmap(blob, { imageOrientation: "none" }).catch(() => null);
+
 // Bring a run-length encoded class mask onto a canvas of its own size.
 function paintMask(mask, opacity) {
   tint.width = mask.width;
@@ -26,7 +29,7 @@ function pixel(name, opacity) {
   return new Uint32Array(Uint8Array.of(...channels(name), Math.round(255 * opacity)).buffer)[0];
 }
 
-// frame: {width, height} in pixels as sent; bitmap may be null, of a picture too large to be passed on
+// frame: {width, height} in pixels as sent; bitmap may be null, of a picture too large to be passed on or unreadable
 export function drawPicture(canvas, bitmap, { frame, mask, target, camera, trail }, { opacity, scale }) {
   canvas.width = Math.max(1, Math.round(frame.width * scale));
   canvas.height = Math.max(1, Math.round(frame.height * scale));
@@ -34,7 +37,7 @@ export function drawPicture(canvas, bitmap, { frame, mask, target, camera, trail
   context.scale(canvas.width / frame.width, canvas.height / frame.height);
   if (bitmap) context.drawImage(bitmap, 0, 0, frame.width, frame.height);
   if (mask && opacity > 0) drawMask(context, mask, opacity);
-  const line = 1 / scale;
+  const line = frame.width / (canvas.clientWidth || canvas.width); // of the frame's pixels, in one of the page's
   drawTrail(context, trail ?? [], camera, line);
   if (target) drawTarget(context, target, line);
 }

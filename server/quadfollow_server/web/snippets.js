@@ -16,7 +16,7 @@ from pathlib import Path
 import zmq
 
 with zmq.Context() as context, context.socket(zmq.DEALER) as server:
-    server.linger = 0
+    server.linger = 0${host.startsWith("[") ? "\n    server.ipv6 = True" : ""}
     server.connect("tcp://${host}:${zmq}")
     header = {"id": 1, "stream": "front", "encoding": "jpeg", "want": ["target", "people", "track"]}
     server.send_multipart([b"qf1", json.dumps(header).encode(), Path("frame.jpg").read_bytes()])

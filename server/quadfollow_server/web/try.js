@@ -1,6 +1,6 @@
 // Try an image: it is posted to /segment, and shown with what was found.
 
-import { drawPicture } from "./picture.js";
+import { decoded, drawPicture } from "./picture.js";
 
 const TYPES = ["image/jpeg", "image/png", "image/webp"];
 const WIDEST = 1280; // pixels of the canvas
@@ -14,13 +14,13 @@ export function startTry({ drop, file, verdict, canvas, model }) {
     canvas.hidden = true;
     try {
       const answer = await segment(picked, model.value);
-      const bitmap = await createImageBitmap(picked, { imageOrientation: "none" }); // the server takes pixels as stored
-      if (picked !== latest) return bitmap.close();
+      const bitmap = await decoded(picked);
+      if (picked !== latest) return bitmap?.close();
       const scale = Math.min(2, WIDEST / answer.frame.width);
       canvas.hidden = false;
       drawPicture(canvas, bitmap, answer, { opacity: 0.5, scale });
-      bitmap.close();
-      verdict.textContent = told(answer);
+      bitmap?.close();
+      verdict.textContent = `${told(answer)}${bitmap ? "" : " This browser cannot read the image."}`;
       canvas.setAttribute("aria-label", `${picked.name}: ${verdict.textContent}`);
     } catch (error) {
       if (picked === latest) verdict.textContent = error.message;
