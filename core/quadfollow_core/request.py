@@ -125,7 +125,7 @@ def parse_request(header: Mapping[str, Any], image: Bytes, depth_data: Bytes | N
         image=image,
         encoding=encoding,
         id=frame_id(header),
-        stream=_name(header, "stream") or "",
+        stream=stream_name(header),
         captured_at=_number(header, "captured_at"),
         size=size,
         camera=parse_camera(header.get("camera")),
@@ -179,6 +179,11 @@ def frame_id(header: Mapping[str, Any]) -> FrameId:
     if value is None or (isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63):
         return value
     raise BadMessage(f"id must be a string or a 64-bit integer, got {shown(value)}")
+
+
+def stream_name(header: Mapping[str, Any]) -> str:
+    """Return the name of the frame's stream, empty where there is none."""
+    return _name(header, "stream") or ""
 
 
 def _name(header: Mapping[str, Any], key: str) -> str | None:
@@ -293,7 +298,8 @@ def _object(value: object, what: str) -> Mapping[str, Any]:
 
 def _numbers(value: object, what: str, length: int | None = None) -> tuple[float, ...]:
     if not isinstance(value, list) or (length is not None and len(value) != length):
-        raise BadGeometry(f"{what} must be a list of {length or ''} numbers, got {shown(value)}")
+        count = "" if length is None else f"{length} "
+        raise BadGeometry(f"{what} must be a list of {count}numbers, got {shown(value)}")
     if not all(isinstance(item, int | float) and not isinstance(item, bool) and _is_finite(item) for item in value):
         raise BadGeometry(f"{what} must hold finite numbers only, got {shown(value)}")
     return tuple(float(item) for item in value)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from quadfollow_core.errors import BadMessage, LimitExceeded
-from quadfollow_core.request import Bytes, FrameRequest, Result, parse_request, shown
+from quadfollow_core.request import Bytes, FrameRequest, Result, frame_id, parse_request, shown
 
 MAGIC = b"qf1"
 PICTURES = b"\xff"
@@ -37,9 +37,9 @@ def encode_request(header: dict[str, Any], image: Bytes, depth: Bytes | None = N
     return parts if depth is None else [*parts, depth]
 
 
-def encode_ping(frame_id: str | int | None = None) -> list[Bytes]:
+def encode_ping(number: str | int | None = None) -> list[Bytes]:
     """Lay a ping out as message parts."""
-    return [MAGIC, dump({"type": "ping", "id": frame_id})]
+    return [MAGIC, dump({"type": "ping", "id": number})]
 
 
 def decode_request(parts: Sequence[Bytes]) -> FrameRequest | Ping:
@@ -51,7 +51,7 @@ def decode_request(parts: Sequence[Bytes]) -> FrameRequest | Ping:
     header = decode_header(parts)
     kind = header.get("type")
     if kind == "ping":
-        return Ping(header.get("id") if isinstance(header.get("id"), str | int) else None)
+        return Ping(frame_id(header))
     if kind not in (None, "frame"):
         raise BadMessage(f"type {shown(kind)} is not a request: use frame (the default) or ping")
     if not 3 <= len(parts) <= 4:

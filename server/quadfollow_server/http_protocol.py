@@ -43,6 +43,10 @@ CLIENTS_DOING = frozenset(
 """What uvicorn would log at each nonsense that a client sends: as many lines as a stranger likes."""
 
 
+class _TooLong(Exception):
+    """Ends the parser's work on a head, or trailers, of more than ``MAX_HEAD``."""
+
+
 class BoundedHead(HttpToolsProtocol):
     """Refuses a request whose line and headers, or trailers, go on for too long: httptools collects them for ever.
 
@@ -54,8 +58,11 @@ class BoundedHead(HttpToolsProtocol):
     metrics: Metrics
     _is_surplus = False
     _collected = 0
+    _head = 0
     _in_head = True
     _moved_on = False
+    _receiving: RequestResponseCycle | None = None
+    """The request whose body is on its way."""
     _patience: asyncio.TimerHandle | None = None
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -88,24 +95,31 @@ class BoundedHead(HttpToolsProtocol):
         super().data_received(data)
         self._collected = 0 if self._moved_on else self._collected + len(data)
         if self._collected > MAX_HEAD and not self.transport.is_closing():
-            self._refuse_head()
+            self._refuse_head(self._collected)
         if (self._in_head and not self._moved_on) or self._is_owed_a_body:
             self._await_head()
 
+    def on_url(self, url: bytes) -> None:
+        """Take a piece of the request line."""
+        self._count(len(url))
+        super().on_url(url)
+
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header; a trailer, which comes after the body, means nothing here."""
+        self._count(len(name) + len(value) + len(b": \r\n"))
         if self._in_head:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Note that the head has ended."""
-        self._in_head, self._moved_on = False, True
+        self._in_head, self._moved_on, self._head = False, True, 0
         self._head_ended()
         before = self.cycle
         super().on_headers_complete()
         while self._unanswered and self._unanswered[0].response_complete:
             self._unanswered.popleft()
         if self.cycle is not before:
+            self._receiving = self.cycle
             self._unanswered.append(self.cycle)
 
     def on_body(self, body: bytes) -> None:
@@ -115,9 +129,10 @@ class BoundedHead(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Note that the next head may begin."""
-        self._in_head, self._moved_on = True, True
+        self._in_head, self._moved_on, self._head = True, True, 0
         self._head_ended()
         super().on_message_complete()
+        self._receiving = None
 
     def handle_websocket_upgrade(self) -> None:
         """Hand the connection to a WebSocket, unless that makes nothing of the request: it would wait for ever."""
@@ -130,8 +145,10 @@ class BoundedHead(HttpToolsProtocol):
         return None
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP as every other error is answered."""
-        self._turn_away(400, "bad-message", msg)
+        """Answer what is no HTTP as every other error is answered, and a head that came whole but is too long."""
+        if self._head > MAX_HEAD:
+            return self._refuse_head(self._head)
+        return self._turn_away(400, "bad-message", msg)
 
     def _refuse_surplus(self) -> None:
         self.metrics.refuse("http", "connections")
@@ -167,6 +184,14 @@ class BoundedHead(HttpToolsProtocol):
         """Whether a body is under way that no application waits for: the request was answered without it."""
         return not self._in_head and (self.cycle is None or self.cycle.response_complete)
 
+    @property
+    def _may_answer(self) -> bool:
+        """Whether the client would take what is written now for an answer to what it is sending."""
+        return all(
+            not cycle.response_started if cycle is self._receiving else cycle.response_complete
+            for cycle in self._unanswered
+        )
+
     def _await_head(self) -> None:
         if self._patience is None and not self.transport.is_closing():
             self._patience = self.loop.call_later(
@@ -185,20 +210,25 @@ class BoundedHead(HttpToolsProtocol):
         elif self.cycle is None or self.cycle.response_complete:  # else an earlier request is still being answered
             self.transport.close()
 
-    def _refuse_head(self) -> None:
-        if not self._in_head and self.cycle.response_started:
-            return self.transport.close()
-        detail = f"max_head_bytes is limited to {MAX_HEAD}, got at least {self._collected}"
+    def _count(self, size: int) -> None:
+        self._head += size
+        if self._head > MAX_HEAD:
+            raise _TooLong
+
+    def _refuse_head(self, size: int) -> None:
+        detail = f"max_head_bytes is limited to {MAX_HEAD}, got at least {size}"
         return self._turn_away(431, "limit-exceeded", detail, limit="max_head_bytes", allowed=MAX_HEAD)
 
     def _turn_away(self, number: int, code: str, detail: str, **extra: object) -> None:
-        """Answer in place of the application, and hang up."""
+        """Answer in place of the application, and hang up; only that where another request's answer is due first."""
+        if not self._may_answer:
+            return self.transport.close()
         status = HTTPStatus(number)
         answer = document(status, code, detail, headers=None, **extra)
         lines = [f"HTTP/1.1 {status.value} {status.phrase}".encode(), b"connection: close"]
         lines += [name + b": " + value for name, value in answer.raw_headers]
         self.transport.write(b"\r\n".join([*lines, b"", bytes(answer.body)]))
-        self.transport.close()
+        return self.transport.close()
 
 
 class HttpServer(uvicorn.Server):
@@ -206,6 +236,7 @@ class HttpServer(uvicorn.Server):
 
     def __init__(self, app: ASGIApp, max_connections: int, metrics: Metrics, **options: Any) -> None:
         logging.getLogger("uvicorn.error").addFilter(_is_news)
+        logging.getLogger("python_multipart").setLevel(logging.ERROR)  # each body that is no form, again and again
         super().__init__(
             uvicorn.Config(
                 app,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,8 @@ ENCODINGS |= {"application/octet-stream": None, "": None}  # by the bytes themse
 MASKS = ("none", "rle", "png")
 SWITCHES = {"0": False, "false": False, "1": True, "true": True}
 PNG = "image/png"
+NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
+"""What a query may write for a number; Python takes more, ``1_000`` among it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +160,12 @@ def _header(query: Mapping[str, str], mask: str) -> dict[str, Any]:
 
 def _number(query: Mapping[str, str], key: str, kind: type[int] | type[float]) -> float:
     try:
-        return kind(query[key])
-    except ValueError as error:
-        what = "an integer" if kind is int else "a number"
-        raise BadMessage(f"{key} must be {what}, got {query[key][:80]!r}") from error
+        if NUMBER.fullmatch(query[key]):
+            return kind(query[key])
+    except ValueError:  # a fraction for an integer, or thousands of digits
+        pass
+    what = "an integer" if kind is int else "a number"
+    raise BadMessage(f"{key} must be {what}, got {query[key][:80]!r}")
 
 
 def _mask(query: Mapping[str, str]) -> str:

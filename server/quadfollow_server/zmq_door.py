@@ -15,7 +15,7 @@ import zmq
 from quadfollow_core import wire
 from quadfollow_core.codec import sniff
 from quadfollow_core.errors import LimitExceeded, Overloaded, QuadfollowError
-from quadfollow_core.request import MAX_NAME, FrameId, FrameRequest, Result, camera_header, frame_id
+from quadfollow_core.request import FrameId, FrameRequest, Result, camera_header, frame_id, stream_name
 from quadfollow_server.dispatch import Dispatcher
 from quadfollow_server.frame_log import tell_refusal
 from quadfollow_server.jobs import Dropped, Job, Outcome, as_known
@@ -182,7 +182,9 @@ def named(parts: Sequence[memoryview]) -> tuple[FrameId, str]:
         header = wire.decode_header(parts)
     except QuadfollowError:
         return None, ""
-    stream, number = header.get("stream"), None
+    number, stream = None, ""
     with suppress(QuadfollowError):
         number = frame_id(header)
-    return number, stream if isinstance(stream, str) and len(stream) <= MAX_NAME else ""
+    with suppress(QuadfollowError):
+        stream = stream_name(header)
+    return number, stream

@@ -120,6 +120,7 @@ BAD_HEADERS = [
     ({"stream": "a\0b"}, "NUL"),
     ({"stream": "x" * 200}, "limited to 128"),
     ({"stream": "\ud800"}, "surrogate"),
+    ({"camera": {"fx": 1, "fy": 1, "cx": 1, "cy": 1, "distortion": "none"}}, "a list of numbers"),
     ({"captured_at": "now"}, "captured_at"),
     ({"captured_at": float("nan")}, "finite"),
     ({"captured_at": 10**400}, "finite"),

@@ -47,6 +47,45 @@ def test_the_limit_of_a_head_is_one_that_info_tells(server: RunningServer, http:
     assert http.get("/info").json()["limits"][problem["limit"]] == problem["allowed"]
 
 
+@pytest.mark.parametrize("size", [65_500, 65_600, 130_000])
+@pytest.mark.parametrize("start", [b"GET /livez?", b"GET /livez HTTP/1.1\r\nHost: x\r\nx-big: "])
+def test_a_head_that_comes_whole_is_measured_too(
+    server: RunningServer, http: httpx.Client, start: bytes, size: int
+) -> None:
+    """How long a head may be does not hang on how many packets bring it."""
+    end = b" HTTP/1.1\r\n\r\n" if start.endswith(b"?") else b"\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.service.ports.http), timeout=30) as raw:
+        raw.sendall(start + b"a" * (size - len(start)) + end)
+        assert raw.recv(65536).startswith(b"HTTP/1.1 200" if size < 65_536 else b"HTTP/1.1 431")
+
+
+def test_what_is_wrong_is_no_answer_to_what_came_before(constant: Callable[..., Any], gate: Any, png: bytes) -> None:
+    """Nonsense behind a request that still waits ends the connection: a refusal would pass for that one's answer."""
+    request = b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(png) + png
+    with (
+        RunningServer(ONE_WORKER, [constant(gate)]) as server,
+        socket.create_connection(("127.0.0.1", server.service.ports.http), timeout=60) as raw,
+    ):
+        raw.sendall(request)
+        gate.wait_reached()
+        raw.sendall(b"nonsense\r\n\r\n")
+        assert is_closed(raw)
+
+
+def test_one_request_gets_one_answer(server: RunningServer) -> None:
+    """A body that turns out to be nonsense after the request was refused gets no second answer."""
+    head = b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.service.ports.http), timeout=30) as raw:
+        raw.sendall(head)
+        answer = raw.recv(65536)
+        raw.sendall(b"nonsense\r\n")
+        with suppress(ConnectionError):
+            while part := raw.recv(65536):
+                answer += part
+    assert answer.startswith(b"HTTP/1.1 415")
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
 @pytest.mark.parametrize("trailers", FIELDS)
 @pytest.mark.parametrize("request_line", [b"POST /segment", b"GET /livez"])
 def test_trailers_without_end_are_cut_off(
@@ -178,7 +217,7 @@ def test_a_head_that_ended_in_time_leaves_all_time_for_the_answer(
 
 def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
     """What the HTTP door has logged."""
-    return [record.getMessage() for record in caplog.records if record.name.startswith("uvicorn")]
+    return [record.getMessage() for record in caplog.records if record.name.startswith(("uvicorn", "python_multipart"))]
 
 
 def test_requests_of_a_client_that_leaves_leave_no_trace(
@@ -206,5 +245,7 @@ def test_nonsense_leaves_no_lines_in_the_log(
         with socket.create_connection(("127.0.0.1", server.service.ports.http), timeout=30) as raw:
             raw.sendall(noise)
             assert raw.recv(65536).startswith(b"HTTP/1.1 ")
+    form = {"content-type": "multipart/form-data; boundary=here"}
+    assert http.post("/segment", content=b"--there\r\n", headers=form).status_code == 400
     http.get("/livez").raise_for_status()
     assert complaints(caplog) == []

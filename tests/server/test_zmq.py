@@ -152,6 +152,23 @@ def test_a_stream_is_named_though_the_id_is_wrong(client: Any) -> None:
     assert (reply["code"], reply["id"], reply["stream"]) == ("bad-message", None, "front")
 
 
+@pytest.mark.parametrize("stream", ["\\udc00", "a\\u0000b", "x" * 129])
+def test_a_stream_that_is_none_is_not_repeated(client: Any, stream: str) -> None:
+    """A name that is refused is left out of the refusal: half a surrogate pair would end many a JSON reader."""
+    client.raw(b"qf1", b'{"id":1,"stream":"%b"}' % stream.encode(), b"x")
+    reply = client.read().body
+    assert (reply["type"], reply["id"], reply["stream"]) == ("error", 1, "")
+
+
+@pytest.mark.parametrize("number", [b"true", b"[1]", b"9223372036854775808", b'"\\ud800"', b'"%b"' % (b"x" * 129)])
+def test_a_ping_with_an_id_that_is_none(client: Any, number: bytes) -> None:
+    """A ping's id is held to the same form as a frame's, and not repeated where it is not of it."""
+    client.raw(b"qf1", b'{"type":"ping","id":%b}' % number)
+    reply = client.read().body
+    assert (reply["type"], reply["id"]) == ("error", None)
+    assert reply["code"] in ("bad-message", "limit-exceeded")
+
+
 def test_null_is_as_good_as_absent(client: Any, picture: NDArray[np.uint8]) -> None:
     """A client that writes what it has not as null is answered as one that leaves it out."""
     lens = {"fx": 100, "fy": 100, "cx": 64, "cy": 48, "distortion": None}
