@@ -2,8 +2,9 @@
 
 Each sighting moves whoever it surprises least, within the gate, the pursued person before those not seen beside her:
 so somebody dressed nearly like the target who passes by has a place of his own and does not carry the pursuit away.
-Rivals gather evidence (how surely, how wholly and how often they were seen of late), and take the place of the pursued
-person
+Rivals gather evidence (how surely, how wholly and how often they were seen of late). Who appears close beside the
+pursued person begins with all that spoke for that one: where two people part, the past tells for neither. Rivals take
+the place of the pursued person
 
 - while she was seen lately: by clearly more evidence, as when the wrong one was picked;
 - out of sight for longer, while she coasts: by being confirmed within her gate, since that is she, unless the two were
@@ -91,7 +92,16 @@ class KalmanTracker:
         elif self._pursued is not None:
             self._pursued = self._pursued.miss(frames)
         newcomers = [begin(one, look.time, gain) for one in self._unexplained(sightings, list(hits.values()))]
+        if trusted:
+            newcomers = [self._perhaps_her(one) for one in newcomers]
         self._rivals = sorted(moved + newcomers, key=lambda who: -who.evidence)[:MOST_RIVALS]
+
+    def _perhaps_her(self, newcomer: Pursuit) -> Pursuit:
+        """Who appears close beside the pursued person may be her, dragged off: what spoke for her speaks for both."""
+        known = self._pursued
+        if known is None or not known.near(newcomer, astray=self._patience.trust_for):
+            return newcomer
+        return replace(newcomer, evidence=known.evidence + newcomer.evidence)
 
     def _hits(self, seen: _Seen, people: Sequence[Pursuit], *, first: bool) -> dict[int, Measurement]:
         """Which sighting moves whom, each at most one: the least surprising pairs within the gate first.

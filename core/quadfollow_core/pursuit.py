@@ -131,12 +131,19 @@ class Pursuit:
         """Largest surprise of a measurement that belongs."""
         return GATE[self.belief.size]
 
-    def near(self, other: Pursuit) -> bool:
-        """Whether another one is where this one may be, by the gate."""
+    def near(self, other: Pursuit, astray: float = 0.0) -> bool:
+        """Whether another one is where this one may be, by the gate.
+
+        Args:
+            other: somebody else, at the same time.
+            astray: seconds for which this one's velocity may have been wrong.
+        """
         if other.space != self.space:
             return False
         size = self.belief.size
-        return kalman.surprise(self.belief, other.belief.position, other.belief.covariance[:size, :size]) <= self.gate
+        spread = kalman.predict(self.belief, astray, self.motion.agility).covariance
+        belief = replace(self.belief, covariance=spread)
+        return kalman.surprise(belief, other.belief.position, other.belief.covariance[:size, :size]) <= self.gate
 
     def hit(self, measurement: Measurement, frames: int, *, beside: bool = False) -> Pursuit:
         """Take in a measurement of its own time; ``beside``: the person pursued was seen elsewhere in the frame."""

@@ -11,7 +11,7 @@ from tests.core.eye import CAMERA, EXACT, NOBODY, RATE, STEP, Eye, Point, error_
 from quadfollow_core.kalman_tracker import KalmanTracker
 from quadfollow_core.pursuit import Patience
 from quadfollow_core.track import Look, Track
-from quadfollow_core.types import Sighting
+from quadfollow_core.types import Sighting, Target
 
 
 def test_a_decoy_that_jumps_in_is_refused() -> None:
@@ -114,6 +114,26 @@ def test_somebody_who_passes_does_not_carry_the_pursuit_away() -> None:
         other = (6.3, walk(start)[1] + 1.5 - 1.485 * k * STEP, 0.8)
         points = (walk(time), other) if k < 18 or k >= 26 else (other,)
         track = tracker.update(Eye().look(time, *points))
+    assert track.state == "following"
+    assert error_of(track, walk(time)) < 0.1
+
+
+@pytest.mark.parametrize("blended", [4, 6, 8])
+def test_who_drags_the_pursuit_off_does_not_keep_it(blended: int) -> None:
+    """Her blob runs into that of a man she meets, and patches of him are taken for her: she is the one seen whole."""
+    tracker, start = following(Eye(), 1.5)
+    for k in range(blended + 16):
+        time = start + k * STEP
+        him = np.array((5.8, walk(start)[1] + 0.2 - 1.485 * k * STEP, 0.8))
+        patch = Eye().target(him)
+        left, top, right, bottom = patch.box
+        patch = replace(patch, confidence=0.7, box=(left, top + 10, right, bottom - 20))
+        share = min(1.0, (k + 1) / blended)
+        if k < blended:
+            seen: tuple[Target, ...] = (Eye().target(share * him + (1 - share) * np.array(walk(time))),)
+        else:
+            seen = (Eye().target(walk(time)), *((patch,) if k % 3 else ()))
+        track = tracker.update(Look(Sighting(seen[0], (), seen[1:]), time, CAMERA))
     assert track.state == "following"
     assert error_of(track, walk(time)) < 0.1
 
