@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 from measuring import results
 from measuring.frames import frame
 from measuring.graphs import as_exported
@@ -175,7 +174,7 @@ def summary(rounds: list[Load]) -> dict[str, Any]:
 
 
 def against(ours: list[Load], theirs: list[Load]) -> dict[str, Any] | None:
-    """How many times as much ours answers, and how their costs and latencies stand to ours; above 1 ours is better.
+    """How many times as much ours answers, and how their costs stand to ours; above 1 ours is better.
 
     None where a round had too few answers for any comparison.
     """
@@ -184,21 +183,12 @@ def against(ours: list[Load], theirs: list[Load]) -> dict[str, Any] | None:
     return {
         "per_second": ratio([per_second(load) for load in ours], [per_second(load) for load in theirs]),
         "cpu": ratio([cost(load) for load in theirs], [cost(load) for load in ours]),
-        **{
-            f"p{share}": ratio([at(share, load) for load in theirs], [at(share, load) for load in ours])
-            for share in (50, 99)
-        },
     }
 
 
 def per_second(load: Load) -> float:
     """Answers per second."""
     return len(load["latencies"]) / float(load["seconds"])
-
-
-def at(share: int, load: Load) -> float:
-    """A percentile of one round's latencies, ms."""
-    return float(np.percentile(load["latencies"], share))
 
 
 def cost(load: Load) -> float:
@@ -228,13 +218,18 @@ def one_table(found: dict[str, Any]) -> str:
     rows = []
     for name, way in found["ways"].items():
         ratios = found["ratios"].get(name) or {}
-        if not (has_tail(way["ms"]) and has_tail(found["ways"][OURS]["ms"])):
-            ratios = ratios | {"p99": None}
         cells = [results.number(way["per_second"]["median"]), str(way["errors"])]
         cells += [results.number(way["ms"]["p50"], 2), results.tail(way["ms"], 2)]
         cells += [results.number(way["server_cpu_ms"]["median"], 2), str(way["memory_mb"])]
-        rows.append([name, *cells, *(results.ranged(ratios.get(key)) for key in ("per_second", "p99", "cpu"))])
+        p99 = tails(way["ms"], found["ways"][OURS]["ms"]) if name in found["ratios"] else None
+        times, costs = (results.ranged(ratios.get(key)) for key in ("per_second", "cpu"))
+        rows.append([name, *cells, times, results.number(p99, 2), costs])
     return results.table(head, rows)
+
+
+def tails(theirs: dict[str, Any], ours: dict[str, Any]) -> float | None:
+    """Their 99th percentile over ours, of all rounds together; None where either has too few values for one."""
+    return theirs["p99"] / ours["p99"] if has_tail(theirs) and has_tail(ours) else None
 
 
 @click.command()

@@ -19,6 +19,7 @@ import viewers
 from measuring import results, servers
 from measuring.load import Plan
 from measuring.servers import Process, file_run, weighed
+from measuring.summaries import percentiles
 
 from quadfollow_core.errors import Unavailable
 from quadfollow_core.shipped import find_model
@@ -49,9 +50,14 @@ def test_ratios_are_taken_round_by_round_and_above_1_ours_is_better() -> None:
     assert {name: (one["low"], one["high"]) for name, one in found.items()} == {
         "per_second": (2, 2),
         "cpu": (3, 3),
-        "p50": (2, 2),
-        "p99": (2, 2),
     }
+
+
+def test_tails_are_compared_over_all_rounds() -> None:
+    """A hundred answers of one round have no 99th percentile, three times as many have one."""
+    ours, theirs = percentiles([10.0] * 300), percentiles([20.0] * 290 + [50.0] * 10)
+    assert serve.tails(theirs, ours) == 5
+    assert serve.tails(percentiles([20.0] * 100), ours) is None
 
 
 def test_too_few_answers_are_not_compared() -> None:
