@@ -205,7 +205,7 @@ class StreamClient:
 
     def _connect(self) -> zmq.Socket[bytes]:
         socket = self._context.socket(zmq.DEALER)
-        socket.linger = 0
+        socket.linger, socket.ipv6 = 0, wire.is_ipv6(self.address)
         socket.sndhwm = socket.rcvhwm = 2 * self._credit + 2
         if self._key is not None:
             self._key.apply(socket)

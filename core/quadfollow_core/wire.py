@@ -31,6 +31,11 @@ class Ping:
     id: str | int | None = None
 
 
+def is_ipv6(address: str) -> bool:
+    """Whether an address such as ``tcp://[::1]:5555`` is of IPv6, for which libzmq's sockets must be told."""
+    return "[" in address
+
+
 def encode_request(header: dict[str, Any], image: Bytes, depth: Bytes | None = None) -> list[Bytes]:
     """Lay a request out as message parts."""
     parts: list[Bytes] = [MAGIC, dump(header), image]

@@ -138,15 +138,19 @@ def _listen(family: int, host: str, port: int) -> socket.socket:
         raise _taken("HTTP", host, port, error.strerror, "--port") from error
 
 
+def bracketed(host: str) -> str:
+    """A host as it stands in an address with a port: IPv6 in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
 def bind(endpoint: zmq.Socket[bytes], what: str, host: str, port: int, option: str) -> None:
     """Bind a socket, port 0 for any free one.
 
     Raises:
         Unavailable: the port is taken.
     """
-    shown = f"[{host}]" if ":" in host else host
     try:
-        endpoint.bind(f"tcp://{shown}:{port or '*'}")
+        endpoint.bind(f"tcp://{bracketed(host)}:{port or '*'}")
     except zmq.ZMQError as error:
         raise _taken(what, host, port, error.strerror, option) from error
 

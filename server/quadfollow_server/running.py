@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from quadfollow_core.errors import Unavailable
+from quadfollow_server.binding import bracketed
 from quadfollow_server.segmenter import Segmenter
 from quadfollow_server.serve import Server, run
 from quadfollow_server.service import Service
@@ -65,17 +66,17 @@ class RunningServer:
     @property
     def url(self) -> str:
         """Address of the HTTP door."""
-        return f"http://{self._settings.host}:{self.service.ports.http}"
+        return f"http://{bracketed(self._settings.host)}:{self.service.ports.http}"
 
     @property
     def address(self) -> str:
         """Address of the ROUTER."""
-        return f"tcp://{self._settings.host}:{self.service.ports.zmq}"
+        return f"tcp://{bracketed(self._settings.host)}:{self.service.ports.zmq}"
 
     @property
     def pub_address(self) -> str:
         """Address of the PUB socket."""
-        return f"tcp://{self._settings.host}:{self.service.ports.pub}"
+        return f"tcp://{bracketed(self._settings.host)}:{self.service.ports.pub}"
 
     def reload(self) -> None:
         """Ask for the models to be loaded anew; see :meth:`quadfollow_server.serve.Server.reload`."""

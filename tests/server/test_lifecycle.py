@@ -23,6 +23,7 @@ from tests.server.dispatching import ONE_WORKER
 
 from quadfollow_core import wire
 from quadfollow_core.errors import BadInput, BadModel, NotFound, Unavailable
+from quadfollow_core.http_client import HttpClient
 from quadfollow_core.stream_client import StreamClient
 from quadfollow_server import http_protocol, http_request
 from quadfollow_server import serve as serve_module
@@ -78,19 +79,26 @@ def test_a_model_that_cannot_be_served_ends_the_start(models: tuple[Path, Path],
 
 
 def test_ipv6_is_served(models: tuple[Path, Path]) -> None:
-    """Both doors listen on the IPv6 loopback."""
+    """Both doors answer on the IPv6 loopback, and both clients find them there."""
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:
         pytest.skip("no IPv6 here")
     with RunningServer(replace(ANY, host="::1", models=(str(models[0]),))) as server:
-        ports = server.service.ports
-        assert httpx.get(f"http://[::1]:{ports.http}/readyz").status_code == 200
-        with zmq.Context() as context, context.socket(zmq.DEALER) as client:
-            client.ipv6, client.linger, client.rcvtimeo = True, 0, 30_000
-            client.connect(f"tcp://[::1]:{ports.zmq}")
-            client.send_multipart(wire.encode_ping(1))
-            assert wire.decode_reply(client.recv_multipart()).body["type"] == "pong"
+        assert server.address == f"tcp://[::1]:{server.service.ports.zmq}"
+        with HttpClient(server.url) as client:
+            assert client.is_ready()
+        with StreamClient(server.address) as stream:
+            assert stream.ping(30.0)
+        with zmq.Context() as context, context.socket(zmq.SUB) as heard:
+            heard.linger, heard.ipv6 = 0, wire.is_ipv6(server.pub_address)
+            heard.subscribe(b"")
+            heard.connect(server.pub_address)
+            end = time.monotonic() + PATIENCE
+            with HttpClient(server.url) as client:
+                while not heard.poll(100):  # it may have begun to listen after the answer
+                    assert time.monotonic() < end
+                    client.segment(np.zeros((8, 8, 3), np.uint8), stream="front")
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import Any
 import zmq
 
 from quadfollow_core.errors import BadInput, ServerGone, Unavailable
+from quadfollow_core.wire import is_ipv6
 from quadfollow_sim.orders.wire import ADDRESS, LARGEST, LATE, Question, decode_reply, encode_question, require_private
 from quadfollow_sim.safety import Order
 
@@ -33,6 +34,7 @@ class OrdersClient:
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.REQ)
         self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.setsockopt(zmq.IPV6, is_ipv6(address))
         self._socket.setsockopt(zmq.MAXMSGSIZE, 16 * LARGEST)
         # An answer that came too late for its question is passed over, not taken for the next one's.
         self._socket.setsockopt(zmq.REQ_RELAXED, 1)

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import zmq
 
 from quadfollow_core.errors import QuadfollowError, Unavailable
+from quadfollow_core.wire import is_ipv6
 from quadfollow_sim.orders.wire import ADDRESS, LARGEST, LATE, Question, decode_question, encode_reply, require_private
 from quadfollow_sim.safety import GOALS, Mode, Order
 
@@ -58,6 +59,7 @@ class OrdersDoor:
             (zmq.RCVHWM, WAITING),
             (zmq.SNDHWM, WAITING),
             (zmq.LINGER, LINGER),
+            (zmq.IPV6, is_ipv6(address)),
         ):
             self._socket.setsockopt(option, value)
         try:

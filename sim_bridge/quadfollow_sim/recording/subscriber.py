@@ -72,7 +72,7 @@ def record_publications(
 
 
 def _subscribe(socket: zmq.Socket[bytes], address: str, stream: str | None, key: ClientKey | None) -> None:
-    socket.linger = 0
+    socket.linger, socket.ipv6 = 0, wire.is_ipv6(address)
     socket.rcvhwm = WAITING
     socket.subscribe(wire.PICTURES if stream is None else wire.picture_topic(stream))
     if key is not None:

@@ -184,6 +184,17 @@ def test_nobody_there_is_said_and_nothing_stays_behind() -> None:
         assert craft.mode == "disarmed"
 
 
+def test_the_ipv6_loopback_is_an_address_too() -> None:
+    """Where the machine has one."""
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("no IPv6 here")
+    craft = Obedient()
+    with OrdersDoor("tcp://[::1]:*") as door, attended(door, craft), OrdersClient(door.address, PATIENCE) as client:
+        assert client.status().items() >= craft.status().items()
+
+
 def test_a_taken_address_is_said(door: OrdersDoor) -> None:
     """With its remedy."""
     with pytest.raises(Unavailable, match="--orders"):
