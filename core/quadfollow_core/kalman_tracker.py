@@ -3,8 +3,8 @@
 Each sighting moves whoever it surprises least, within the gate, the pursued person before those not seen beside her:
 so somebody dressed nearly like the target who passes by has a place of his own and does not carry the pursuit away.
 Rivals gather evidence (how surely, how wholly and how often they were seen of late). Who appears close beside the
-pursued person begins with all that spoke for that one: where two people part, the past tells for neither. Rivals take
-the place of the pursued person
+pursued person, seen clearly better than that one, begins with all that spoke for it: where a passer-by has dragged the
+pursuit off, the past tells for neither. Rivals take the place of the pursued person
 
 - while she was seen lately: by clearly more evidence, as when the wrong one was picked;
 - out of sight for longer, while she coasts: by being confirmed within her gate, since that is she, unless the two were
@@ -76,8 +76,9 @@ class KalmanTracker:
 
     def _see(self, look: Look, gain: float) -> None:
         """Let each sighting move whom it surprises least; what moves nobody may be somebody new."""
-        trusted = self._pursued is not None and self._pursued.trusted(self._patience)
-        people = [self._pursued] if trusted and self._pursued is not None else []
+        known = self._pursued
+        trusted = known is not None and known.trusted(self._patience)
+        people = [known] if trusted and known is not None else []
         people += self._rivals
         sightings = _Seen(look, self._noise)
         hits = self._hits(sightings, people, first=trusted)
@@ -89,19 +90,21 @@ class KalmanTracker:
         ]
         if trusted:
             self._pursued = moved.pop(0)
-        elif self._pursued is not None:
-            self._pursued = self._pursued.miss(frames)
-        newcomers = [begin(one, look.time, gain) for one in self._unexplained(sightings, list(hits.values()))]
-        if trusted:
-            newcomers = [self._perhaps_her(one) for one in newcomers]
+        elif known is not None:
+            self._pursued = known.miss(frames)
+        clear = self._patience.margin + (hits[0].quality if seen else 0.0)
+        newcomers = [
+            self._newcomer(one, look.time, gain, known if trusted and one.quality > clear else None)
+            for one in self._unexplained(sightings, list(hits.values()))
+        ]
         self._rivals = sorted(moved + newcomers, key=lambda who: -who.evidence)[:MOST_RIVALS]
 
-    def _perhaps_her(self, newcomer: Pursuit) -> Pursuit:
-        """Who appears close beside the pursued person may be her, dragged off: what spoke for her speaks for both."""
-        known = self._pursued
-        if known is None or not known.near(newcomer, astray=self._patience.trust_for):
-            return newcomer
-        return replace(newcomer, evidence=known.evidence + newcomer.evidence)
+    def _newcomer(self, measurement: Measurement, time: float, gain: float, known: Pursuit | None) -> Pursuit:
+        """Somebody new; close to the ``known`` one perhaps her, whom another drags off: the past is of both then."""
+        person = begin(measurement, time, gain)
+        if known is None or not known.near(person, astray=self._patience.trust_for):
+            return person
+        return replace(person, evidence=known.evidence + person.evidence)
 
     def _hits(self, seen: _Seen, people: Sequence[Pursuit], *, first: bool) -> dict[int, Measurement]:
         """Which sighting moves whom, each at most one: the least surprising pairs within the gate first.
