@@ -23,7 +23,7 @@ QUADSIM = "quadsim"
 OPEN_LOOP = ("source", "calibration", "frames", "loop", "speed", "topic", "save_frames")
 """Options of worlds that only show frames."""
 OF_CITY = ("preset", "outfit", "flights", "clock", "eyes", "tracker", "autopilot")
-OF_QUADSIM = ("listen", "far", "ground", "far_check")
+OF_QUADSIM = ("listen", "patience", "far", "ground", "far_check")
 FLOWN = ("orders", "hold_until_armed")
 """Options of worlds that are flown in."""
 OF_FLIGHTS = OF_CITY + OF_QUADSIM + FLOWN
@@ -57,7 +57,7 @@ def _options(*options: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Ca
 world_options = _options(
     click.option(
         "--frames",
-        type=click.Path(path_type=Path),
+        type=click.Path(path_type=Path, exists=True),
         help="Replay: folder with images/ (and masks/) or pictures, recording (.mcap) or video.",
     ),
     click.option("--speed", default=1.0, show_default=True, help="Replay: so many times as fast."),
@@ -92,6 +92,7 @@ world_options = _options(
 )
 @click.option("--seconds", type=float, help="Length of a flight. Default: all of it; 60 in the city.")
 @click.option("--listen", default="127.0.0.1:4567", show_default=True, help="QuadSim: where it is waited for.")
+@click.option("--patience", default=300.0, show_default=True, help="QuadSim: seconds to wait for its first picture.")
 @click.option("--far", default=100.0, show_default=True, help="QuadSim: its far plane in metres; some builds have 50.")
 @click.option("--ground", default=0.0, show_default=True, help="QuadSim: height of the ground, to check --far by.")
 @click.option("--far-check/--no-far-check", default=True, show_default=True, help="QuadSim: whether to check --far.")
@@ -136,6 +137,7 @@ def fly(world: str | None, save_frames: Path | None, as_json: bool, **options: A
     """Fly behind a server's answers, in the city or in QuadSim, or show it frames; report how right and fast it was."""
     from quadfollow_core.client_key import ClientKey
     from quadfollow_core.errors import ServerGone
+    from quadfollow_sim.report import require_answers
     from quadfollow_sim.signals import terminable
 
     world = _take_source(world, options) or ("replay" if options["frames"] else "drawn")
@@ -150,6 +152,8 @@ def fly(world: str | None, save_frames: Path | None, as_json: bool, **options: A
     code = _show(report, as_json)
     if report["server_gone"]:
         raise ServerGone(f"the server at {options['server']} stopped answering during the flight")
+    if code != INTERRUPTED:
+        require_answers(report)
     return code
 
 
@@ -180,6 +184,7 @@ def demo(
 ) -> int:
     """Start a server with the shipped model, follow a person behind it, show the table, shut it down."""
     from quadfollow_core.shipped import find_model
+    from quadfollow_sim.report import require_answers
     from quadfollow_sim.server_process import ServerProcess
     from quadfollow_sim.signals import terminable
 
@@ -189,10 +194,11 @@ def demo(
     if world == CITY and options["seconds"] is None:
         options["seconds"] = DEMO_SECONDS
     log = out / "server.log"
+    click.echo(f"starting a server with {served.stem}; its log: {log}", err=True)
     # This shell may be set up for another server: neither its settings nor its key are for this one.
     how: dict[str, Any] = {"device": device, "tracker": tracker or "kalman", "from_environment": False}
     with terminable(), ServerProcess(log, model=str(served), **how) as server:
-        click.echo(f"server ready at {server.url} and {server.address}; its log: {log}", err=True)
+        click.echo(f"server ready at {server.url} and {server.address}", err=True)
         if view:
             click.echo(f"live view: {server.url}/ (Ctrl-C ends it)", err=True)
         shown = {"server": server.address, "out": out, "stream": "demo", "model": served.stem}
@@ -201,6 +207,8 @@ def demo(
     code = _show(report, as_json)
     if died is not None:
         raise died
+    if code != INTERRUPTED:
+        require_answers(report)
     return 0 if view and code == INTERRUPTED else code
 
 
@@ -271,7 +279,11 @@ def _quadsim(options: Mapping[str, Any]) -> dict[str, Any]:
     from quadfollow_sim.venue import QuadSimPlan
 
     ground = options["ground"] if options["far_check"] else None
-    return {"quadsim": QuadSimPlan(options["listen"], options["far"], ground), "clock": "real", "rate": RATE}
+    return {
+        "quadsim": QuadSimPlan(options["listen"], options["far"], ground, options["patience"]),
+        "clock": "real",
+        "rate": RATE,
+    }
 
 
 def _shown(world: str, options: Mapping[str, Any]) -> Any:

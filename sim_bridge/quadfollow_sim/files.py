@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from quadfollow_core.errors import BadInput
 
@@ -28,3 +30,24 @@ def require_positive(plan: object, *names: str) -> None:
         value = getattr(plan, name)
         if value is not None and not 0 < value < math.inf:
             raise BadInput(f"--{name} must be above zero and finite, got {value}")
+
+
+def in_words(values: Mapping[str, Any]) -> str:
+    """Values by their names, to be read; what is None, false or empty is left out."""
+    return ", ".join(_words(values))
+
+
+def _words(values: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in values.items():
+        name = key.replace("_", " ")
+        match value:
+            case None | False | "":
+                continue
+            case True:
+                yield name
+            case float():
+                yield f"{name} {value:g}"
+            case Mapping():
+                yield from _words(value)
+            case _:
+                yield f"{name} {value}"

@@ -18,7 +18,7 @@ from quadfollow_sim.bridge import Asker, Lens, Witness, fly, require_server
 from quadfollow_sim.calibration import load_calibration
 from quadfollow_sim.camera import CameraSource
 from quadfollow_sim.drawn import DrawnSource
-from quadfollow_sim.files import require_address, require_positive
+from quadfollow_sim.files import in_words, require_address, require_positive
 from quadfollow_sim.film import FilmSource
 from quadfollow_sim.judge import Row
 from quadfollow_sim.recording.extra import require_mcap
@@ -123,7 +123,7 @@ def carry_out(plan: FlightPlan, key: ClientKey | None = None) -> dict[str, Any]:
         ServerGone: no server answers at the plan's address; nothing was flown then.
         BadDataset: see :func:`open_world`.
     """
-    click.echo(f"flying {json.dumps(plan.as_dict())}", err=True)
+    click.echo(f"flying {in_words(plan.as_dict())}", err=True)
     with contextlib.ExitStack() as stack:
         client = stack.enter_context(StreamClient(plan.server, stream=plan.stream, key=key))
         require_server(client)

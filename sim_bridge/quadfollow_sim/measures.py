@@ -170,6 +170,11 @@ def flights_table(report: dict[str, Any]) -> str:
         for flight in report["flights"]
         if flight["aborted"]
     ]
+    lines += [
+        f"flight {flight['number']} without a result: {count} x {reason}"
+        for flight in report["flights"]
+        for reason, count in flight["reasons"].items()
+    ]
     overall = report["overall"]
     lines.append(f"over {overall['flights']} flights, {overall['seconds']:g} s, mean [95 % interval]:")
     names = {"in_view": "in view", "position_error_m": "position error, m", "losses": "losses", "collisions": "touches"}

@@ -22,7 +22,7 @@ from quadfollow_sim.city.outfits import find_look
 from quadfollow_sim.city.presets import find_preset
 from quadfollow_sim.closed_loop import ClockName, ClosedLoop
 from quadfollow_sim.eyes import Arm, Eyes, LocalEyes, NetworkEyes
-from quadfollow_sim.files import require_address, require_positive
+from quadfollow_sim.files import in_words, require_address, require_positive
 from quadfollow_sim.flight import open_recorder
 from quadfollow_sim.measures import measure_all, measure_sortie
 from quadfollow_sim.orders.door import OrdersDoor
@@ -128,7 +128,7 @@ def carry_out_mission(plan: MissionPlan, key: ClientKey | None = None) -> dict[s
         ServerGone: no server answers at the plan's address.
         Unavailable: no city can be drawn on this machine, or orders cannot be taken where the plan says.
     """
-    click.echo(f"flying {json.dumps(plan.as_dict())}", err=True)
+    click.echo(f"flying {in_words(plan.as_dict())}", err=True)
     flights: list[dict[str, Any]] = []
     steps: list[Step] = []
     try:
@@ -238,4 +238,4 @@ def _keep_steps(sortie: Sortie, path: Path) -> dict[str, str]:
 
 def _tell(flight: dict[str, Any], flights: int) -> None:
     shown = {key: flight[key] for key in ("seed", "in_view", "position_error_m", "losses", "collisions")}
-    click.echo(f"flight {flight['number']} of {flights}: {json.dumps(shown)}", err=True)
+    click.echo(f"flight {flight['number']} of {flights}: {in_words(shown)}", err=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from quadfollow_core.errors import QuadfollowError
 from quadfollow_core.scoring import SIZE_BINS, size_class
 from quadfollow_sim.bridge import Flight
 from quadfollow_sim.judge import Row
@@ -43,6 +44,29 @@ def summarise(flight: Flight) -> dict[str, Any]:
         "interrupted": flight.interrupted,
         "server_gone": flight.server_gone,
     }
+
+
+def require_answers(report: dict[str, Any]) -> None:
+    """Make sure that a flight, or one of several, had a picture answered, if it took any.
+
+    Raises:
+        QuadfollowError: none was; the message says why.
+    """
+    flights = report.get("flights", [report])
+    outcomes = _added(flight["outcomes"] for flight in flights)
+    if outcomes["result"] or not outcomes:
+        return
+    why = _added(flight["reasons"] for flight in flights) or outcomes
+    told = ", ".join(f"{count} x {reason}" for reason, count in why.most_common(3))
+    other = ", and another --model, or none, may help" if report["plan"]["model"] else ""
+    raise QuadfollowError(
+        f"none of {outcomes.total()} pictures was answered: {told}; the server's log tells more{other}"
+    )
+
+
+def _added(counts: Iterable[dict[str, int]]) -> Counter[str]:
+    """The sums of several counts, without what never happened."""
+    return sum(map(Counter, counts), Counter[str]())
 
 
 def percentiles(values: Iterable[float | None]) -> dict[str, float] | None:
@@ -122,7 +146,8 @@ def table(report: dict[str, Any]) -> str:
         + f"; {report['skipped']} skipped, as the source came too late",
     ]
     lines += [f"  {count} x {reason}" for reason, count in report["reasons"].items()]
-    return "\n".join(lines + _time_lines(report) + _truth_lines(report["truth"]))
+    truth = _truth_lines(report["truth"]) if report["answers"] else ["nothing was answered, so no detection rate"]
+    return "\n".join(lines + _time_lines(report) + truth)
 
 
 def _time_lines(report: dict[str, Any]) -> list[str]:

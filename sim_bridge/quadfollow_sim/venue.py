@@ -10,6 +10,7 @@ from typing import Any
 from quadfollow_core.errors import BadInput
 from quadfollow_sim.airspace import Airspace
 from quadfollow_sim.craft import Steersman
+from quadfollow_sim.files import require_positive
 from quadfollow_sim.pilot import Pilot, Plan
 from quadfollow_sim.safety import SafetyRule
 
@@ -26,10 +27,13 @@ class QuadSimPlan:
     """Its far plane, metres."""
     ground: float | None = 0.0
     """Height of the ground, metres, against which the far plane is checked; None for no check."""
+    patience: float = 300.0
+    """Seconds that its first picture is waited for."""
 
     def __post_init__(self) -> None:
         if not self.far > 0:
             raise BadInput(f"--far is a positive number of metres, got {self.far}")
+        require_positive(self, "patience")
         self.address()
 
     def address(self) -> tuple[str, int]:
@@ -83,10 +87,11 @@ def open_quadsim(plan: QuadSimPlan, *, rate: float, with_depth: bool, stack: con
 
     host, port = plan.address()
     world = stack.enter_context(QuadSimWorld(host, port, far=plan.far, ground=plan.ground, tell=tell))
-    tell(f"waiting for QuadSim at {world.address}: start it, it connects by itself (Ctrl-C ends)")
+    tell(f"waiting {plan.patience:g} s for QuadSim at {world.address}: start it, it connects by itself (Ctrl-C ends)")
 
     def told() -> dict[str, Any]:
         counts = world.counts
         return {"notices": world.notices, "connected": counts.clients, "malformed": counts.malformed}
 
-    return Venue(QuadSimSpace(world, with_depth=with_depth), Guide(1 / rate), "QuadSim", told)
+    space = QuadSimSpace(world, with_depth=with_depth, patience=plan.patience)
+    return Venue(space, Guide(1 / rate), "QuadSim", told)

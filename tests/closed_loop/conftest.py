@@ -11,6 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tests.sim_bridge.conftest import in_step as in_step
+from tests.sim_bridge.conftest import run as run
 from tests.sim_bridge.conftest import walk as walk
 from tests.sim_bridge.unhurried import PATIENCE
 

@@ -116,6 +116,15 @@ def test_a_model_that_cannot_be_served_shows_the_servers_log(demo: Demo, tmp_pat
     assert "its log ends" in errors
 
 
+def test_frames_that_are_not_there_start_no_server(demo: Demo, tmp_path: Path) -> None:
+    """The demo ends with 2 and names the path."""
+    process = demo("--frames", tmp_path / "nosuch", world="replay")
+    _, errors = finished(process)
+    assert process.returncode == 2
+    assert str(tmp_path / "nosuch") in errors
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_demo_still_reports(demo: Demo, tmp_path: Path, number: signal.Signals) -> None:
     """Ctrl-C or SIGTERM in mid-flight ends with 130, and what was flown is reported."""
@@ -130,10 +139,11 @@ def test_an_interrupted_demo_still_reports(demo: Demo, tmp_path: Path, number: s
 
 
 def test_a_demo_to_look_at_flies_until_it_is_interrupted(demo: Demo) -> None:
-    """It says where its live view is, flies again and again, and Ctrl-C is its good end."""
+    """It says what it starts and where its live view is, flies again and again, and Ctrl-C is its good end."""
     process = demo("--view", "--seconds", 1, "--json")
     assert process.stderr is not None
     lines = iter(process.stderr)
+    assert next(lines).startswith("starting a server with colour; its log: ")
     address = next(line.split()[2] for line in lines if line.startswith("live view:"))
     assert "<title>quadfollow" in httpx.get(address).text
     flights = (line for line in lines if line.startswith("flying "))

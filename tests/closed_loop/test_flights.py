@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,22 @@ def test_an_unknown_model_is_an_error_per_frame(colour_server: RunningServer, tm
     assert report["outcomes"]["error"] == report["frames"] > 5
     assert report["answers"] == 0
     assert any("nobody" in reason for reason in report["reasons"])
+
+
+@pytest.mark.usefixtures("drawable")
+def test_flights_through_the_city_of_which_nothing_was_answered_fail(
+    colour_server: RunningServer, tmp_path: Path, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They end with 1 and say why, in the table too; the report has both."""
+    how = ("--world", "city", "--flights", 2, "--seconds", 0.2, "--no-video", "--model", "nobody")
+    assert run("fly", *how, "--server", colour_server.address, "--out", tmp_path) == 1
+    printed = capsys.readouterr()
+    error = printed.err.splitlines()[-1]
+    assert all(word in error for word in ("none of 8 pictures", "8 x no model 'nobody' here", "--model"))
+    assert "flight 2 without a result: 4 x no model 'nobody' here" in printed.out
+    assert "{" not in printed.err
+    flights = json.loads((tmp_path / "report.json").read_text())["flights"]
+    assert [flight["outcomes"] for flight in flights] == [{"error": 4}] * 2
 
 
 def test_the_shipped_model_finds_the_drawn_target(walk: list[Observation], in_step: InStep) -> None:

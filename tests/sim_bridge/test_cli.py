@@ -15,6 +15,7 @@ import cv2
 import pytest
 from tests.sim_bridge.unhurried import PATIENCE, PROGRAM
 
+from quadfollow_core.request import Result
 from quadfollow_sim.replay import ReplaySource
 
 Run = Callable[..., int]
@@ -40,6 +41,8 @@ def test_fly_leaves_video_report_and_rows(run: Run, tmp_path: Path, start_peer: 
     report = json.loads(printed.out)
     assert report == json.loads((out / "report.json").read_text())
     assert report["plan"]["world"] == "drawn"
+    assert printed.err.startswith("flying world drawn, rate 20, ")
+    assert "{" not in printed.err
     rows = [json.loads(line) for line in (out / "frames.jsonl").read_text().splitlines()]
     assert len({row["id"] for row in rows}) == len(rows) == report["frames"] == sum(report["outcomes"].values())
     film = cv2.VideoCapture(report["files"]["video"])
@@ -76,11 +79,28 @@ def test_an_old_film_is_not_passed_off_as_new(
     in_step.service = None
     (tmp_path / "flight.mp4").write_bytes(b"old")
     peer = start_peer(lambda request: None)
-    assert run("fly", "--server", peer.address, "--out", tmp_path, "--seconds", 0.3, "--json") == 0
+    assert run("fly", "--server", peer.address, "--out", tmp_path, "--seconds", 0.3, "--json") == 1
     report = json.loads(capsys.readouterr().out)
     assert set(report["files"]) == {"report"}
     assert report["answers"] == 0
     assert report["frames"] == report["outcomes"]["lost"] + report["outcomes"]["unsent"] == 6
+
+
+@pytest.mark.usefixtures("in_step")
+def test_a_flight_of_which_nothing_was_answered_ends_with_1(
+    run: Run, tmp_path: Path, start_peer: Any, write_set: Callable[..., Path], capsys: Any
+) -> None:
+    """The error says why, nothing is said against the masks, and the report is written."""
+    refused = {"type": "error", "code": "not-found", "detail": "no model 'nosuch' here"}
+    peer = start_peer(lambda request: Result(refused | {"id": request.id}))
+    options = ("--server", peer.address, "--model", "nosuch", "--out", tmp_path / "out")
+    assert run("fly", "--frames", write_set(tmp_path / "set", 4), *options) == 1
+    printed = capsys.readouterr()
+    error = printed.err.splitlines()[-1]
+    assert all(word in error for word in ("none of 4 pictures", "4 x no model 'nosuch' here", "--model"))
+    assert "no masks" not in printed.out
+    assert "nothing was answered" in printed.out
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["outcomes"]["error"] == 4
 
 
 @pytest.mark.usefixtures("in_step")
@@ -110,6 +130,8 @@ def test_faulty_recordings_end_with_3(run: Run, tmp_path: Path, start_peer: Any,
         ("--calibration", "lens.json"),
         ("--frames", ".", "--seed", "1"),
         ("--source", "0", "--loop"),
+        ("--frames", "nosuch.mcap"),
+        ("--world", "quadsim", "--patience", "0"),
     ],
 )
 def test_wrong_usage_ends_with_2(

@@ -74,7 +74,8 @@ def test_nothing_measured_is_none_not_zero() -> None:
     """A flight without answers or truth has no percentiles, and the table still stands."""
     report = summarise(Flight(20.0, [Row(1, "f", 0.0, 1.0, None, "lost")], seconds=1.0))
     assert (report["latency_ms"], report["age_ms"], report["truth"]) == (None, None, None)
-    assert "no masks" in table(report)
+    assert "nothing was answered" in table(report)
+    assert "no masks" in table(summarise(Flight(20.0, [row(1, latency_ms=10.0)], seconds=1.0)))
     empty = summarise(Flight(20.0))
     assert empty["rate_hz"]["offered"] is None
     assert "0 frames" in table(empty)

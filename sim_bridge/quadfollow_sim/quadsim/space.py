@@ -10,7 +10,7 @@ import math
 import time
 from dataclasses import replace
 
-from quadfollow_core.errors import BadInput
+from quadfollow_core.errors import BadInput, Unavailable
 from quadfollow_sim.quadsim.commands import Box
 from quadfollow_sim.quadsim.pose import Attitude
 from quadfollow_sim.quadsim.world import QuadSimWorld
@@ -32,15 +32,25 @@ class QuadSimSpace:
         world: the listening endpoint; it stays open.
         with_depth: whether to pass its depth pictures on.
         silence: see :data:`SILENCE`.
+        patience: seconds after which a first picture is waited for no longer.
     """
 
-    def __init__(self, world: QuadSimWorld, *, with_depth: bool = True, silence: float = SILENCE) -> None:
+    def __init__(
+        self,
+        world: QuadSimWorld,
+        *,
+        with_depth: bool = True,
+        silence: float = SILENCE,
+        patience: float = math.inf,
+    ) -> None:
         self.own = AT_REST
         self.surroundings: Surroundings = Scattered()
         self.collisions: tuple[str, ...] = ()
         self._world = world
         self._with_depth = with_depth
         self._silence = silence
+        self._patience = patience
+        self._opened = time.monotonic()
         self._first: float | None = None
         self._newest = 0.0
         self._picture: Observation | None = None
@@ -69,9 +79,11 @@ class QuadSimSpace:
 
         Raises:
             WrongCulture: QuadSim prints decimal commas; the message names the remedy.
+            Unavailable: its first picture did not come in time.
         """
         observation = self._world.poll(seconds)
         if observation is None:
+            self._check_patience()
             return False
         if self._first is None:
             self._first = observation.captured
@@ -110,6 +122,13 @@ class QuadSimSpace:
     def close(self) -> None:
         """Hang up."""
         self._world.close()
+
+    def _check_patience(self) -> None:
+        if self._first is None and time.monotonic() - self._opened > self._patience:
+            raise Unavailable(
+                f"no picture of QuadSim came to {self._world.address} within {self._patience:g} s: "
+                "start it on this machine, it connects by itself, or wait longer with --patience"
+            )
 
     def _take(self, observation: Observation) -> None:
         before, self._newest = self._newest, observation.captured

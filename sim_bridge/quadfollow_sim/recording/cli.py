@@ -80,7 +80,9 @@ def _repair(broken: Path, out: Path) -> dict[str, Any]:
 
 
 def _shown(value: Any) -> str:
-    return ", ".join(value) or "none" if isinstance(value, list) else str(value)
+    from quadfollow_sim.recording.subscriber import UNNAMED
+
+    return ", ".join(one or UNNAMED for one in value) or "none" if isinstance(value, list) else str(value)
 
 
 @click.command()

@@ -84,7 +84,12 @@ def read_messages(path: Path, damage: Damage | None = None) -> Iterator[Heard]:
     except OSError as error:
         raise BadDataset(f"{path} cannot be read: {error.strerror}") from error
     except DAMAGED as error:
-        raise BadDataset(f"{path} is no MCAP file, or damaged: {error!r}") from error
+        raise BadDataset(f"{path} is no MCAP file, or damaged: {_told(error)}") from error
+
+
+def _told(error: Exception) -> str:
+    """What is wrong, in the error's words where it has any; a KeyError has but a key."""
+    return repr(error) if isinstance(error, KeyError) or not str(error) else str(error)
 
 
 def is_whole(path: Path) -> bool:

@@ -149,10 +149,10 @@ def _choose(path: Path, topic: str | None) -> tuple[str, int]:
     if not found:
         raise BadDataset(f"there are no pictures of {SCHEMA} (protobuf) in {path}")
     if topic is None and len(found) > 1:
-        raise BadDataset(f"{path} has several cameras: choose one with --topic", sorted(found))
+        raise BadDataset(f"{path} has several cameras: choose one with --topic: {', '.join(sorted(found))}")
     chosen = next(iter(found)) if topic is None else topic
     if chosen not in found:
-        raise BadDataset(f"there are no pictures of topic {chosen} in {path}, but of", sorted(found))
+        raise BadDataset(f"there are no pictures of topic {chosen} in {path}, but of {', '.join(sorted(found))}")
     return chosen, found[chosen]
 
 

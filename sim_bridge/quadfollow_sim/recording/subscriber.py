@@ -20,6 +20,8 @@ PATIENCE = 0.2
 """Seconds between two looks at whether to stop."""
 SILENCE = 5.0
 """Seconds without a picture after which that is said."""
+UNNAMED = "(without a name)"
+"""How the stream without a name is told of."""
 
 
 @dataclass(slots=True)
@@ -96,7 +98,7 @@ def _hear(parts: list[bytes], tape: Tape, heard: Heard, watch: _Watch) -> None:
     heard.pictures += 1
     if stream not in heard.streams:
         heard.streams.add(stream)
-        watch.say(f"recording stream {stream or '(without a name)'}")
+        watch.say(f"recording stream {stream or UNNAMED}")
 
 
 class _Watch:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +15,7 @@ import click.testing
 import pytest
 from click.testing import CliRunner
 from tests.sim_bridge.conftest import by_colour
-from tests.sim_bridge.unhurried import PATIENCE, PatientClient
+from tests.sim_bridge.unhurried import PATIENCE, PROGRAM, PatientClient
 
 from quadfollow_core.cli import quadfollow
 from quadfollow_core.errors import BadInput
@@ -112,6 +114,17 @@ def test_a_decimal_comma_ends_the_flight_with_the_remedy(fly: Any, start_peer: A
     done, _ = fly(start_peer(tracking()).address, enough=lambda _: False, culture=GERMAN)
     assert isinstance(done.exception, WrongCulture)
     assert "LC_ALL=en_US" in str(done.exception)
+
+
+def test_quadsim_is_not_waited_for_without_end(tmp_path: Path, start_peer: Any) -> None:
+    """A simulator that does not come ends the command with 4, the address and the remedies."""
+    (port,) = free_ports(1)
+    where = ("--listen", f"127.0.0.1:{port}", "--server", start_peer().address, "--out", tmp_path)
+    command = [sys.executable, "-c", PROGRAM, "fly", "--world", "quadsim", "--patience", "0.5", *map(str, where)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 4, done.stderr
+    error = done.stderr.splitlines()[-1]
+    assert all(word in error for word in ("no picture of QuadSim", f":{port}", "start it", "--patience"))
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,20 @@ def test_what_is_published_is_recorded(tmp_path: Path, publisher: Publisher, sta
     assert all(began - 60 < when < time.time() + 60 for _, _, when, _ in rows)  # a clock may be set meanwhile
 
 
+def test_a_stream_without_a_name_is_told_of(tmp_path: Path, publisher: Publisher, start_program: Start) -> None:
+    """The line at the end says that it was recorded."""
+    path = tmp_path / "a.mcap"
+    process = start_program("record", "--from", publisher.address, "-o", path)
+    publisher.wait_for_subscriber()
+    publisher.publish(1, stream="")
+    for line in process.stderr:
+        if line.startswith("recording stream"):
+            break
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=PATIENCE)
+    assert "pictures 1  streams (without a name)" in out, err
+
+
 def test_a_killed_recorder_loses_at_most_the_last_second(
     tmp_path: Path, publisher: Publisher, start_program: Start
 ) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -91,6 +93,15 @@ def test_of_several_cameras_one_is_chosen(tmp_path: Path) -> None:
     assert len(show(McapSource(path, topic="/back/image"))) == 5
 
 
+def test_a_camera_that_is_not_there_is_no_problem_of_the_files(
+    tmp_path: Path, run: Callable[..., int], start_peer: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The error ends with the cameras to choose from."""
+    how = ("--frames", record(tmp_path / "a.mcap", ("front", "back")), "--out", tmp_path / "out")
+    assert run("fly", *how, "--topic", "/nosuch/image", "--server", start_peer().address) == 3
+    assert capsys.readouterr().err.endswith("but of /back/image, /front/image\n")
+
+
 def test_a_torn_recording_is_shown_up_to_the_tear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No index is needed."""
     monkeypatch.setattr("quadfollow_sim.recording.tape.FLUSH", 0.0)
@@ -112,7 +123,7 @@ def test_pictures_that_cannot_be_read_are_named_before_the_first(tmp_path: Path)
     with pytest.raises(BadDataset, match="no pictures"):
         McapSource(tmp_path / "b.mcap")
     (tmp_path / "c.mcap").write_text("nothing")
-    with pytest.raises(BadDataset, match="no MCAP"):
+    with pytest.raises(BadDataset, match=r"no MCAP file, or damaged: it does not begin as one$"):
         McapSource(tmp_path / "c.mcap")
 
 
