@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Collection
 from importlib.metadata import entry_points, version
@@ -129,6 +130,14 @@ def refuse(names: Collection[str], where: str) -> None:
     for option in context.command.params:
         if option.name in names and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
             raise BadInput(f"{max(option.opts, key=len)} means nothing {where}")
+
+
+def unknown_variables() -> list[str]:
+    """Environment variables that are named as the current command's options are and set none of them."""
+    context = click.get_current_context()
+    known = {option.envvar for option in context.command.params}
+    prefix = "_".join([*context.command_path.split(), ""]).upper()
+    return sorted(name for name in os.environ if name.startswith(prefix) and name not in known)
 
 
 def main() -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -135,6 +136,11 @@ class HttpClient:
         try:
             return self._http.request(method, path, **content)
         except httpx.HTTPError as error:
+            if (fault := _untrusted(error)) is not None:
+                raise ServerGone(
+                    f"the certificate of {self._http.base_url} is not trusted: {fault}; SSL_CERT_FILE names the file "
+                    "of one to trust, or of its authority's, in PEM, and it must be for the name in this address"
+                ) from error
             raise ServerGone(f"no answer from {self._http.base_url}: {error!r}; is `quadfollow serve` up?") from error
 
     @staticmethod
@@ -153,6 +159,13 @@ class HttpClient:
                 "something between that redirects or rewrites"
             )
         return body
+
+
+def _untrusted(error: BaseException | None) -> str | None:
+    """What is wrong with the certificate that an error is about; None where it is about something else."""
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return None if error is None else error.verify_message.rstrip(".")
 
 
 def _parsed(url: str) -> httpx.URL:

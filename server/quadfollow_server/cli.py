@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from dataclasses import fields
+from http import HTTPStatus
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
+from quadfollow_core.cli import unknown_variables
 from quadfollow_core.codec import MAX_PIXELS
 from quadfollow_core.trackers import TRACKERS
 from quadfollow_server import variants
 from quadfollow_server.access import Access
 from quadfollow_server.logs import FORMATS, set_up
-from quadfollow_server.settings import DEVICES, TRACES, Settings
+from quadfollow_server.settings import DEVICES, MIB, TRACES, Settings
 
-MIB = 1024 * 1024
+log = logging.getLogger(__name__)
+
 FILE = click.Path(exists=True, dir_okay=False)
 
 
@@ -104,6 +108,8 @@ FILE = click.Path(exists=True, dir_okay=False)
 def serve(log_level: str, log_format: str, supervisor: bool, heartbeat: int | None, **options: Any) -> int:
     """Serve a model over HTTP and ZeroMQ until SIGTERM or Ctrl-C."""
     set_up(log_level, log_format)
+    if heartbeat is None and (unknown := unknown_variables()):  # a supervised server's supervisor has said so
+        log.warning("no option of `quadfollow serve` goes by %s: see --help", ", ".join(unknown))
     access = Access(**{field.name: options.pop(field.name) for field in fields(Access)})
     for what in ("max_body", "max_waiting"):
         options[f"{what}_bytes"] = round(options.pop(f"{what}_mb") * MIB)
@@ -161,11 +167,19 @@ def doctor(device: str, model: str | None, as_json: bool) -> int:
 
 
 def _ask(url: str) -> dict[str, Any]:
-    from quadfollow_core.client_key import ClientKey
-    from quadfollow_core.http_client import HttpClient
+    from quadfollow_core.client_key import VARIABLE, ClientKey
+    from quadfollow_core.errors import BadInput
+    from quadfollow_core.http_client import HttpClient, RequestRefused
 
-    with HttpClient(url, key=ClientKey.from_environment()) as client:
-        return client.info()
+    key = ClientKey.from_environment()
+    with HttpClient(url, key=key) as client:
+        try:
+            return client.info()
+        except RequestRefused as error:
+            if error.status != HTTPStatus.UNAUTHORIZED:
+                raise
+            fault = "asks for a key" if key is None else "does not know the key"
+            raise BadInput(f"{url} {fault}: {VARIABLE} names a key file, made by `quadfollow keys new`") from error
 
 
 def _installed() -> dict[str, Any]:

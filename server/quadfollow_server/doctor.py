@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,19 @@ from quadfollow_server.engine import load_model
 from quadfollow_server.settings import Settings
 
 RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
-EXTRAS = {"train": "keras", "export": "tf2onnx", "sim": "mujoco"}
+EXTRAS = {
+    "openvino": "openvino",
+    "train": "keras",
+    "export": "tf2onnx",
+    "tune": "optuna",
+    "sim": "mujoco-core",
+    "mavlink": "pymavlink",
+    "record": "mcap",
+    "rerun": "rerun-sdk",
+    "otel": "opentelemetry-exporter-otlp-proto-http",
+    "scale": "ray",
+}
+"""The distribution by which each extra is known; of ``cuda`` the accelerator's own findings tell."""
 TRIES = 20
 """Runs of the model that its time is the median of."""
 
@@ -46,7 +57,7 @@ def examine(device: str = "auto", model: str | None = None, doors: Settings | No
         findings += look(device)
     findings.append(_look_at_model(device, model))
     findings += _look_at_ports(doors or Settings())
-    installed = [extra for extra, package in EXTRAS.items() if find_spec(package)]
+    installed = [extra for extra, package in EXTRAS.items() if _installed(package)]
     return [*findings, Finding("extras", ", ".join(installed) or "none: this installation serves")]
 
 

@@ -30,6 +30,8 @@ from quadfollow_server.schema import HANGS, NOT_READY, SEGMENT_REQUEST, SEGMENT_
 from quadfollow_server.service import VERSION, Service
 
 DOOR = "http"
+USES = {"POST": "POST a picture", "GET": "GET it"}
+"""What the methods that a path takes are for."""
 REFUSAL_SECONDS = 0.2
 """How long who finds no room waits to be told so: asking again at once would cost those who are served."""
 
@@ -182,11 +184,14 @@ def _picture(result: Result) -> Response:
     return Response(result.mask_png, media_type=PNG)
 
 
-async def _http_problem(_: Request, error: Exception) -> Response:
+async def _http_problem(request: Request, error: Exception) -> Response:
     """Answer what the router refuses: an unknown path, a wrong method."""
     refused = cast(HTTPException, error)
     code = HTTPStatus(refused.status_code).phrase.lower().replace(" ", "-")
-    return document(refused.status_code, code, str(refused.detail), headers=dict(refused.headers or {}))
+    detail, headers = str(refused.detail), dict(refused.headers or {})
+    if allowed := headers.get("Allow"):
+        detail = f"{request.url.path} takes no {request.method}: {USES.get(allowed, allowed)}"
+    return document(refused.status_code, code, detail, headers=headers)
 
 
 async def _internal_problem(_: Request, error: Exception) -> Response:

@@ -26,6 +26,7 @@ OPEN = ("/livez", "/readyz")
 CHALLENGE = {"www-authenticate": 'Bearer realm="quadfollow"', "connection": "close"}
 POLICY_VIOLATION = 1008
 """WebSocket close code: not allowed (RFC 6455)."""
+ENDED = "the key was revoked, or the session is over"
 
 PAGE_POLICY = "; ".join(
     (
@@ -68,12 +69,16 @@ ON_DOCS = _encoded(SECURITY_HEADERS | {"content-security-policy": DOCS_POLICY})
 
 
 def guarded(app: ASGIApp, access: Access, clients: Clients | None, address: str, metrics: Metrics) -> ASGIApp:
-    """Put an application behind the gate, and let pages of allowed origins ask first (CORS)."""
-    gate = HttpGate(app, access, clients, address, metrics)
-    if not access.allow_origins:
-        return gate
-    headers = ("authorization", "x-api-key", "content-type")
-    return CORSMiddleware(gate, access.allow_origins, allow_methods=("GET", "POST"), allow_headers=headers)
+    """Put an application behind the gate, let pages of allowed origins ask first (CORS), and close every answer."""
+    gate: ASGIApp = HttpGate(app, access, clients, address, metrics)
+    if access.allow_origins:
+        headers = ("authorization", "x-api-key", "content-type")
+        gate = CORSMiddleware(gate, access.allow_origins, allow_methods=("GET", "POST"), allow_headers=headers)
+
+    async def closed(scope: Scope, receive: Receive, send: Send) -> None:
+        await gate(scope, receive, _guarded(scope, send))
+
+    return closed
 
 
 class HttpGate:
@@ -104,20 +109,20 @@ class HttpGate:
             self._metrics.refuse("http", "origin")
             return await _refuse(document(403, "forbidden", fault), scope, receive, send)
         if scope["path"] in OPEN or self._login is None:
-            return await self._app(scope, receive, _guarded(scope, send))
+            return await self._app(scope, receive, send)
         if scope["type"] == "http" and scope["path"] == LOGIN_PATH and scope["method"] == "POST":
             answer = await self._login.post(scope, receive)
             if answer.status_code == 401:
                 self._metrics.refuse("http", "key")
-            return await answer(scope, receive, _guarded(scope, send))
+            return await answer(scope, receive, send)
         client = self._login.client_of(connection)
         if client is None:
             self._metrics.refuse("http", "key")
             return await _refuse(_challenge(connection), scope, receive, send)
         scope["client_name"] = client.name
         if scope["type"] == "websocket":
-            send = _until_revoked(client, self._login.clients, send)
-        return await self._app(scope, receive, _guarded(scope, send))
+            send = _while_admitted(connection, client, self._login, send)
+        return await self._app(scope, receive, send)
 
     def _foreign(self, headers: Headers) -> str | None:
         """Say what is wrong with the page that asks, or the name it asks by; None where nothing is."""
@@ -177,12 +182,12 @@ def _guarded(scope: Scope, send: Send) -> Send:
     return guarded
 
 
-def _until_revoked(client: Client, clients: Clients, send: Send) -> Send:
-    """End a WebSocket whose client may come in no more, the next time something is sent."""
+def _while_admitted(connection: HTTPConnection, client: Client, login: Login, send: Send) -> Send:
+    """End a WebSocket whose key was revoked or whose session is over, the next time something is sent."""
 
     async def checked(message: Message) -> None:
-        if message["type"] == "websocket.send" and clients.named(client.name) != client:
-            message = {"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "the key was revoked"}
+        if message["type"] == "websocket.send" and login.client_of(connection) != client:
+            message = {"type": "websocket.close", "code": POLICY_VIOLATION, "reason": ENDED}
         await send(message)
 
     return checked
@@ -191,4 +196,4 @@ def _until_revoked(client: Client, clients: Clients, send: Send) -> Send:
 async def _refuse(answer: Response, scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "websocket":  # before it is accepted, this answers 403
         return await send({"type": "websocket.close", "code": POLICY_VIOLATION})
-    return await answer(scope, receive, _guarded(scope, send))
+    return await answer(scope, receive, send)

@@ -14,8 +14,9 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from quadfollow_server.http_gate import OPEN
+from quadfollow_server.http_gate import OPEN, SECURITY_HEADERS
 from quadfollow_server.metrics import Metrics
 from quadfollow_server.problems import document
 from quadfollow_server.settings import MAX_HEAD, UPLOAD_SECONDS
@@ -24,6 +25,8 @@ GRACE_SECONDS = 1
 """Time that requests under way get to end once the server stops."""
 KEEP_ALIVE_SECONDS = 30
 """Time for which a connection is kept without a request: uvicorn's 5 would often end just as a slow camera posts."""
+PING_SECONDS = 20.0
+"""Time between a viewer's answer to a ping and the next ping."""
 PATIENCE_SECONDS = 60.0
 """Time in which a viewer must answer a ping, which may wait behind a large picture on a slow line."""
 MAX_MESSAGE = 4096
@@ -144,6 +147,11 @@ class BoundedHead(HttpToolsProtocol):
             self._turn_away(400, "bad-message", "this is no request for a WebSocket, which has no body")
         return None
 
+    def timeout_keep_alive_handler(self) -> None:
+        """Close a connection that asks nothing, and cut it off where its last answer is not read even then."""
+        super().timeout_keep_alive_handler()
+        self.loop.call_later(KEEP_ALIVE_SECONDS, self.transport.abort)
+
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP as every other error is answered, and a head that came whole but is too long."""
         if self._head > MAX_HEAD:
@@ -174,7 +182,7 @@ class BoundedHead(HttpToolsProtocol):
             if scope["type"] == "http" and scope["path"] in PROBES:
                 return await app(scope, receive, last)
             self.metrics.refuse("http", "connections")
-            refusal = document(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", headers=None, **self._full())
+            refusal = document(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", headers=SECURITY_HEADERS, **self._full())
             return await refusal(scope, receive, last)
 
         return answer
@@ -224,11 +232,20 @@ class BoundedHead(HttpToolsProtocol):
         if not self._may_answer:
             return self.transport.close()
         status = HTTPStatus(number)
-        answer = document(status, code, detail, headers=None, **extra)
+        answer = document(status, code, detail, headers=SECURITY_HEADERS, **extra)
         lines = [f"HTTP/1.1 {status.value} {status.phrase}".encode(), b"connection: close"]
         lines += [name + b": " + value for name, value in answer.raw_headers]
         self.transport.write(b"\r\n".join([*lines, b"", bytes(answer.body)]))
         return self.transport.close()
+
+
+class BoundedSocket(WebSocketsSansIOProtocol):
+    """Cuts off whoever answers no ping: a mere close waits, maybe for ever, until what was sent has been read."""
+
+    def keepalive_timeout(self) -> None:
+        """End the connection."""
+        super().keepalive_timeout()
+        self.transport.abort()
 
 
 class HttpServer(uvicorn.Server):
@@ -241,8 +258,9 @@ class HttpServer(uvicorn.Server):
             uvicorn.Config(
                 app,
                 http=type("Bounded", (BoundedHead,), {"max_connections": max_connections, "metrics": metrics}),
-                ws="websockets-sansio",
+                ws=BoundedSocket,
                 ws_max_size=MAX_MESSAGE,
+                ws_ping_interval=PING_SECONDS,
                 ws_ping_timeout=PATIENCE_SECONDS,
                 ws_per_message_deflate=False,  # a JPEG does not get smaller
                 lifespan="off",

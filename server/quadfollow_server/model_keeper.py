@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import json
 import logging
 import threading
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from typing import TypeVar
 from quadfollow_core.errors import NotFound, QuadfollowError
 from quadfollow_core.files import Stamp, stamp_of
 from quadfollow_core.shipped import PRECISIONS, lower_precision
+from quadfollow_server.logs import Facts
 from quadfollow_server.memory import give_back
 from quadfollow_server.models import Loader, model_paths
 from quadfollow_server.service import Service
@@ -71,7 +71,7 @@ class ModelKeeper:
             else:
                 self._service.metrics.reload("done")
                 versions = {model.contract.name: model.version for model in self._service.models.all}
-                log.info("reloaded (%s) %s", reason, json.dumps(versions))
+                log.info("reloaded %s", Facts(reason=reason, models=versions))
             await _in_thread(give_back)
 
     async def _reason(self) -> str:

@@ -43,7 +43,7 @@ class Wanted:
         for name, (low, high) in RANGES.items():
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
-                raise BadInput(f"{name} lies between {low:g} and {high:g}, got {value}")
+                raise BadInput(f"--{name.replace('_', '-')} lies between {low:g} and {high:g}, got {value}")
 
     @property
     def frames(self) -> float:

@@ -16,6 +16,7 @@ from quadfollow_server.variants import AUTO, NAMES
 
 TRACES = ("off", "otlp", "console")
 DEVICES = ("auto", "cpu", "openvino", "cuda", "tensorrt")
+MIB = 1024 * 1024
 UPLOAD_SECONDS = 10.0
 """Longest time an HTTP client may take over sending one request's head, and again over its body."""
 MAX_HEAD = 64 * 1024
@@ -72,10 +73,10 @@ class Settings:
             _require_within(name, getattr(self, name), 0, 65535)
         _require_within("threads", self.threads, 0, 1024)
         _require_within("workers", self.workers, 0, 64)
-        _require_within("max_body_bytes", self.max_body_bytes, 1024, 2**30)
+        _require_within("max_body_mb", self.max_body_bytes / MIB, 1024 / MIB, 1024)
         _require_within("max_pixels", self.max_pixels, 1, 2**28)
         _require_within("max_waiting", self.max_waiting, 1, 65536)
-        _require_within("max_waiting_bytes", self.max_waiting_bytes, self.max_body_bytes, 2**40)
+        _require_within("max_waiting_mb", self.max_waiting_bytes / MIB, self.max_body_bytes / MIB, 2**20)
         _require_within("max_connections", self.max_connections, 1, 65536)
         _require_within("queue_seconds", self.queue_seconds, 0.01, 3600)
         _require_within("max_viewers", self.max_viewers, 0, 1024)
@@ -129,11 +130,15 @@ class Settings:
         return asdict(self)
 
 
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
 def _require_one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise BadInput(f"{name} is one of {', '.join(choices)}, got {value!r}")
+        raise BadInput(f"{_option(name)} is one of {', '.join(choices)}, got {value!r}")
 
 
 def _require_within(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
-        raise BadInput(f"{name} lies between {low} and {high}, got {value}")
+        raise BadInput(f"{_option(name)} lies between {low} and {high}, got {value}")

@@ -101,7 +101,8 @@ def _parent(traceparent: str | None) -> Context | None:
 
 
 def _facts(job: Job) -> dict[str, str | bool]:
-    return {"quadfollow.id": str(job.request.id), "quadfollow.stream": job.request.stream, "quadfollow.door": job.door}
+    facts: dict[str, str | bool] = {"quadfollow.stream": job.request.stream, "quadfollow.door": job.door}
+    return facts if job.request.id is None else facts | {"quadfollow.id": str(job.request.id)}
 
 
 def _told(outcome: Outcome) -> dict[str, str | bool]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -78,8 +78,12 @@ def thread_counts() -> Iterator[int]:
     yield cores
 
 
-def open_settings(path: Path, tried: Sequence[Setting]) -> tuple[dict[Setting, OnnxSegmenter], dict[Setting, str]]:
+def open_settings(
+    path: Path, tried: Sequence[Setting], progress: Callable[[Setting], None] = lambda _: None
+) -> tuple[dict[Setting, OnnxSegmenter], dict[Setting, str]]:
     """Open a model in every setting; return those that run and answer rightly, and why the others do not.
+
+    ``progress`` is told of each before it is opened.
 
     Raises:
         NotFound, BadModel: it cannot be served at all.
@@ -88,6 +92,7 @@ def open_settings(path: Path, tried: Sequence[Setting]) -> tuple[dict[Setting, O
     opened: dict[Setting, OnnxSegmenter] = {}
     refused: dict[Setting, str] = {}
     for one in tried:
+        progress(one)
         try:
             opened[one] = load_model(path, one.device, one.threads, one.variant)
         except QuadfollowError as error:

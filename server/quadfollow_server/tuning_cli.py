@@ -33,7 +33,8 @@ def bench(
     path = find_model(model)
     if tune:
         tried = tuning.settings() if device == "auto" else tuning.settings((device,))
-        opened, refused = tuning.open_settings(path, tried)
+        opened, refused = tuning.open_settings(path, tried, lambda one: _tell(f"trying {' '.join(one.words)}"))
+        _tell(f"measuring {len(opened)} of them, {seconds:g} s each")
     else:
         segmenter = load_model(path, device, threads)
         used = tuning.Setting(segmenter.device.name, segmenter.device.variant, threads)
@@ -61,3 +62,7 @@ def bench(
     click.echo(f"best: quadfollow serve {' '.join(best.words)}")
     if save is not None:
         click.echo(f"wrote {save}")
+
+
+def _tell(progress: str) -> None:
+    click.echo(progress, err=True)

@@ -38,7 +38,7 @@ def picture(tmp_path: Path) -> Path:
 
 def test_the_http_client_finds_her(colour_server: RunningServer, picture: Path) -> None:
     """One picture, one target."""
-    target = json.loads(run("http_client.py", picture, colour_server.url))
+    target = json.loads(run("http_client.py", colour_server.url, picture))
     assert target["area"] > 20
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
+import trustme
 
 from quadfollow_core.codec import encode_jpeg
 from quadfollow_core.errors import BadInput, BadMessage, ServerGone
@@ -20,7 +23,7 @@ ANSWER = json.dumps({"type": "result", "target": None, "people": []})
 
 
 @contextmanager
-def peer(status: int, body: str, **headers: str) -> Iterator[str]:
+def peer(status: int, body: str, tls: ssl.SSLContext | None = None, **headers: str) -> Iterator[str]:
     """Whatever stands where a server should, giving every request one answer; yields its address."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -36,9 +39,11 @@ def peer(status: int, body: str, **headers: str) -> Iterator[str]:
             """Say nothing."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"{'http' if tls is None else 'https'}://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
 
@@ -91,6 +96,20 @@ def test_an_address_that_is_none_is_refused_at_once(url: str) -> None:
     """The message shows one that is."""
     with pytest.raises(BadInput, match="http://127\\.0\\.0\\.1:8000"):
         HttpClient(url)
+
+
+def test_a_certificate_that_is_not_trusted_is_said_to_be_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fault is named with what has a certificate trusted, which then lets the client in."""
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    with peer(200, ANSWER, tls=context) as url:
+        with HttpClient(url) as client, pytest.raises(ServerGone, match=r"not trusted: .*; SSL_CERT_FILE") as refused:
+            client.segment(IMAGE)
+        assert "serve" not in str(refused.value)
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+        with HttpClient(url) as client:
+            assert client.segment(IMAGE).sighting.target is None
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])

@@ -109,6 +109,23 @@ def test_a_viewer_needs_a_key_too_and_goes_with_it(
                 viewer.recv(timeout=30)
 
 
+def test_a_viewer_goes_when_its_session_ends(locked: RunningServer, key: ClientKey, folder: Path) -> None:
+    """A WebSocket that came in by a cookie is served for as long as the session lasts, and no longer."""
+    address, reason = locked.url.replace("http", "ws") + "/view", "session is over"
+    login = Login(Clients(folder), clock=lambda: time.time() - SESSION_SECONDS + 5)
+    (drone,) = login.clients.all
+    cookie = {"cookie": f"{COOKIE}={login._session(drone)}"}
+    with connect(address, proxy=None, additional_headers=cookie) as page:
+
+        def look() -> None:
+            for _ in range(PATIENCE):
+                page.send('{"stream": null}')
+                page.recv(timeout=30)
+
+        with pytest.raises(ConnectionClosed, match=reason):
+            look()
+
+
 def test_keys_change_while_the_server_runs(
     locked: RunningServer, http: httpx.Client, key: ClientKey, folder: Path
 ) -> None:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from tests.server.dispatching import ANY
 
-from quadfollow_core.errors import BadModel, NotFound, ServerGone, Unavailable
+from quadfollow_core.client_key import VARIABLE, ClientKey
+from quadfollow_core.errors import BadInput, BadModel, NotFound, ServerGone, Unavailable
+from quadfollow_server.access import Access
 from quadfollow_server.cli import info, serve
+from quadfollow_server.keys import new_client
 from quadfollow_server.running import RunningServer
 
 FREE = ["--port=0", "--zmq-port=0", "--pub-port=0", "--no-supervisor"]
@@ -44,6 +51,28 @@ def test_info_says_when_no_server_answers() -> None:
         port = unused.getsockname()[1]
     with pytest.raises(ServerGone):
         CliRunner().invoke(info, ["--url", f"http://127.0.0.1:{port}"], catch_exceptions=False)
+
+
+def test_info_says_how_a_key_is_given(key: ClientKey, folder: Path, constant: Any, tmp_path: Path) -> None:
+    """Asked for a key it has none of, or with one that is not known, it names the variable."""
+    other = tmp_path / "other.json"
+    other.write_text(new_client(tmp_path / "elsewhere", "drone").to_json())
+    with RunningServer(replace(ANY, access=Access(keys=str(folder))), [constant()]) as server:
+        for environment, fault in [({}, "asks for a key"), ({VARIABLE: str(other)}, "does not know the key")]:
+            with pytest.raises(BadInput, match=f"{fault}: {VARIABLE} names"):
+                CliRunner().invoke(info, ["--url", server.url], env=environment, catch_exceptions=False)
+
+
+@pytest.mark.parametrize("supervised", [True, False])
+def test_serve_names_variables_that_set_nothing(supervised: bool) -> None:
+    """A misspelt one is said once, and no other; whatever serves them."""
+    program = "from quadfollow_core.cli import main; main()"
+    command = [sys.executable, "-c", program, "serve", "--model=nowhere", *FREE[: 3 if supervised else 4]]
+    environment = os.environ | {"QUADFOLLOW_SERVE_PROT": "80", "QUADFOLLOW_SERVE_MAX_BODY_MB": "8"}
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False, env=environment)
+    assert ended.returncode == NotFound.exit_code
+    (line,) = [line for line in ended.stderr.splitlines() if "goes by" in line]
+    assert "goes by QUADFOLLOW_SERVE_PROT: see" in line
 
 
 def test_serve_says_why_it_cannot_start(models: tuple[Path, Path], tmp_path: Path) -> None:

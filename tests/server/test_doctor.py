@@ -9,16 +9,19 @@ import shutil
 import socket
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
 
 from quadfollow_server.accelerator import CUDA_LIBRARIES, DRIVER, TENSORRT_LIBRARIES
-from quadfollow_server.doctor import examine, report
+from quadfollow_server.doctor import EXTRAS, examine, report
 from quadfollow_server.settings import Settings
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="lends itself libraries of Linux")
 
+ROOT = Path(__file__).parents[2]
 FILES = [library.file for library in (*CUDA_LIBRARIES, *TENSORRT_LIBRARIES)]
 
 
@@ -88,6 +91,18 @@ def test_a_machine_without_a_gpu_is_told_so_and_serves_on_the_cpu() -> None:
     unhurried = [finding for finding in examine("auto") if not finding.name.startswith("port")]
     assert report(unhurried)["well"]
     assert any("CPUExecutionProvider" in one.found or "OpenVINO" in one.found for one in unhurried)
+
+
+def test_every_extra_that_is_installed_is_named() -> None:
+    """All that adds to an installation are known by something that they alone require."""
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    of_users = {name: packages for name, packages in declared.items() if name not in ("cuda", "dev", "fuzz")}
+    assert {
+        name for name, package in EXTRAS.items() if any(one.startswith(package) for one in of_users[name])
+    } == of_users.keys()
+    (found,) = [finding.found for finding in examine("cpu", "nowhere.onnx") if finding.name == "extras"]
+    missing = {name for name, package in EXTRAS.items() if not list(distributions(name=package))}
+    assert set(found.split(", ")) == of_users.keys() - missing
 
 
 def test_a_taken_port_and_a_missing_model_are_named() -> None:

@@ -178,8 +178,10 @@ def test_unknown_paths_and_methods_are_problems_too(http: httpx.Client) -> None:
     """404 and 405 come as problem documents, 405 with the methods allowed."""
     refusal(http.get("/nowhere"), 404, "not-found")
     response = http.get("/segment")
-    refusal(response, 405, "method-not-allowed")
+    problem = refusal(response, 405, "method-not-allowed")
     assert response.headers["allow"] == "POST"
+    assert problem["detail"] == "/segment takes no GET: POST a picture"
+    assert refusal(http.post("/info"), 405, "method-not-allowed")["detail"] == "/info takes no POST: GET it"
 
 
 def test_bodies_being_received_are_limited_too(png: bytes, constant: Callable[..., Any]) -> None:

@@ -37,15 +37,18 @@ ANY = Settings(port=0, zmq_port=0, pub_port=0)
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("option", "wrong"),
     [
-        *({"port": -1}, {"zmq_port": 70000}, {"device": "gpu"}, {"threads": -1}, {"max_body_bytes": 0}),
-        *({"max_waiting": 0}, {"max_waiting_bytes": 1_000_000}, {"max_connections": 0}, {"queue_seconds": 0}),
+        *(("port", {"port": -1}), ("zmq-port", {"zmq_port": 70000}), ("device", {"device": "gpu"})),
+        *(("threads", {"threads": -1}), ("max-waiting", {"max_waiting": 0}), ("queue-seconds", {"queue_seconds": 0})),
+        ("max-connections", {"max_connections": 0}),
+        ("max-body-mb", {"max_body_bytes": 0}),
+        ("max-waiting-mb lies between 16.0 and 1048576, got 1.5", {"max_waiting_bytes": 3 << 19}),
     ],
 )
-def test_settings_are_checked_when_made(wrong: dict[str, Any]) -> None:
-    """A value out of range is refused by name."""
-    with pytest.raises(BadInput, match=next(iter(wrong))):
+def test_settings_are_checked_when_made(option: str, wrong: dict[str, Any]) -> None:
+    """A value out of range is refused by its option's name, in the option's unit."""
+    with pytest.raises(BadInput, match=f"^--{option}( |$)"):
         Settings(**wrong)
 
 

@@ -39,7 +39,7 @@ def test_foreign_pages_are_turned_away(server: RunningServer, png: bytes) -> Non
 
 
 def test_an_allowed_origin_may_call(constant: Callable[..., Any], png: bytes) -> None:
-    """Opened for one origin, its pages may ask first and then ask; others still may not."""
+    """Opened for one origin, its pages may ask first and then ask; others still may not. All answers stay closed."""
     access = Access(allow_origins=("https://drone.example",))
     with (
         RunningServer(replace(ANY, access=access), [constant()]) as server,
@@ -49,6 +49,8 @@ def test_an_allowed_origin_may_call(constant: Callable[..., Any], png: bytes) ->
         for origin, allowed in (("https://drone.example", True), ("https://evil.example", False)):
             preflight = http.options("/segment", headers={"origin": origin} | asking)
             assert preflight.headers.get("access-control-allow-origin") == (origin if allowed else None)
+            assert preflight.headers["x-content-type-options"] == "nosniff"
+            assert "default-src 'self'" in preflight.headers["content-security-policy"]
             answer = http.post("/segment", content=png, headers={"origin": origin})
             assert answer.status_code == (200 if allowed else 403)
             assert answer.headers.get("access-control-allow-origin") == (origin if allowed else None)

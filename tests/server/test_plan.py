@@ -61,7 +61,7 @@ def test_costs_need_prices() -> None:
 )
 def test_impossible_wishes_are_refused(name: str, value: float) -> None:
     """A plan for nothing, for more than all there is, or paid with what is no price: each is told by its name."""
-    with pytest.raises(BadInput, match=f"^{name} lies between"):
+    with pytest.raises(BadInput, match=f"^--{name.replace('_', '-')} lies between"):
         Wanted(**{name: value})  # type: ignore[arg-type]
 
 

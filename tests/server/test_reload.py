@@ -243,7 +243,7 @@ def test_sighup_reloads_and_a_successor_has_the_new_model(file: Path, green: byt
         served.wait_ready()
         swap(file, green)
         served.process.send_signal(signal.SIGHUP)
-        assert version(green) in served.wait_for(" reloaded (asked for) ")
+        assert version(green) in served.wait_for(' reloaded {"reason": "asked for", ')
         assert described(served.url)["version"] == version(green)
         served.child.kill()
         served.wait_ready(2)

@@ -115,6 +115,15 @@ def test_a_senseless_parent_counts_as_none(collector: Collector, settings: Setti
     assert frame.parent_span_id == b""
 
 
+def test_a_frame_without_an_id_is_told_without_one(collector: Collector, settings: Settings, png: bytes) -> None:
+    """What the client did not say is no attribute."""
+    with RunningServer(replace(settings, traces="otlp")) as server:
+        httpx.post(f"{server.url}/segment", content=png).raise_for_status()
+    (frame,) = [facts(span) for span in collector.spans if span.name == "frame"]
+    assert "quadfollow.id" not in frame
+    assert frame["quadfollow.door"] == "http"
+
+
 def test_without_being_asked_nothing_is_traced(collector: Collector, settings: Settings, dealer: Any) -> None:
     """Nothing is sent, whatever the environment says."""
     with RunningServer(settings) as server:

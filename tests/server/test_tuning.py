@@ -15,10 +15,13 @@ from quadfollow_server.tuning_cli import bench
 
 
 def test_every_number_of_threads_is_tried_and_the_best_is_saved(models: tuple[Path, Path], tmp_path: Path) -> None:
-    """On the processor each number of threads up to the cores is measured; the file holds serve's environment."""
+    """On the processor each number of threads is told, then measured; the file holds serve's environment."""
     saved = tmp_path / "best.env"
     options = ["--tune", "--device", "cpu", "--seconds", "0.01", "--save", str(saved), "--json"]
-    told = json.loads(CliRunner().invoke(bench, ["--model", str(models[0]), *options], catch_exceptions=False).stdout)
+    ended = CliRunner().invoke(bench, ["--model", str(models[0]), *options], catch_exceptions=False)
+    told = json.loads(ended.stdout)
+    for count in tuning.thread_counts():
+        assert f"trying --device cpu --variant plain --threads {count}\n" in ended.stderr
     tried = told["settings"]
     assert {one["threads"] for one in tried} == set(tuning.thread_counts())
     assert [one["p50_ms"] for one in tried] == sorted(one["p50_ms"] for one in tried)

@@ -10,7 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from quadfollow_core.errors import BadDataset, Unavailable
+from quadfollow_core.errors import BadDataset, NotFound, Unavailable
 from quadfollow_training.cli import data as data_group
 from quadfollow_training.cli import evaluate, train
 
@@ -43,6 +43,14 @@ def test_train_and_evaluate_print_one_json_object(call, data, evaluation, tmp_pa
     scored = call(evaluate, tmp_path / "run", "--json", env={"QUADFOLLOW_DATA": str(evaluation)})
     assert 0 <= json.loads(scored.stdout)["final"] <= 1
     assert "final score" in call(evaluate, tmp_path / "run" / "best.keras", "--data", evaluation.parent).stdout
+
+
+def test_a_shipped_model_is_evaluated_by_its_name(call, evaluation):
+    """As `serve` and `train --init` take it; a name that is none is told those that there are."""
+    scored = json.loads(call(evaluate, "follow-160", "--data", evaluation, "--json").stdout)
+    assert scored["input_size"] == [160, 160]
+    with pytest.raises(NotFound, match="follow-160"):
+        call(evaluate, "follow-16", "--data", evaluation)
 
 
 def test_prepare_says_what_is_in_the_data(call, data):

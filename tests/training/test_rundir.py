@@ -69,6 +69,16 @@ def test_a_run_of_an_earlier_version_can_be_resumed(tmp_path):
         folder.write_config({"begun_with": {"init": "b.keras 2"}}, {})
 
 
+def test_another_beginning_is_told_by_its_option(tmp_path):
+    """Also where the one that was given at first is left out; `begun_with` is no word of the command's."""
+    folder = RunFolder(tmp_path)
+    folder.write_config({"begun_with": {"init": "a.keras 1", "run": {}}, "recipe": {"epochs": 5}}, {})
+    folder.last.touch()
+    told = r"another network to begin with \(--init a\.keras 1, now nothing\), recipe \(epochs 5, now 9\)$"
+    with pytest.raises(BadInput, match=told):
+        folder.write_config({"begun_with": {}, "recipe": {"epochs": 9}}, {})
+
+
 def test_what_a_network_was_trained_on_is_told_on(tmp_path):
     """Its sets and its averaging, which its recipe does not tell."""
     told = {"recipe": {"folders": None}, "sets": ["train"], "averaged": {"share": 0.5}}

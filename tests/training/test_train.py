@@ -278,8 +278,9 @@ def test_a_run_can_begin_with_a_trained_network(data, recipe, tmp_path):
     assert told["init"].startswith("best.keras ")
     assert told["run"]["recipe"]["steps"] == 20
     other = replace(recipe, spec=replace(recipe.spec, bottleneck=3))
-    with pytest.raises(BadModel, match=r"best\.keras cannot be begun with"):
+    with pytest.raises(BadModel, match=r"best\.keras cannot be begun with: .*; take a network of the same layers"):
         train(other, [data], tmp_path / "other", init=tmp_path / "first" / "best.keras")
+    assert list((tmp_path / "other").iterdir()) == []
 
 
 @pytest.mark.parametrize("any_size", [False, True])

@@ -141,7 +141,7 @@ def average(
 
 
 @click.command()
-@click.argument("model", type=click.Path(exists=True, path_type=Path))
+@click.argument("model")
 @click.option(
     "--data",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -157,13 +157,17 @@ def average(
 @click.option("--worst", type=click.IntRange(min=1), default=24, show_default=True, help="Frames shown in worst.png.")
 @_JSON
 def evaluate(
-    model: Path, data: tuple[Path, ...], out: Path | None, size: tuple[int, int] | None, worst: int, as_json: bool
+    model: str, data: tuple[Path, ...], out: Path | None, size: tuple[int, int] | None, worst: int, as_json: bool
 ) -> None:
-    """Score MODEL (.keras, .onnx or a run's folder) with the official Follow-Me score, or on any labelled set."""
+    """Score MODEL with the official Follow-Me score, or on any labelled set.
+
+    MODEL is a .keras or .onnx file, a run's folder, or a shipped model's name.
+    """
     from quadfollow_core.cli import score_table
     from quadfollow_training.evaluate import evaluate as run
 
-    result = run(model, data, out, size, worst)
+    run_folder = Path(model)
+    result = run(run_folder if run_folder.is_dir() else find_model(model), data, out, size, worst)
     _print(result, as_json, lambda found: f"{score_table(found)}\n{found['channels']}")
 
 

@@ -62,7 +62,10 @@ def begin_with(saved: keras.Model, path: Path, network: keras.Model) -> None:
     try:
         grow(saved, network)
     except BadModel as error:
-        raise BadModel(f"{path} cannot be begun with: {error}") from error
+        raise BadModel(
+            f"{path} cannot be begun with: {error}; take a network of the same layers, each of the same width or "
+            "narrower, such as one trained by this recipe or by the one that comes before it"
+        ) from error
 
 
 def _checked(saved: keras.Model, path: Path, network: keras.Model, recipe: Recipe) -> keras.Model:

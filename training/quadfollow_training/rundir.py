@@ -37,6 +37,8 @@ COLUMNS = (
 )
 TOLD_ON = ("recipe", "begun_with", "averaged", "data", "sets", "packages", "git_commit")
 """What a run that goes on with another's network keeps of that one's configuration."""
+CALLED = {"begun_with": "network to begin with", "init": "--init", "mistakes_of": "--mistakes-of"}
+"""How what decides a run is called to who gives the command, where that is not its name in ``config.json``."""
 Row = dict[str, float]
 
 
@@ -84,18 +86,27 @@ class RunFolder:
         Raises:
             BadInput: a run begun here was decided by other facts.
         """
-        new = json.loads(json.dumps(facts))
-        resuming = self.last.exists()
-        old = json.loads(self.config.read_text(encoding="utf-8")) if resuming else new | surroundings
+        old = self.require_same(facts)
+        told = {**facts, **surroundings} if old is None else old | {"resumed": [*old.get("resumed", []), surroundings]}
+        write_whole(self.config, json.dumps(told, indent=2) + "\n")
+
+    def require_same(self, facts: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Hold what decides the run's outcome against the configuration of the run begun here, and return that, if any.
+
+        Raises:
+            BadInput: it was decided by other facts.
+        """
+        if not self.last.exists():
+            return None
+        old: dict[str, Any] = json.loads(self.config.read_text(encoding="utf-8"))
         changed = [
-            f"{name} ({_difference(before, value)})"
-            for name, value in new.items()
+            f"{CALLED.get(name, name)} ({_difference(_deciding(before), _deciding(value))})"
+            for name, value in json.loads(json.dumps(facts)).items()
             if _deciding(before := old.get(name, value)) != _deciding(value)  # earlier versions noted less
         ]
         if changed:
             raise BadInput(f"{self.path} was begun otherwise and cannot be resumed with another {', '.join(changed)}")
-        later = {"resumed": [*old.get("resumed", []), surroundings]} if resuming else {}
-        write_whole(self.config, json.dumps(old | later, indent=2) + "\n")
+        return old
 
     def _is_average(self) -> bool:
         return self.config.exists() and "averaged" in json.loads(self.config.read_text(encoding="utf-8"))
@@ -129,7 +140,11 @@ def _difference(old: Any, new: Any) -> str:
     """Say what differs, key by key where there are keys."""
     if not (isinstance(old, dict) and isinstance(new, dict)):
         return f"{old}, now {new}"
-    return ", ".join(f"{key} {old.get(key)}, now {new.get(key)}" for key in new if old.get(key) != new.get(key))
+    return ", ".join(
+        f"{CALLED.get(key, key)} {old.get(key, 'nothing')}, now {new.get(key, 'nothing')}"
+        for key in old | new
+        if old.get(key) != new.get(key)
+    )
 
 
 def file_hash(path: Path) -> str:

@@ -82,8 +82,10 @@ def train(
     console.print(f"{len(learn)} frames to train on, {len(held_out)} held out ({', '.join(held_out.runs)})")
 
     keras.utils.set_random_seed(recipe.seed)
-    folder.write_config(_facts(recipe, learn, frames, held_out, init, mistakes_of), environment())
+    facts = _facts(recipe, learn, frames, held_out, init, mistakes_of)
+    folder.require_same(facts)
     network, finished = start(recipe, folder, init)
+    folder.write_config(facts, environment())
     source = sampler(recipe, learn, augment=True, mistakes=_mistakes(recipe, mistakes_of, learn, console))
     if init is not None and is_exported(init) and not finished:
         batches = _batches(recipe, source, SETTLING_EPOCH, SETTLING_STEPS)
