@@ -41,6 +41,8 @@ class Noise:
     """Share of a distance estimated from the apparent height."""
     unknown: float = 0.5
     """Share of a predicted distance, where the frame says nothing about it."""
+    hidden: float = 0.2
+    """Metres by which the middle of what is seen of a person is too high or too low, legs or head being hidden."""
     body: float = 0.1
     """Metres from the surface that depth measures to the middle of the body."""
 
@@ -128,7 +130,7 @@ def _measured(
 
 
 def _in_world(target: Target, lens: Intrinsics, pose: Pose, noise: Noise, distance: float, sigma: float) -> Measurement:
-    """The point at ``distance``, uncertain by pixels across and by ``sigma`` metres along its ray."""
+    """The point at ``distance``, uncertain by pixels across, by ``sigma`` metres along its ray, and in height."""
     ray = _ray(target.azimuth or 0.0, target.elevation or 0.0)
     u, v = _pixel_sigma(target, noise)
     along_axis = distance * float(ray[2])
@@ -137,7 +139,7 @@ def _in_world(target: Target, lens: Intrinsics, pose: Pose, noise: Noise, distan
     return Measurement(
         "world",
         pose.world_from_camera(ray * distance),
-        spread @ spread.T + 1e-4 * np.eye(3),
+        spread @ spread.T + np.diag([1e-4, 1e-4, 1e-4 + noise.hidden**2]),
         WALKING,
         target.confidence,
         target.confidence * min(1.0, _height(target, lens, along_axis) / WHOLE),

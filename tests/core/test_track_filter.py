@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -92,9 +93,9 @@ def test_a_measurement_is_where_the_target_is(distance: float, across: float, do
 
 def test_the_noise_is_that_of_the_geometry() -> None:
     """The covariance of many noisy looks at one point is the one that is claimed for each."""
-    eye = Eye(dice=np.random.default_rng(2))
+    eye, whole = Eye(dice=np.random.default_rng(2)), replace(EXACT, hidden=0.0)
     point = (5.0, 1.0, 0.8)
-    measured = [measure(eye.target(point), CAMERA, EXACT) for _ in range(4000)]
+    measured = [measure(eye.target(point), CAMERA, whole) for _ in range(4000)]
     errors = np.array([m.position - point for m in measured if m is not None])
     claimed = measured[0].noise if measured[0] is not None else np.eye(3)
     assert np.cov(errors.T) == pytest.approx(claimed, rel=0.15, abs=4e-4)

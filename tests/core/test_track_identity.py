@@ -81,6 +81,18 @@ def test_a_person_who_stays_elsewhere_is_taken_over_only_when_the_target_is_lost
     assert taken * STEP >= Patience().coast_for
 
 
+def test_who_comes_out_of_leaves_is_followed_on() -> None:
+    """Leaves hide first her head, then her legs, so that what is seen of her rises; then she stands there whole."""
+    tracker, start = following(Eye())
+    for k in range(33):
+        time = start + k * STEP
+        x, y, z = walk(time)
+        rise = -0.3 + 0.07 * k if k < 13 else 0.0
+        track = tracker.update(Eye().look(time, (x, y, z + rise)))
+        assert track.state == "following", k
+    assert error_of(track, walk(time)) < 0.15
+
+
 def flickering(tracker: KalmanTracker, start: float, decoy: Point, seconds: float, *, hidden: bool = False) -> Track:
     """Follow on beside somebody dressed nearly alike, who is taken for the target in two frames of five."""
     dice = np.random.default_rng(5)
