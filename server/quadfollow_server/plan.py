@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from quadfollow_core.errors import BadInput, NotFound
+from quadfollow_server.settings import option
 
 FIGURES = Path(__file__).with_name("plan.json")
 RANGES = {"streams": (1, 1e9), "hz": (1e-6, 1e6), "full": (0.01, 1), "core_price": (0, 1e9), "gpu_price": (0, 1e9)}
@@ -43,7 +44,7 @@ class Wanted:
         for name, (low, high) in RANGES.items():
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
-                raise BadInput(f"--{name.replace('_', '-')} lies between {low:g} and {high:g}, got {value}")
+                raise BadInput(f"{option(name)} lies between {low:g} and {high:g}, got {value}")
 
     @property
     def frames(self) -> float:

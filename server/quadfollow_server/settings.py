@@ -130,15 +130,16 @@ class Settings:
         return asdict(self)
 
 
-def _option(name: str) -> str:
+def option(name: str) -> str:
+    """How a setting is typed."""
     return f"--{name.replace('_', '-')}"
 
 
 def _require_one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise BadInput(f"{_option(name)} is one of {', '.join(choices)}, got {value!r}")
+        raise BadInput(f"{option(name)} is one of {', '.join(choices)}, got {value!r}")
 
 
 def _require_within(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
-        raise BadInput(f"{_option(name)} lies between {low} and {high}, got {value}")
+        raise BadInput(f"{option(name)} lies between {low} and {high}, got {value}")
