@@ -2,10 +2,10 @@
 
 ``python benchmarks/serve.py [--graph same|chosen|exported|null]``: a JPEG goes in and the class mask comes out as a
 PNG. With ``same`` all serve one and the same ONNX file by onnxruntime on the CPU; with ``chosen`` the same file, but
-ours by the engine and variant that it takes by itself; with ``exported`` each is served as it ships: ours by the shipped model and
-that engine, theirs by the graph that tf2onnx exports; with ``null`` the network costs nothing, so that only the
-servers' own work is left. Before anything is timed, every server's mask is compared with the session's own. The others
-are installed on first use, each into an environment of its own.
+ours by the engine and variant that it takes by itself; with ``exported`` each is served as it ships: ours by the
+shipped model and that engine, theirs by the graph that tf2onnx exports; with ``null`` the network costs nothing, so
+that only the servers' own work is left. Before anything is timed, every server's mask is compared with the session's
+own. The others are installed on first use, each into an environment of its own.
 """
 
 from __future__ import annotations
