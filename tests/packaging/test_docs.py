@@ -20,6 +20,7 @@ from tests.packaging.pages import BLOCK, PAGES, blocks, shell_lines
 from quadfollow_core.cli import quadfollow
 from quadfollow_server.running import RunningServer
 from quadfollow_server.settings import Settings
+from quadfollow_sim.drawn import DrawnSource
 
 PLACEHOLDERS = re.compile(r"[…]|\.\.\.")
 LANGUAGES = {"sh", "python", "py", "json", "yaml", "text"}
@@ -142,6 +143,7 @@ def test_every_program_in_the_documentation_runs(name: str, code: str, tmp_path:
     with RunningServer(Settings(models=models, port=0, zmq_port=0, pub_port=0, device="cpu")) as server:
         for fixed, free in (("http://127.0.0.1:8000", server.url), ("tcp://127.0.0.1:5555", server.address)):
             code = code.replace(fixed, free)
+        (tmp_path / "frame.jpg").write_bytes(DrawnSource().read(56).image)
         program = tmp_path / "program.py"
         program.write_text(start + code)
         done = subprocess.run(

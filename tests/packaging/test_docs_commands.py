@@ -30,6 +30,7 @@ ELSEWHERE = {
     r"^make |^\. \.venv/bin/activate$": "continuous integration begins with them; the view in closed_loop/live_view",
     r"^(cd examples/node|node) ": "closed_loop/test_examples.py",
     r"qf_…|tcp://server:5555": "closed_loop/test_keys.py",
+    r"^openssl |--tls-cert|https://server:8000": "server/test_exposure.py, core/test_http_client.py",
     r"--hold-until-armed|quadfollow pilot ": "sim_bridge/orders",
     r"--world quadsim": "closed_loop/test_quadsim.py",
     r"--traces": "server/test_traces.py, where OpenTelemetry is installed",
