@@ -66,11 +66,11 @@ finish-256:
 		$(SETS) --data $(DECOYS) --out runs/decoys-256 --resume
 	$(QUADFOLLOW) train --recipe decoys-256-2 --init runs/decoys-256/best.keras --mistakes-of runs/hard-256/best.keras \
 		$(SETS) --data $(DECOYS) --out runs/decoys-256-2 --resume
-	test -e runs/decoys-256-mean/config.json || $(QUADFOLLOW) average runs/decoys-256-2 \
+	test -e runs/decoys-256-mean/best.keras || $(QUADFOLLOW) average runs/decoys-256-2 \
 		--with runs/decoys-256/best.keras --share 0.65 $(SETS) --data $(DECOYS) --out runs/decoys-256-mean
 	$(QUADFOLLOW) train --recipe decoys-256-3 --init runs/decoys-256-mean/best.keras \
 		--mistakes-of runs/decoys-256-mean/best.keras $(SETS) --data $(DECOYS) --out runs/decoys-256-3 --resume
-	test -e $(BEST-256)/config.json || $(QUADFOLLOW) average runs/decoys-256-3 --with runs/decoys-256-2/last.keras \
+	test -e $(BEST-256)/best.keras || $(QUADFOLLOW) average runs/decoys-256-3 --with runs/decoys-256-2/last.keras \
 		--with runs/decoys-256/best.keras --share 0.3333 $(SETS) --data $(DECOYS) --out $(BEST-256)
 
 test: lint ## lint, then every test but the slow ones

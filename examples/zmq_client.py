@@ -17,7 +17,7 @@ try:
 except OSError as error:
     parser.error(str(error))
 with zmq.Context() as context, context.socket(zmq.DEALER) as server:
-    server.linger = 0
+    server.linger, server.ipv6 = 0, "[" in asked.address
     server.connect(asked.address)
     for number, picture in enumerate(pictures):
         header = {"id": number, "stream": "example", "captured_at": time.time(), "want": ["target", "track"]}

@@ -132,6 +132,16 @@ def refuse(names: Collection[str], where: str) -> None:
             raise BadInput(f"{max(option.opts, key=len)} means nothing {where}")
 
 
+def read_size(context: click.Context, option: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    """An option's callback: read ``WIDTHxHEIGHT``."""
+    if value is None:
+        return None
+    parts = value.lower().split("x")
+    if len(parts) != 2 or not all(part.isascii() and part.isdecimal() and int(part) for part in parts):
+        raise click.BadParameter(f"{value!r} is not WIDTHxHEIGHT, such as 256x256", context, option)
+    return int(parts[0]), int(parts[1])
+
+
 def unknown_variables() -> list[str]:
     """Environment variables that are named as the current command's options are and set none of them."""
     context = click.get_current_context()

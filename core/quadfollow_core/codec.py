@@ -83,7 +83,7 @@ def _decode_jpeg(data: bytes | memoryview, max_pixels: int) -> NDArray[np.uint8]
         raise LimitExceeded("max_scans", got=scans, allowed=MAX_SCANS)
     try:
         height, width, _, _ = simplejpeg.decode_jpeg_header(data)
-        _check_size(width, height, max_pixels)
+        check_size(width, height, max_pixels)
         image: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, "RGB")
     except ValueError as error:
         raise BadImage(f"damaged JPEG: {error}") from error
@@ -104,7 +104,7 @@ def _opened(data: bytes | memoryview, encoding: Encoding, max_pixels: int) -> It
     kind = PngImageFile if encoding == "png" else WebPImageFile
     try:
         with kind(io.BytesIO(data)) as picture:
-            _check_size(*picture.size, max_pixels)
+            check_size(*picture.size, max_pixels)
             yield picture
     except (QuadfollowError, MemoryError):
         raise
@@ -114,7 +114,12 @@ def _opened(data: bytes | memoryview, encoding: Encoding, max_pixels: int) -> It
         raise BadImage(f"damaged {encoding.upper()}: {error!r}") from error
 
 
-def _check_size(width: int, height: int, max_pixels: int) -> None:
+def check_size(width: int, height: int, max_pixels: int) -> None:
+    """Refuse a picture that is too large.
+
+    Raises:
+        LimitExceeded: it has more than ``max_pixels``.
+    """
     if width * height > max_pixels:
         raise LimitExceeded("max_pixels", got=f"{width}x{height} = {width * height}", allowed=max_pixels)
 

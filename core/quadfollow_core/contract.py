@@ -61,6 +61,8 @@ class Contract:
             isinstance(self.least_lead, int | float) and 0 <= self.least_lead < math.inf
         ):
             raise BadModel(f"least_lead is a difference of logits from 0 up, got {self.least_lead!r}")
+        if not all(isinstance(told, dict) for told in (self.training, self.score, self.checks)):
+            raise BadModel("what the contract tells of training, score and checks are objects")
         for side in (self.width, self.height):
             if not (type(side) is int and 0 < side <= 4096):
                 raise BadModel(f"the model's size {self.width}x{self.height} is not a size in pixels")

@@ -71,7 +71,6 @@ class LimitExceeded(QuadfollowError):
     def __init__(self, limit: str, *, got: object, allowed: object) -> None:
         super().__init__(f"{limit} is limited to {allowed}, got {got}")
         self.limit = limit
-        self.got = got
         self.allowed = allowed
 
 

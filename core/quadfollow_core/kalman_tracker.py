@@ -20,7 +20,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from quadfollow_core.measure import Measurement, Noise, measure
-from quadfollow_core.pursuit import MOST_GAIN, Patience, Pursuit, apart, begin, gain_of
+from quadfollow_core.pursuit import (
+    BESIDE,
+    COAST_FOR,
+    CONFIRMING,
+    ENOUGH,
+    EXPIRE_AFTER,
+    MARGIN,
+    MOST_GAIN,
+    TRUST_FOR,
+    Pursuit,
+    apart,
+    begin,
+    gain_of,
+)
 from quadfollow_core.track import Look, State, Track, is_late, is_rewound
 
 MOST_RIVALS = 4
@@ -30,8 +43,7 @@ MOST_RIVALS = 4
 class KalmanTracker:
     """A constant-velocity Kalman filter with gating, confirmation, coasting and re-acquisition."""
 
-    def __init__(self, patience: Patience | None = None, noise: Noise | None = None) -> None:
-        self._patience = patience or Patience()
+    def __init__(self, noise: Noise | None = None) -> None:
         self._noise = noise or Noise()
         self.reset()
 
@@ -61,50 +73,48 @@ class KalmanTracker:
         self._advance(look.time)
         self._see(look, gain)
         self._choose()
-        self._track = _describe(self._pursued, look, self._patience)
+        self._track = _describe(self._pursued, look)
         return self._track
 
     def _advance(self, time: float) -> None:
         """Predict to the frame's time, and forget who was out of sight for too long."""
         if self._pursued is not None:
-            expired = time - self._pursued.seen > self._patience.expire_after
+            expired = time - self._pursued.seen > EXPIRE_AFTER
             # Who is out of sight for longer may be hidden, which says nothing about who it is.
-            doubting = self._pursued.trusted(self._patience)
+            doubting = self._pursued.trusted
             self._pursued = None if expired else self._pursued.at(time, doubting=doubting)
-        rivals = [rival.at(time) for rival in self._rivals if time - rival.seen <= self._patience.expire_after]
-        self._rivals = [rival for rival in rivals if not rival.forgotten(self._patience)]
+        rivals = [rival.at(time) for rival in self._rivals if time - rival.seen <= EXPIRE_AFTER]
+        self._rivals = [rival for rival in rivals if not rival.forgotten]
 
     def _see(self, look: Look, gain: float) -> None:
         """Let each sighting move whom it surprises least; what moves nobody may be somebody new."""
         known = self._pursued
-        trusted = known is not None and known.trusted(self._patience)
+        trusted = known is not None and known.trusted
         people = [known] if trusted and known is not None else []
         people += self._rivals
         sightings = _Seen(look, self._noise)
         hits = self._hits(sightings, people, first=trusted)
-        frames = self._patience.confirm[1]
         seen = trusted and 0 in hits
         moved = [
-            who.hit(hits[index], frames, beside=seen and index > 0) if index in hits else who.miss(frames)
+            who.hit(hits[index], beside=seen and index > 0) if index in hits else who.miss()
             for index, who in enumerate(people)
         ]
         if trusted:
             self._pursued = moved.pop(0)
         elif known is not None:
-            self._pursued = known.miss(frames)
-        clear = self._patience.margin + (hits[0].quality if seen else 0.0)
-        newcomers = [
-            self._newcomer(one, look.time, gain, known if trusted and one.quality > clear else None)
-            for one in self._unexplained(sightings, list(hits.values()))
-        ]
-        self._rivals = sorted(moved + newcomers, key=lambda who: -who.evidence)[:MOST_RIVALS]
+            self._pursued = known.miss()
+        newcomers = [begin(one, look.time, gain) for one in self._unexplained(sightings, list(hits.values()))]
+        rivals = [self._with_past(who) for who in moved + newcomers]
+        self._rivals = sorted(rivals, key=lambda who: -who.evidence)[:MOST_RIVALS]
 
-    def _newcomer(self, measurement: Measurement, time: float, gain: float, known: Pursuit | None) -> Pursuit:
-        """Somebody new; close to the ``known`` one perhaps her, whom another drags off: the past is of both then."""
-        person = begin(measurement, time, gain)
-        if known is None or not known.near(person, astray=self._patience.trust_for):
-            return person
-        return replace(person, evidence=known.evidence + person.evidence)
+    def _with_past(self, rival: Pursuit) -> Pursuit:
+        """Let a new rival who may be the one followed, whom another dragged off, have what spoke for that one."""
+        known = self._pursued
+        if known is None or known.misses > 0 or rival.misses > 0 or rival.updates > CONFIRMING:
+            return rival
+        if rival.quality <= known.quality + MARGIN or not known.near(rival, astray=TRUST_FOR):
+            return rival
+        return replace(rival, evidence=max(rival.evidence, known.evidence))
 
     def _hits(self, seen: _Seen, people: Sequence[Pursuit], *, first: bool) -> dict[int, Measurement]:
         """Which sighting moves whom, each at most one: the least surprising pairs within the gate first.
@@ -113,7 +123,7 @@ class KalmanTracker:
         an odd sighting of her begins a rival, which would otherwise share all her later sightings.
         """
         pairs = [
-            (first and index > 0 and who.beside < self._patience.beside, surprise, index, number, measurement)
+            (first and index > 0 and who.beside < BESIDE, surprise, index, number, measurement)
             for index, who in enumerate(people)
             for number, measurement in seen.by(who)
             if (surprise := who.surprise(measurement)) <= who.gate
@@ -130,13 +140,13 @@ class KalmanTracker:
         """Sightings that no other one explains, largest first: the pieces of one person are one person."""
         fresh: list[Measurement] = []
         for _, measurement in seen.by(self._pursued):
-            if all(measurement is not one and apart(measurement, one) for one in explained + fresh):
+            if all(apart(measurement, one) for one in explained + fresh):
                 fresh.append(measurement)
         return fresh
 
     def _choose(self) -> None:
         """Let the best rival that earned it take the place."""
-        able = [rival for rival in self._rivals if rival.confirmed(self._patience) and self._may_follow(rival)]
+        able = [rival for rival in self._rivals if rival.confirmed and self._may_follow(rival)]
         if not able:
             return
         before, best = self._pursued, max(able, key=lambda who: who.evidence)
@@ -145,9 +155,9 @@ class KalmanTracker:
             self._pursued = best
             return
         self._pursued = replace(best, updates=before.updates + best.updates)
-        if before.trusted(self._patience):
-            self._rivals.append(before)
-        elif before.age <= self._patience.coast_for:
+        if before.trusted:
+            self._rivals.append(replace(before, beside=best.beside))
+        elif before.age <= COAST_FOR:
             self._pursued = replace(self._pursued, evidence=max(before.evidence, best.evidence))
 
     def _may_follow(self, rival: Pursuit) -> bool:
@@ -157,11 +167,11 @@ class KalmanTracker:
             return False
         if known is None:
             return True
-        if known.trusted(self._patience):
-            return rival.evidence > known.evidence + self._patience.margin
-        if known.age <= self._patience.coast_for:
-            return known.near(rival) and rival.beside < self._patience.beside
-        return rival.evidence >= self._patience.enough
+        if known.trusted:
+            return rival.evidence > known.evidence + MARGIN
+        if known.age <= COAST_FOR:
+            return known.near(rival) and rival.beside < BESIDE
+        return rival.evidence >= ENOUGH
 
 
 class _Seen:
@@ -192,16 +202,16 @@ class _Seen:
         return self._made[key]
 
 
-def _state(person: Pursuit | None, patience: Patience) -> State:
+def _state(person: Pursuit | None) -> State:
     if person is None:
         return "searching"
     if person.misses == 0:
         return "following"
-    return "coasting" if person.age <= patience.coast_for else "lost"
+    return "coasting" if person.age <= COAST_FOR else "lost"
 
 
-def _describe(person: Pursuit | None, look: Look, patience: Patience) -> Track:
-    state = _state(person, patience)
+def _describe(person: Pursuit | None, look: Look) -> Track:
+    state = _state(person)
     if person is None:
         return Track(state, look.time)
     sigma = person.belief.sigma

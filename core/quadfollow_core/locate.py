@@ -21,14 +21,15 @@ from quadfollow_core.types import Blob, DistanceSource, Sighting, Target
 TARGET_HEIGHT = 1.6
 """Height of QuadSim's hero in metres, for the range estimate without depth."""
 TARGET_DEPTH = 0.25
-"""How deep she is from front to back in metres: from above, her box reaches from the near foot to the far shoulder."""
+"""How deep she is from front to back in metres: from above, her box reaches from the near foot to the far shoulder,
+from below from the far foot to the near shoulder."""
 STEEPEST = math.radians(75)
 """Largest angle to the ground, in radians, under which a person's height tells her distance.
 
 Seen from more steeply, head and shoulders fill most of the box, and the estimate is short by a fifth or more.
 """
 MOST_LEANING = math.radians(60)
-"""Largest angle in the picture between upright and the box's middle line, in radians, at which a box is a person's."""
+"""Largest angle between a body as the camera sees it and the plane of the box's middle line, in radians."""
 MAX_PEOPLE = 64
 """Most person blobs reported per frame, largest first."""
 MAX_CANDIDATES = 4
@@ -201,14 +202,9 @@ def _component(
 
 
 def _target(component: _Component, segmentation: Segmentation, camera: Camera | None, depth: Depth | None) -> Target:
-    target = _with_confidence(component, segmentation)
+    blob, confidence = component.blob, component.mean(segmentation.target_probability) / 255
+    target = Target(blob.centroid, blob.box, blob.area, confidence)
     return target if camera is None else _with_place(target, component, segmentation, camera, depth)
-
-
-def _with_confidence(component: _Component, segmentation: Segmentation) -> Target:
-    confidence = component.mean(segmentation.target_probability) / 255
-    blob = component.blob
-    return Target(blob.centroid, blob.box, blob.area, confidence)
 
 
 def _with_place(
@@ -247,10 +243,11 @@ def _measured_depth(component: _Component, segmentation: Segmentation, depth: De
 def _depth_from_height(target: Target, frame_size: tuple[int, int], camera: Camera) -> float | None:
     """Planar depth in metres of an upright person of TARGET_HEIGHT and TARGET_DEPTH that fills the target's box.
 
-    The rays through the middle of the box's lower and upper edge must meet her feet in front and, TARGET_HEIGHT above
-    and TARGET_DEPTH behind them, the top of her back: two unknown ranges, three equations, solved by least squares.
-    Up is the world's when the pose is known, the picture's otherwise. None when the frame's edge cuts the person, the
-    lens model does not hold there, she is seen from more steeply than STEEPEST, or nobody upright fits the box.
+    The rays through the middle of the box's lower and upper edge must meet her feet and, TARGET_HEIGHT above them, her
+    shoulders: of feet and shoulders each the near side or the far one, whichever the view from above or below leaves
+    outermost. Two unknown ranges, three equations, solved by least squares. Up is the world's when the pose is known,
+    the picture's otherwise. None when the frame's edge cuts the person, the lens model does not hold there, she is seen
+    from more steeply than STEEPEST, or nobody upright fits the box.
     """
     left, top, right, bottom = target.box
     if top <= 0.5 or bottom >= frame_size[1] - 0.5:
@@ -265,9 +262,11 @@ def _depth_from_height(target: Target, frame_size: tuple[int, int], camera: Came
     level = ahead - (ahead @ up) * up
     if np.linalg.norm(level) < math.cos(STEEPEST):
         return None
-    body = up * TARGET_HEIGHT + level / np.linalg.norm(level) * TARGET_DEPTH
+    farther = -(np.sign(head @ up) + np.sign(feet @ up)) / 2  # 1 seen from above, 0 from between, -1 from below
+    body = up * TARGET_HEIGHT + level / np.linalg.norm(level) * TARGET_DEPTH * farther
     ranges, missed, *_ = np.linalg.lstsq(np.column_stack([head, -feet]), body, rcond=None)
-    fits = ranges.min() > 0 and missed.size and missed[0] < math.sin(MOST_LEANING) ** 2 * (body @ body)
+    across = body @ body - (body @ ahead) ** 2
+    fits = ranges.min() > 0 and missed.size and missed[0] < math.sin(MOST_LEANING) ** 2 * across
     return float(ranges.mean()) if fits else None
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from quadfollow_core import kalman
-from quadfollow_core.errors import BadInput
 from quadfollow_core.geometry import Camera
 from quadfollow_core.kalman import Belief
 from quadfollow_core.measure import CLOSING, Measurement, Motion
@@ -25,38 +24,24 @@ MOST_GAIN = 0.25
 """Largest share of the evidence that one frame makes, however long ago the last one was."""
 GATE = {2: 13.82, 3: 16.27}
 """Largest squared Mahalanobis distance of a measurement that belongs: the chi-square distribution's 99.9 % point."""
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """When a hypothesis is believed, doubted and given up."""
-
-    confirm: tuple[int, int] = (3, 5)
-    """Seen in so many of the last so many frames to be confirmed."""
-    trust_for: float = 0.5
-    """Seconds out of sight after which one sighting no longer moves it, but it is confirmed anew."""
-    trust_misses: int = 4
-    """The same in frames, for slow streams: so many misses are forgiven, while it is not lost."""
-    coast_for: float = 2.0
-    """Seconds out of sight after which it is lost."""
-    expire_after: float = 10.0
-    """Seconds out of sight after which it is forgotten."""
-    beside: int = 3
-    """Frames in which somebody must be seen beside the person pursued to be surely another one."""
-    rival_for: float = 1.0
-    """Seconds out of sight after which a person beside it is forgotten."""
-    enough: float = 0.2
-    """Evidence for a person elsewhere to take the place of one that is lost: 0.3 s in plain view are."""
-    margin: float = 0.15
-    """Evidence by which a person elsewhere must be better than one in sight to take its place."""
-
-    def __post_init__(self) -> None:
-        hits, frames = self.confirm
-        if not 1 <= hits <= frames:
-            raise BadInput(f"confirm takes m of n with 1 <= m <= n, got {self.confirm}")
-        times = (self.trust_for, self.coast_for, self.expire_after)
-        if not (0 <= times[0] <= times[1] <= times[2] and math.isfinite(times[2])):
-            raise BadInput(f"patience needs 0 <= trust_for <= coast_for <= expire_after, got {times}")
+CONFIRMING, LOOKED_AT = 3, 5
+"""Seen in so many of the last so many frames, somebody is confirmed."""
+TRUST_FOR = 0.5
+"""Seconds out of sight after which one sighting no longer moves a person, but it is confirmed anew."""
+TRUST_MISSES = 4
+"""The same in frames, for slow streams: so many misses are forgiven, while the person is not lost."""
+COAST_FOR = 2.0
+"""Seconds out of sight after which a person is lost."""
+EXPIRE_AFTER = 10.0
+"""Seconds out of sight after which the person pursued is forgotten."""
+RIVAL_FOR = 1.0
+"""Seconds out of sight after which a person beside it is forgotten."""
+BESIDE = 3
+"""Frames in which somebody must be seen beside the person pursued to be surely another one."""
+ENOUGH = 0.2
+"""Evidence for a person elsewhere to take the place of one that is lost: 0.3 s in plain view are."""
+MARGIN = 0.15
+"""Evidence by which a person elsewhere must be better than one in sight to take its place."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,6 +63,8 @@ class Pursuit:
     """The distance from the camera where the space has none of its own, metres."""
     distance_source: DistanceSource | None
     confidence: float
+    quality: float
+    """Of the last sighting: how much it speaks for the target, 0 to 1."""
     evidence: float = 0.0
     """Mean quality of the frames of the last second or so, 0 where it was not seen in any."""
     gain: float = 0.0
@@ -90,19 +77,21 @@ class Pursuit:
         """Seconds since the last sighting."""
         return self.time - self.seen
 
-    def trusted(self, patience: Patience) -> bool:
+    @property
+    def trusted(self) -> bool:
         """Whether one sighting within the gate is enough to move it."""
-        few = self.misses < patience.trust_misses and self.age <= patience.coast_for
-        return few or self.age <= patience.trust_for
+        few = self.misses < TRUST_MISSES and self.age <= COAST_FOR
+        return few or self.age <= TRUST_FOR
 
-    def confirmed(self, patience: Patience) -> bool:
+    @property
+    def confirmed(self) -> bool:
         """Whether it was seen in m of the last n frames."""
-        return sum(self.recent) >= patience.confirm[0]
+        return sum(self.recent) >= CONFIRMING
 
-    def forgotten(self, patience: Patience) -> bool:
+    @property
+    def forgotten(self) -> bool:
         """Whether a person who is not the one pursued was out of sight for long enough to be given up."""
-        hits, frames = patience.confirm
-        return self.misses > frames - hits and self.age > patience.rival_for
+        return self.misses > LOOKED_AT - CONFIRMING and self.age > RIVAL_FOR
 
     def at(self, time: float, *, doubting: bool = True) -> Pursuit:
         """Predict it to ``time``, seconds, not before its own; unless ``doubting``, its evidence stays as it is."""
@@ -145,7 +134,7 @@ class Pursuit:
         belief = replace(self.belief, covariance=spread)
         return kalman.surprise(belief, other.belief.position, other.belief.covariance[:size, :size]) <= self.gate
 
-    def hit(self, measurement: Measurement, frames: int, *, beside: bool = False) -> Pursuit:
+    def hit(self, measurement: Measurement, *, beside: bool = False) -> Pursuit:
         """Take in a measurement of its own time; ``beside``: the person pursued was seen elsewhere in the frame."""
         return replace(
             self,
@@ -154,17 +143,18 @@ class Pursuit:
             belief=kalman.update(self.belief, measurement.position, measurement.noise),
             motion=measurement.motion,
             seen=self.time,
-            recent=(*self.recent, True)[-frames:],
+            recent=(*self.recent, True)[-LOOKED_AT:],
             misses=0,
             updates=self.updates + 1,
             range=_ranged(self.range, measurement),
             distance_source=measurement.distance_source or self.distance_source,
             confidence=measurement.confidence,
+            quality=measurement.quality,
         )
 
-    def miss(self, frames: int) -> Pursuit:
+    def miss(self) -> Pursuit:
         """Note a frame in which it was not seen."""
-        return replace(self, recent=(*self.recent, False)[-frames:], misses=self.misses + 1)
+        return replace(self, recent=(*self.recent, False)[-LOOKED_AT:], misses=self.misses + 1)
 
 
 def apart(one: Measurement, other: Measurement) -> bool:
@@ -195,6 +185,7 @@ def begin(measurement: Measurement, time: float, gain: float = 0.0) -> Pursuit:
         range=_ranged(None, measurement),
         distance_source=measurement.distance_source,
         confidence=measurement.confidence,
+        quality=measurement.quality,
         evidence=gain * measurement.quality,
     )
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quadfollow_core.codec import MAX_PIXELS, MEDIA_TYPES, decode_depth, decode_image
+from quadfollow_core.codec import MAX_PIXELS, MEDIA_TYPES, check_size, decode_depth, decode_image
 from quadfollow_core.errors import BadGeometry, BadMessage, LimitExceeded, UnsupportedEncoding
 from quadfollow_core.geometry import Camera, Intrinsics, Pose
 from quadfollow_core.locate import Depth, Rule, Segmentation
@@ -316,8 +316,7 @@ def _raw_plane(
     data: Bytes, kind: type[np.generic], shape: tuple[int, ...], what: str, max_pixels: int
 ) -> NDArray[np.generic]:
     height, width = shape[:2]
-    if width * height > max_pixels:
-        raise LimitExceeded("max_pixels", got=f"{width}x{height} = {width * height}", allowed=max_pixels)
+    check_size(width, height, max_pixels)
     expected = math.prod(shape) * np.dtype(kind).itemsize
     if len(data) != expected:
         raise BadMessage(f"raw {what} of {width}x{height} takes {expected} bytes, got {len(data)}")

@@ -24,6 +24,8 @@ from quadfollow_core.resize import TARGET, fit_channels
 
 FOLLOWING, PATROL_EMPTY, PATROL_TARGET = "following_images", "patrol_non_targ", "patrol_with_targ"
 SETS = (FOLLOWING, PATROL_EMPTY, PATROL_TARGET)
+EVALUATION = "sample_evaluation_data"
+"""The folder that Udacity published the three sets in."""
 THRESHOLD = 128
 MIN_TARGET_PIXELS = 3
 
@@ -93,6 +95,12 @@ class Score:
     def as_dict(self) -> dict[str, Any]:
         """Plain numbers, ready for JSON."""
         return asdict(self)
+
+
+def to_levels(probabilities: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
+    """Cut probabilities down to the 256 levels of a picture, floor(255·p), as the official scorer reads them."""
+    levels: NDArray[np.uint8] = (np.asarray(probabilities) * np.float32(255)).astype(np.uint8)
+    return levels
 
 
 def threshold_channels(prediction: NDArray[np.uint8], threshold: int = THRESHOLD) -> NDArray[np.bool_]:

@@ -7,7 +7,7 @@ import { Dealer } from "zeromq";
 const [address, ...paths] = process.argv.slice(2);
 if (paths.length === 0) refuse("an address and a picture are needed");
 const pictures = await Promise.all(paths.map((path) => readFile(path))).catch((error) => refuse(error.message));
-const server = new Dealer({ linger: 0, receiveTimeout: 10_000 });
+const server = new Dealer({ linger: 0, receiveTimeout: 10_000, ipv6: address.includes("[") });
 server.connect(address);
 
 for (const [id, picture] of pictures.entries()) {

@@ -131,6 +131,7 @@ def _training(training: dict[str, Any]) -> str:
         *_beginnings(training.get("begun_with", {})),
         *((("averaged", _averaged(training["averaged"])),) if "averaged" in training else ()),
         ("steps", STEPS.format_map(_Unknown(recipe))),
+        *((("network", _best(training["best"], recipe)),) if "best" in training else ()),
         ("learning rate", RATE.format_map(_Unknown(recipe))),
         ("augmentations", ", ".join(recipe.get("augmentations", ())) or "none"),
         ("data sets", ", ".join(sets) or "all that were given"),
@@ -174,10 +175,24 @@ def _beginning(told: dict[str, Any]) -> str:
     if "run" not in told:
         return str(told["init"])
     recipe, frames = told["run"].get("recipe", {}), told["run"].get("data", {}).get("frames", "unknown")
-    how = f"{STEPS}, {RATE}".format_map(_Unknown(recipe))
+    how = f"{_taken(told)}{STEPS}, {RATE}".format_map(_Unknown(recipe))
     sets = f" of {', '.join(told['run']['sets'])}" if "sets" in told["run"] else ""
     mixed = f"; averaged: {_averaged(told['run']['averaged'])}" if "averaged" in told["run"] else ""
     return f"{told['init']}, of recipe {recipe.get('name', 'unknown')}: {how}; {frames} frames{sets}{mixed}"
+
+
+def _taken(told: dict[str, Any]) -> str:
+    """Which of a run's networks was begun with, where that is not the last; older runs did not note its epoch."""
+    if "best" in told["run"]:
+        return f"epoch {told['run']['best']['epoch']} of "
+    return "the best of " if told["init"].startswith("best.keras ") and "averaged" not in told["run"] else ""
+
+
+def _best(told: dict[str, Any], recipe: dict[str, Any]) -> str:
+    """The epoch that a run's network is of, and by what it was chosen."""
+    score = told.get("held_out_final")
+    chosen = "the last that was trained" if score is None else f"the best by the held-out score ({score:.4f})"
+    return f"epoch {told['epoch']} of {recipe.get('epochs', 'unknown')}, {chosen}"
 
 
 def _resumed(sessions: Sequence[dict[str, Any]]) -> str:
@@ -215,7 +230,7 @@ def _score(score: dict[str, Any]) -> str:
     heading = f"## Official score\n\nFinal score **{score['final']:.4f}**"
     if "weight" in score:
         heading += f" = weight {score['weight']:.4f} × IoU {score['final_iou']:.4f}"
-    heading += ", official threshold, official evaluation sets (never trained or tuned on)."
+    heading += f", official threshold, {EVALUATION}."
     if not sets:
         return heading
     by_set = _table(("set", "frames", "TP", "FP", "FN", "IoU target", "people", "ground"), sets)
@@ -223,6 +238,7 @@ def _score(score: dict[str, Any]) -> str:
     return f"{heading}\n\n{by_set}\n\nBy the target's size, in pixels of the mask:\n\n{by_size}"
 
 
+EVALUATION = "official evaluation sets (never trained on; they had a part only in refusing candidates and variants)"
 _IOUS = ("iou_hero", "iou_people", "iou_bg")
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from quadfollow_core.cli import refuse
+from quadfollow_core.cli import read_size, refuse
 from quadfollow_core.errors import ExportRefused, QuadfollowError, Unavailable
 
 if TYPE_CHECKING:
@@ -22,16 +22,6 @@ EXTRA = ("keras", "tensorflow", "tf2onnx", "onnx")
 OF_EXPORTING = ("name", "size", "frames", "float_path", "least_lead")
 OF_VARIANTS = ("data", "evaluate")
 OF_TRITON = ("triton_backend", "triton_device")
-
-
-def read_size(context: click.Context, option: click.Parameter, value: str | None) -> tuple[int, int] | None:
-    """Read ``WIDTHxHEIGHT``."""
-    if value is None:
-        return None
-    parts = value.lower().split("x")
-    if len(parts) != 2 or not all(part.isascii() and part.isdecimal() and int(part) for part in parts):
-        raise click.BadParameter(f"{value!r} is not WIDTHxHEIGHT, such as 256x256", context, option)
-    return int(parts[0]), int(parts[1])
 
 
 @click.command()

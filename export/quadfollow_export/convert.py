@@ -10,23 +10,23 @@ import tensorflow as tf
 import tf2onnx
 
 from quadfollow_core.contract import INPUT
+from quadfollow_core.scoring_sets import FLOAT_OUTPUT
 from quadfollow_export import passes
 from quadfollow_export.counts import count_macs
 from quadfollow_export.graph import Graph
-from quadfollow_export.head import FLOAT_OUTPUT, attach_answers, attach_probabilities
+from quadfollow_export.head import attach_answers, attach_probabilities
 
 OPSET = 18
 
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """A network as ONNX, with what was counted on the way. ``size`` is ``(width, height)``."""
+    """A network as ONNX, with what was counted on the way."""
 
     answers: Any
     """The model to serve: ``classes`` and ``target_probability``."""
     probabilities: Any
     """The same network, answering the float probabilities of all three classes."""
-    size: tuple[int, int]
     macs: int
     """Multiply-accumulates of all convolutions, per frame."""
     rewrites: dict[str, int]
@@ -47,7 +47,7 @@ def convert(network: Any, size: tuple[int, int], least_lead: float = 0.0) -> Con
     passes.apply(checked)
     attach_answers(served, size, least_lead)
     attach_probabilities(checked, size, least_lead)
-    return Converted(served.to_model(), checked.to_model(), size, count_macs(plain), rewrites)
+    return Converted(served.to_model(), checked.to_model(), count_macs(plain), rewrites)
 
 
 def to_onnx(network: Any, size: tuple[int, int]) -> Any:

@@ -15,7 +15,6 @@ import tensorflow as tf
 from quadfollow_core.contract import METADATA_KEY, Contract
 from quadfollow_core.errors import BadInput, ExportRefused
 from quadfollow_core.files import write_whole
-from quadfollow_core.locate import Rule
 from quadfollow_core.provenance import git_commit
 from quadfollow_export import frames, parity
 from quadfollow_export.card import write_card
@@ -40,7 +39,6 @@ class Options:
     """Official evaluation sets to score the model on."""
     float_path: Path | None = None
     """Where the float variant goes; by default ``export/`` beside the network."""
-    rule: Rule = field(default_factory=Rule)
     least_lead: float = 0.0
     """How sure of its target a frame must be, see :mod:`quadfollow_export.head`."""
     tolerances: parity.Tolerances = field(default_factory=parity.Tolerances)
@@ -108,7 +106,6 @@ def export_network(
         name=options.name or out.stem,
         width=size[0],
         height=size[1],
-        rule=options.rule,
         least_lead=options.least_lead,
         training=source.training,
         score=score,

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from quadfollow_core.errors import NotFound
 from quadfollow_core.resize import fit_frame
-from quadfollow_core.scoring import pair_files, read_channels, read_picture
+from quadfollow_core.scoring import EVALUATION, pair_files, read_channels, read_picture
+from quadfollow_core.scoring_sets import find_sets
 from quadfollow_export.scenes import render_scenes
 
 
@@ -24,6 +25,8 @@ class Samples:
     """Per frame ``(h, w, 3)`` class channels, at the mask's own size."""
     shapes: tuple[tuple[int, ...], ...] = ()
     """Per frame with truth, its shape before it was brought to the model's size."""
+    files: tuple[Path, ...] = ()
+    """Per recorded frame, its image."""
 
 
 def rendered(count: int, size: tuple[int, int]) -> Samples:
@@ -34,27 +37,19 @@ def rendered(count: int, size: tuple[int, int]) -> Samples:
 def recorded(folder: Path, count: int, size: tuple[int, int]) -> Samples:
     """Take up to ``count`` frames, evenly spread over every set at or one level below ``folder``.
 
+    Where there is none, the official evaluation sets in it will do.
+
     Raises:
         NotFound: no set there.
         BadDataset: a set whose images and masks do not pair, or a picture that cannot be decoded.
     """
-    pairs = [pair for found in find_sets(folder) for pair in pair_files(found / "images", found / "masks")]
+    sets = find_sets([folder]) or find_sets([folder / EVALUATION])
+    if not sets:
+        raise NotFound(f"no frames in {folder}: a set is a folder with images/ and masks/ in it")
+    pairs = [pair for found in sets for pair in pair_files(found / "images", found / "masks")]
     chosen = [pairs[index] for index in np.unique(np.linspace(0, len(pairs) - 1, count).round().astype(int))]
     frames = [read_picture(image) for image, _ in chosen]
     images = np.stack([fit_frame(frame, size)[0] for frame in frames])
     origin = f"{len(chosen)} frames of {folder.resolve().name}"
     truth = tuple(read_channels(mask) for _, mask in chosen)
-    return Samples(images, origin, truth, tuple(frame.shape for frame in frames))
-
-
-def find_sets(folder: Path) -> list[Path]:
-    """List the sets (``images/`` beside ``masks/``) at ``folder`` or one level below it.
-
-    Raises:
-        NotFound: there is none.
-    """
-    candidates = [folder, *sorted(path for path in folder.glob("*") if path.is_dir())]
-    found = [path for path in candidates if (path / "images").is_dir() and (path / "masks").is_dir()]
-    if not found:
-        raise NotFound(f"no frames in {folder}: a set is a folder with images/ and masks/ in it")
-    return found
+    return Samples(images, origin, truth, tuple(frame.shape for frame in frames), tuple(image for image, _ in chosen))

@@ -23,9 +23,9 @@ from onnx import TensorProto, helper
 from quadfollow_core.contract import CLASSES_OUTPUT, PROBABILITY_OUTPUT
 from quadfollow_core.errors import BadModel
 from quadfollow_core.resize import TARGET
+from quadfollow_core.scoring_sets import FLOAT_OUTPUT
 from quadfollow_export.graph import Graph, attribute
 
-FLOAT_OUTPUT = "probabilities"
 PLANES = ("background", "person", "target")
 
 

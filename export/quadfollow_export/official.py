@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from quadfollow_core.resize import fit_frame, without_bars
-from quadfollow_core.scoring import (
-    SETS,
-    Score,
-    SetScore,
-    combine,
-    pair_files,
-    read_channels,
-    read_picture,
-    threshold_channels,
-)
-from quadfollow_export.parity import to_levels
-from quadfollow_export.session import BATCH, Predictor
+from quadfollow_core.errors import BadDataset
+from quadfollow_core.scoring import SETS, Score, SetScore, combine, score_pairs, to_levels
+from quadfollow_core.scoring_sets import answers, find_official
+from quadfollow_export.session import Predictor
 
 
 def official_scores(
@@ -28,24 +21,22 @@ def official_scores(
     size: tuple[int, int],
     progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Score]:
-    """Score several models over the three official sets below ``folder``, each frame decoded once.
+    """Score several models on the three official sets in ``folder``, or in the ``sample_evaluation_data`` there.
 
     Raises:
         BadDataset: a set is missing, unpaired or unreadable.
     """
-    scores: dict[str, dict[str, SetScore]] = {name: {} for name in predictors}
-    for part in SETS:
+    official = find_official([folder])
+    if official is None:
+        raise BadDataset(f"no official evaluation sets in {folder}: there must be {', '.join(SETS)}")
+    sets: dict[str, dict[str, SetScore]] = {name: {} for name in predictors}
+    for part, files in official.items():
         progress(part)
-        pairs = pair_files(folder / part / "images", folder / part / "masks")
-        for parts in scores.values():
-            parts[part] = SetScore()
-        for start in range(0, len(pairs), BATCH):
-            batch = pairs[start : start + BATCH]
-            frames = [read_picture(image) for image, _ in batch]
-            images = np.stack([fit_frame(frame, size)[0] for frame in frames])
-            truths = [read_channels(mask) for _, mask in batch]
-            for name, predict in predictors.items():
-                predictions = threshold_channels(to_levels(predict(images)[0]))
-                for truth, frame, prediction in zip(truths, frames, predictions, strict=True):
-                    scores[name][part].add(truth, without_bars(prediction, frame.shape, size))
-    return {name: combine(parts) for name, parts in scores.items()}
+        for name, predict in predictors.items():
+            shown = answers(partial(_levels, predict), files, size)
+            sets[name][part] = score_pairs((one.truth, one.prediction) for one in shown)
+    return {name: combine(parts) for name, parts in sets.items()}
+
+
+def _levels(predict: Predictor, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return to_levels(predict(images)[0])

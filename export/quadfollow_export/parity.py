@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from quadfollow_core.errors import ExportRefused
 from quadfollow_core.resize import TARGET, without_bars
-from quadfollow_core.scoring import SetScore, threshold_channels
+from quadfollow_core.scoring import SetScore, threshold_channels, to_levels
 from quadfollow_export.frames import Samples
 from quadfollow_export.session import Frames, Predictor, in_batches
 
@@ -127,12 +127,6 @@ def require(parity: Parity, allowed: Tolerances) -> None:
     faults = parity.faults(allowed)
     if faults:
         raise ExportRefused("the exported model is not the network it came from: " + "; ".join(faults))
-
-
-def to_levels(probabilities: Floats) -> NDArray[np.uint8]:
-    """Round probabilities down to the 256 levels of a picture, floor(255·p), as the official scorer reads them."""
-    levels: NDArray[np.uint8] = (probabilities * np.float32(255)).astype(np.uint8)
-    return levels
 
 
 def _largest(first: Floats, second: Floats) -> float:

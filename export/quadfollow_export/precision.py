@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from quadfollow_core.contract import METADATA_KEY, Contract
 from quadfollow_core.errors import BadInput, ExportRefused
 from quadfollow_core.files import write_whole
-from quadfollow_core.scoring import SETS
+from quadfollow_core.official_frames import evaluation_images, is_evaluation, short_hash
 from quadfollow_core.shipped import lower_precision
-from quadfollow_export.frames import Samples, find_sets, recorded, rendered
+from quadfollow_export.frames import Samples, recorded, rendered
 from quadfollow_export.graph import Graph, read_model
 from quadfollow_export.head import attach_probabilities
 from quadfollow_export.lower import CALIBRATED, LOWER
@@ -106,11 +106,11 @@ def make_variant(
     """
     if precision in CALIBRATED and data is None:
         raise BadInput("8-bit integers are calibrated on frames of the kind the model is for: give them with --data")
-    if precision in CALIBRATED and data is not None and any(found.name in SETS for found in find_sets(data)):
-        raise BadInput(f"{data} holds official evaluation frames, which score and never calibrate: give others")
     allowed = allowed or Allowed()
     source, model, contract = read_model(path)
     samples = rendered(COMPARED, contract.size) if data is None else recorded(data, COMPARED * PARTS, contract.size)
+    if precision in CALIBRATED and data is not None and (is_evaluation(data) or _has_evaluation_images(samples)):
+        raise BadInput(f"{data} holds official evaluation frames, which score and never calibrate: give others")
     if len(samples.images) < PARTS:
         raise BadInput(f"{data} holds {len(samples.images)} frame(s): of {PARTS} one calibrates and one compares")
     progress(f"{precision}: deriving it with {samples.origin}")
@@ -146,6 +146,10 @@ PARTS = 3
 def _part(samples: Samples, part: slice) -> Samples:
     chosen = samples.images[part]
     return Samples(chosen, f"{len(chosen)} of {samples.origin}")
+
+
+def _has_evaluation_images(samples: Samples) -> bool:
+    return any(short_hash(image.read_bytes()) in evaluation_images() for image in samples.files)
 
 
 def probabilities_of(model: Any, contract: Contract) -> bytes:

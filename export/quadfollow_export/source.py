@@ -15,8 +15,10 @@ import keras
 from quadfollow_core.contract import CLASSES
 from quadfollow_core.errors import BadModel, NotFound, Unavailable
 
-KEPT = ("recipe", "begun_with", "averaged", "data", "sets", "held_out_runs")
+KEPT = ("recipe", "begun_with", "averaged", "best", "backend", "data", "sets", "held_out_runs")
 """What of a run's configuration goes into the contract, besides its sessions."""
+BEST = "best.keras"
+"""A run's network of the epoch that ``best`` tells of."""
 SHIFTED = "ShiftedSeparableConv2D"
 """Training's layer for JAX, which is not known here and which no ``best.keras`` has."""
 LEADS_OUT = re.compile(r"(?P<option>--?[\w-]+=|-\w)?(?P<path>(?:/|\.\./).*)")
@@ -48,16 +50,19 @@ def find_source(path: Path) -> Source:
         BadModel: the run's configuration cannot be read.
     """
     folder = path if path.is_dir() else path.parent
-    file = path / "best.keras" if path.is_dir() else path
+    file = path / BEST if path.is_dir() else path
     if not file.is_file():
         raise NotFound(f"no network at {file}: give a run's folder or a .keras file")
     config = folder / "config.json"
     if not config.is_file():
         return Source(file, file.stem)
     try:
-        return Source(file, folder.resolve().name, dict(json.loads(config.read_text(encoding="utf-8"))))
+        told = dict(json.loads(config.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
         raise BadModel(f"{config} cannot be read: {error}") from error
+    if file.name != BEST:
+        told.pop("best", None)
+    return Source(file, folder.resolve().name, told)
 
 
 def load_network(source: Source, size: tuple[int, int] | None = None) -> tuple[Any, tuple[int, int]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from quadfollow_core.errors import BadInput
-from quadfollow_server.keys import MAKE
+from quadfollow_server.keys import MAKE, Clients
 
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
 
@@ -63,6 +63,14 @@ class Access:
                 f"{MAKE.format(folder='DIR')} and add `--keys DIR`, or add --insecure-public "
                 "where everybody who can reach it may use it"
             )
+
+    def clients(self) -> Clients | None:
+        """Who may come in, as the folder of keys says; None where nobody is asked for a key.
+
+        Raises:
+            NotFound, BadInput, Unavailable: see :class:`quadfollow_server.keys.Clients`.
+        """
+        return None if self.keys is None else Clients(Path(self.keys))
 
     def warnings(self, address: str) -> list[str]:
         """Say what is risky about listening on an address."""

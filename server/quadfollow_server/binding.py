@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import zmq
 
@@ -26,23 +26,26 @@ class Ports:
     zmq: int
     pub: int
 
-    def as_dict(self) -> dict[str, int]:
-        """Plain values, ready for JSON."""
-        return asdict(self)
+
+@dataclass(frozen=True, slots=True)
+class ZmqSockets:
+    """The bound sockets of ZeroMQ's two doors, and who may connect to them."""
+
+    address: str
+    """The IP address they listen on."""
+    context: zmq.Context[zmq.Socket[bytes]]
+    router: zmq.Socket[bytes]
+    pub: zmq.Socket[bytes]
+    gate: ZmqGate
 
 
 @dataclass(frozen=True, slots=True)
 class Sockets:
-    """Bound sockets, not yet served."""
+    """All bound sockets, which listen on one IP address, not yet served."""
 
     http: socket.socket
-    router: zmq.Socket[bytes]
-    pub: zmq.Socket[bytes]
+    zeromq: ZmqSockets
     ports: Ports
-    address: str
-    """The IP address they listen on."""
-    gate: ZmqGate
-    """Who may connect to ``router`` and ``pub``."""
 
 
 @contextmanager
@@ -55,23 +58,8 @@ def bound(settings: Settings, clients: Clients | None = None) -> Iterator[Socket
         BadInput: other machines could reach the server and it asks for no keys.
         Unavailable: a port is taken or the host is not this machine's; names the port and the option to change it.
     """
-    family, host = _resolve(settings.host)
-    settings.access.require_private(host)
-    with ExitStack() as stack:
-        http = stack.enter_context(_listen(family, host, settings.port))
-        zeromq = stack.enter_context(bound_zmq(settings, clients))
-        ports = Ports(http.getsockname()[1], port_of(zeromq.router), port_of(zeromq.pub))
-        yield Sockets(http, zeromq.router, zeromq.pub, ports, host, zeromq.gate)
-
-
-@dataclass(frozen=True, slots=True)
-class ZmqSockets:
-    """The bound sockets of ZeroMQ's two doors, and who may connect to them."""
-
-    context: zmq.Context[zmq.Socket[bytes]]
-    router: zmq.Socket[bytes]
-    pub: zmq.Socket[bytes]
-    gate: ZmqGate
+    with bound_zmq(settings, clients) as zeromq, _listen(zeromq.address, settings.port) as http:
+        yield Sockets(http, zeromq, Ports(http.getsockname()[1], port_of(zeromq.router), port_of(zeromq.pub)))
 
 
 @contextmanager
@@ -81,11 +69,10 @@ def bound_zmq(settings: Settings, clients: Clients | None = None) -> Iterator[Zm
     Raises:
         BadInput, Unavailable: see :func:`bound`.
     """
-    family, host = _resolve(settings.host)
-    settings.access.require_private(host)
+    address = _resolve(settings.host)
+    settings.access.require_private(address)
     with ExitStack() as stack:
         context = stack.enter_context(zmq.Context())
-        context.setsockopt(zmq.IPV6, family == socket.AF_INET6)
         gate = ZmqGate(context, clients)
         gate.start()
         stack.callback(gate.stop)
@@ -95,9 +82,9 @@ def bound_zmq(settings: Settings, clients: Clients | None = None) -> Iterator[Zm
         pub = stack.enter_context(context.socket(zmq.XPUB))  # a PUB that tells what is subscribed to
         limit_pub(pub)
         gate.guard(pub)
-        bind(router, "ZeroMQ", host, settings.zmq_port, "--zmq-port")
-        bind(pub, "ZeroMQ PUB", host, settings.pub_port, "--pub-port")
-        yield ZmqSockets(context, router, pub, gate)
+        bind(router, "ZeroMQ", address, settings.zmq_port, "--zmq-port")
+        bind(pub, "ZeroMQ PUB", address, settings.pub_port, "--pub-port")
+        yield ZmqSockets(address, context, router, pub, gate)
 
 
 def limit_router(router: zmq.Socket[bytes], settings: Settings) -> None:
@@ -121,21 +108,21 @@ def limit_pub(pub: zmq.Socket[bytes]) -> None:
     pub.maxmsgsize = 4096  # subscriptions
 
 
-def _resolve(host: str) -> tuple[int, str]:
+def _resolve(host: str) -> str:
     try:
-        family, _, _, _, address = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0]
+        return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
     except (OSError, UnicodeError) as error:
         raise Unavailable(f"--host {host!r} is no address of this machine: {error}") from error
-    return family, str(address[0])
 
 
-def _listen(family: int, host: str, port: int) -> socket.socket:
+def _listen(address: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    # "::" means every address, IPv4's too, as it does to ZeroMQ.
+    both = address == "::" and socket.has_dualstack_ipv6()
     try:
-        # "::" means every address, IPv4's too, as it does to ZeroMQ.
-        both = family == socket.AF_INET6 and host == "::" and socket.has_dualstack_ipv6()
-        return socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
+        return socket.create_server((address, port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
     except OSError as error:
-        raise _taken("HTTP", host, port, error.strerror, "--port") from error
+        raise _taken("HTTP", address, port, error.strerror, "--port") from error
 
 
 def bracketed(host: str) -> str:
@@ -149,6 +136,7 @@ def bind(endpoint: zmq.Socket[bytes], what: str, host: str, port: int, option: s
     Raises:
         Unavailable: the port is taken.
     """
+    endpoint.ipv6 = ":" in host
     try:
         endpoint.bind(f"tcp://{bracketed(host)}:{port or '*'}")
     except zmq.ZMQError as error:

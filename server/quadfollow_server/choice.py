@@ -7,7 +7,6 @@ opened, on frames on which the file itself marks a target: on others an engine t
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quadfollow_core.resize import TARGET
-from quadfollow_server.runners import Image, Runner
-from quadfollow_server.segmenter import Plane
+from quadfollow_server.runners import Image, Runner, timed
+from quadfollow_server.segmenter import Answer
 from quadfollow_server.variants import Variant, Way
 
 WARM_UP = 5
@@ -44,22 +43,12 @@ REDRAWN = 0.25
 PATCHES = 8
 """Patches of the test frames, per side."""
 
-Answer = tuple[Plane, Plane]
 Probe = list[tuple[Image, Answer]]
 """Two frames and what the model's file answers to them on the CPU."""
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
-    """What came of trying one way."""
-
-    way: Way
-    milliseconds: float
-    """Median of one frame."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Taken:
     """Which way was found to be the fastest."""
 
     way: Way
@@ -67,12 +56,12 @@ class Finding:
     """What was tried, in a line."""
 
 
-Findings = dict[tuple[Path, tuple[Way, ...]], Finding]
+Findings = dict[tuple[Path, tuple[Way, ...]], Taken]
 """By the model's file and the ways that were open to it."""
 
 
-def measure(runners: Mapping[Way, Runner], size: tuple[int, int]) -> list[Tried]:
-    """Time every way on the same frames of ``size`` = ``(width, height)``, in turns."""
+def measure(runners: Mapping[Way, Runner], size: tuple[int, int]) -> dict[Way, float]:
+    """Median milliseconds of one frame in every way, on the same frames of ``size`` = ``(width, height)``, in turns."""
     frames = [probe_frame(size, seed) for seed in range(2)]
     times: dict[Way, list[float]] = {way: [] for way in runners}
     for runner in runners.values():
@@ -80,13 +69,13 @@ def measure(runners: Mapping[Way, Runner], size: tuple[int, int]) -> list[Tried]
             runner(frames[0])
     for _ in range(ROUNDS):
         for way, runner in runners.items():
-            times[way] += [_timed(runner, frames[number % 2]) for number in range(RUNS)]
-    return [Tried(way, statistics.median(taken)) for way, taken in times.items()]
+            times[way] += [timed(runner, frames[number % 2]) for number in range(RUNS)]
+    return {way: statistics.median(taken) for way, taken in times.items()}
 
 
-def best(tried: list[Tried]) -> Tried:
+def best(tried: Mapping[Way, float]) -> Way:
     """The fastest; a coarser one must be clearly faster than a finer one."""
-    return min(tried, key=lambda one: weighed(one.milliseconds, one.way[1]))
+    return min(tried, key=lambda way: weighed(tried[way], way[1]))
 
 
 def weighed(milliseconds: float, variant: Variant) -> float:
@@ -143,9 +132,9 @@ def _wrong(expected: Answer, found: Answer) -> float:
     )
 
 
-def told(tried: list[Tried]) -> str:
+def told(tried: Mapping[Way, float]) -> str:
     """Say all times in a line."""
-    return ", ".join(f"{one.way[0]} {one.way[1].name} {one.milliseconds:.2f} ms" for one in tried)
+    return ", ".join(f"{device} {variant.name} {time:.2f} ms" for (device, variant), time in tried.items())
 
 
 def probe_frame(size: tuple[int, int], seed: int) -> Image:
@@ -156,9 +145,3 @@ def probe_frame(size: tuple[int, int], seed: int) -> Image:
 def _enlarged(patches: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     rows, columns = (np.arange(side) * PATCHES // side for side in reversed(size))
     return np.ascontiguousarray(patches[rows][:, columns])
-
-
-def _timed(runner: Runner, frame: Image) -> float:
-    started = time.perf_counter()
-    runner(frame)
-    return 1000 * (time.perf_counter() - started)

@@ -18,7 +18,7 @@ from quadfollow_core.trackers import TRACKERS
 from quadfollow_server import variants
 from quadfollow_server.access import Access
 from quadfollow_server.logs import FORMATS, set_up
-from quadfollow_server.settings import DEVICES, MIB, TRACES, Settings
+from quadfollow_server.settings import DEVICES, TRACES, Settings, in_bytes
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ def serve(log_level: str, log_format: str, supervisor: bool, heartbeat: int | No
         log.warning("no option of `quadfollow serve` goes by %s: see --help", ", ".join(unknown))
     access = Access(**{field.name: options.pop(field.name) for field in fields(Access)})
     for what in ("max_body", "max_waiting"):
-        options[f"{what}_bytes"] = round(options.pop(f"{what}_mb") * MIB)
+        options[f"{what}_bytes"] = in_bytes(f"{what}_mb", options.pop(f"{what}_mb"))
     settings = Settings(access=access, **options)
     if supervisor and sys.platform != "win32":
         from quadfollow_server.supervisor import Supervisor

@@ -119,9 +119,8 @@ def usable_devices() -> dict[str, str]:
 
 
 def _usable(device: str) -> str:
-    if device != "cpu":
-        try:
-            require_accelerator(device)
-        except Unavailable as error:
-            return str(error)
+    try:
+        require_accelerator(device)
+    except Unavailable as error:
+        return str(error)
     return "usable"

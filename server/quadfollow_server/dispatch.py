@@ -21,7 +21,7 @@ from quadfollow_server.jobs import Dropped, Job, Outcome, Reason, as_known
 from quadfollow_server.metrics import Metrics
 from quadfollow_server.models import Models
 from quadfollow_server.pipeline import process
-from quadfollow_server.room import Room
+from quadfollow_server.room import Room, require_room
 from quadfollow_server.settings import Settings
 from quadfollow_server.tracking import Tracks
 
@@ -122,11 +122,10 @@ class Dispatcher:
         """
         settings = self._settings
         if older is None:
-            _require_room("max_waiting", settings.max_waiting, len(self._waiting), "frames")
+            require_room("max_waiting", settings.max_waiting, len(self._waiting))
             if job.client is not None:
-                of_client = self._waiting_of[job.client]
-                most = settings.max_waiting_per_client
-                _require_room("max_waiting_per_client", most, of_client, "frames of this client")
+                most, waiting = settings.max_waiting_per_client, self._waiting_of[job.client]
+                require_room("max_waiting_per_client", most, waiting)
         self.room.take(job.size, job.client, instead_of=0 if older is None else older.size)
         if older is None:
             self._waiting_of[job.client] += 1
@@ -151,6 +150,7 @@ class Dispatcher:
             if self._waiting.get(job.slot) is not job:
                 return
             self._leave(job)
+            self._tracks.prepare(job)
         self._drop(job, "gone")
 
     async def close(self, seconds: float) -> None:
@@ -263,8 +263,3 @@ class Dispatcher:
             self._drops[lane] = self._drops.pop(lane, 0) + 1
             if len(self._drops) > MAX_STREAMS:
                 self._drops.popitem(last=False)
-
-
-def _require_room(limit: str, allowed: int, waiting: int, what: str) -> None:
-    if waiting >= allowed:
-        raise Overloaded(f"{waiting} {what} are waiting: try again", limit=limit, allowed=allowed)

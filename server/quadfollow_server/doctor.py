@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import socket
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
@@ -18,7 +17,8 @@ from quadfollow_server.accelerator import Finding
 from quadfollow_server.cores import bound_cores, inference_threads, share
 from quadfollow_server.device import look
 from quadfollow_server.engine import load_model
-from quadfollow_server.settings import Settings
+from quadfollow_server.runners import timed
+from quadfollow_server.settings import Settings, option
 
 RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
 EXTRAS = {
@@ -115,11 +115,7 @@ def _look_at_model(device: str, model: str | None) -> Finding:
         segmenter = load_model(find_model(model), device)
         contract = segmenter.contract
         image = np.zeros((contract.height, contract.width, 3), dtype=np.uint8)
-        times = []
-        for _ in range(TRIES):
-            started = time.perf_counter()
-            segmenter.segment(image)
-            times.append(1000 * (time.perf_counter() - started))
+        times = [timed(segmenter.segment, image) for _ in range(TRIES)]
     except QuadfollowError as error:
         return Finding("model", f"{model or 'the shipped default'} does not run", str(error))
     where = segmenter.device.provider
@@ -127,16 +123,15 @@ def _look_at_model(device: str, model: str | None) -> Finding:
 
 
 def _look_at_ports(doors: Settings) -> Iterator[Finding]:
-    for option in ("port", "zmq_port", "pub_port"):
-        number = getattr(doors, option)
+    for setting in ("port", "zmq_port", "pub_port"):
+        number = getattr(doors, setting)
         name = f"port {number}"
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((doors.host, number))
             except OSError as error:
-                other = f"--{option.replace('_', '-')}"
-                remedy = f"end what listens there (a server that runs already?), or choose another {other}"
+                remedy = f"end what listens there (a server that runs already?), or choose another {option(setting)}"
                 yield Finding(name, f"cannot be taken: {error.strerror}", remedy)
             else:
                 yield Finding(name, "free")

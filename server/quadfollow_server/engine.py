@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from quadfollow_core.contract import Contract
 from quadfollow_core.errors import BadModel, NotFound, Unavailable
 from quadfollow_core.shipped import lower_precision
-from quadfollow_server.choice import TRIES, WRONG, Finding, Findings, Probe, best, find_probe, measure, told, wrong
+from quadfollow_server.choice import TRIES, WRONG, Findings, Probe, Taken, best, find_probe, measure, told, wrong
 from quadfollow_server.cores import inference_threads
 from quadfollow_server.device import (
     ON_PROCESSOR,
@@ -30,7 +30,7 @@ from quadfollow_server.device import (
 from quadfollow_server.model_file import ModelFile, contract_of, read_file
 from quadfollow_server.openvino import OpenVinoRunner
 from quadfollow_server.runners import BoundRunner, OwnThread, PlainRunner, Runner
-from quadfollow_server.segmenter import Device, Plane
+from quadfollow_server.segmenter import Answer, Device
 from quadfollow_server.variants import AUTO, Variant, Way, ways_of
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class OnnxSegmenter:
     run_beside: Runner
     """For several frames at the same time, which share the threads."""
 
-    def segment(self, image: NDArray[np.uint8], *, alone: bool = True) -> tuple[Plane, Plane]:
+    def segment(self, image: NDArray[np.uint8], *, alone: bool = True) -> Answer:
         """Segment one image; see :meth:`quadfollow_server.segmenter.Segmenter.segment`.
 
         Raises:
@@ -173,10 +173,10 @@ def _fastest(order: _Order, files: Mapping[Way, ModelFile], reason: str) -> Onnx
     for way, file in files.items():
         with _doing_without(order, way, optional=bool(opened)):
             opened[way] = _open(order, way, file, reason)
-    found = Finding(next(iter(opened)), "there was no other choice")
+    found = Taken(next(iter(opened)), "there was no other choice")
     if len(opened) > 1:
         tried = measure({way: segmenter.run for way, segmenter in opened.items()}, order.contract.size)
-        found = Finding(best(tried).way, f"tried {told(tried)}")
+        found = Taken(best(tried), f"tried {told(tried)}")
     order.findings[order.path, tuple(files)] = found
     taken = opened[found.way]
     return replace(taken, device=replace(taken.device, reason=f"{reason}; {found.told}"))

@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import signal
+from dataclasses import asdict
 
 from quadfollow_server.service import Service
 
@@ -36,7 +37,7 @@ class Heartbeat:
         if service.models.ready:
             self._tell("ready")
         else:
-            self._tell(f"listening {json.dumps(service.ports.as_dict())}")
+            self._tell(f"listening {json.dumps(asdict(service.ports))}")
             self._beat(service)
 
     def _beat(self, service: Service) -> None:

@@ -26,6 +26,7 @@ from quadfollow_server.jobs import INTERNAL, Dropped, Job, Outcome
 from quadfollow_server.live_door import LiveDoor
 from quadfollow_server.page import Page
 from quadfollow_server.problems import document, dropped_problem, problem
+from quadfollow_server.room import require_room
 from quadfollow_server.schema import HANGS, NOT_READY, SEGMENT_REQUEST, SEGMENT_RESPONSES
 from quadfollow_server.service import VERSION, Service
 
@@ -124,8 +125,7 @@ class HttpDoor:
         settings, client = self._service.settings, _client(request)
         limits = {"max_waiting": self._receiving.total(), "max_waiting_per_client": self._receiving[client]}
         for limit, count in limits.items():
-            if count >= (allowed := getattr(settings, limit)):
-                raise Overloaded(f"{count} requests are being received: try again", limit=limit, allowed=allowed)
+            require_room(limit, getattr(settings, limit), count)
         self._receiving[client] += 1
         try:
             with self._service.dispatcher.room.share(client) as take:

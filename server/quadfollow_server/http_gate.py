@@ -28,10 +28,9 @@ POLICY_VIOLATION = 1008
 """WebSocket close code: not allowed (RFC 6455)."""
 ENDED = "the key was revoked, or the session is over"
 
-PAGE_POLICY = "; ".join(
+POLICY = "; ".join(
     (
         "default-src 'self'",
-        "img-src 'self' blob: data:",
         "style-src 'self' 'unsafe-inline'",
         "object-src 'none'",
         "base-uri 'none'",
@@ -55,7 +54,7 @@ SECURITY_HEADERS = {
     "referrer-policy": "no-referrer",
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",
-    "content-security-policy": PAGE_POLICY,
+    "content-security-policy": POLICY,
 }
 """On every answer that does not set them itself."""
 
@@ -76,7 +75,7 @@ def guarded(app: ASGIApp, access: Access, clients: Clients | None, address: str,
         gate = CORSMiddleware(gate, access.allow_origins, allow_methods=("GET", "POST"), allow_headers=headers)
 
     async def closed(scope: Scope, receive: Receive, send: Send) -> None:
-        await gate(scope, receive, _guarded(scope, send))
+        await gate(scope, receive, _with_headers(scope, send))
 
     return closed
 
@@ -88,7 +87,7 @@ class HttpGate:
         app: what is guarded.
         access: the server's rules.
         clients: who may come in; None to ask nobody for a key.
-        address: the IP address the server listens on.
+        address: the IP address the server listens on; empty where it is not known.
         metrics: told of each refusal.
     """
 
@@ -169,17 +168,17 @@ def _is_own_name(host: str, origins: Sequence[str]) -> bool:
     return True
 
 
-def _guarded(scope: Scope, send: Send) -> Send:
+def _with_headers(scope: Scope, send: Send) -> Send:
     """Add the security headers that an answer does not set itself."""
-    wanted = ON_DOCS if scope["path"] == "/docs" else ON_ALL
+    wanted = ON_DOCS if scope.get("path") == "/docs" else ON_ALL  # a lifespan has none
 
-    async def guarded(message: Message) -> None:
+    async def completed(message: Message) -> None:
         if message["type"] == "http.response.start":
             present = {name.lower() for name, _ in message["headers"]}
             message["headers"] = [*message["headers"], *(one for one in wanted if one[0] not in present)]
         await send(message)
 
-    return guarded
+    return completed
 
 
 def _while_admitted(connection: HTTPConnection, client: Client, login: Login, send: Send) -> Send:

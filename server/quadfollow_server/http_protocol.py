@@ -1,4 +1,4 @@
-"""uvicorn, made to run inside our event loop, with an end to what one request's head and trailers may hold."""
+"""uvicorn, made to run inside our event loop, with an end to heads and trailers, and to answers that nobody reads."""
 
 from __future__ import annotations
 
@@ -25,6 +25,10 @@ GRACE_SECONDS = 1
 """Time that requests under way get to end once the server stops."""
 KEEP_ALIVE_SECONDS = 30
 """Time for which a connection is kept without a request: uvicorn's 5 would often end just as a slow camera posts."""
+UNREAD_SECONDS = 30.0
+"""Time in which a client must read some of what waits for it."""
+PIECE = 64 * 1024
+"""Most bytes of an answer that are written at once."""
 PING_SECONDS = 20.0
 """Time between a viewer's answer to a ping and the next ping."""
 PATIENCE_SECONDS = 60.0
@@ -50,14 +54,55 @@ class _TooLong(Exception):
     """Ends the parser's work on a head, or trailers, of more than ``MAX_HEAD``."""
 
 
-class BoundedHead(HttpToolsProtocol):
+class MustRead(asyncio.Protocol):
+    """Cuts off a client that reads nothing of what waits for it: a mere close would wait for that, maybe for ever."""
+
+    loop: asyncio.AbstractEventLoop
+    transport: asyncio.Transport
+    _looking: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Have :meth:`pause_writing` called as soon as anything waits, so that nothing is added to it meanwhile."""
+        super().connection_made(transport)
+        self.transport.set_write_buffer_limits(1)  # with 0, uvloop's TLS would not write at all
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Look no more."""
+        self._look_no_more()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Begin to look whether the client reads."""
+        super().pause_writing()
+        self._look_later()
+
+    def resume_writing(self) -> None:
+        """Look no more: nothing waits."""
+        self._look_no_more()
+        super().resume_writing()
+
+    def _look_later(self) -> None:
+        self._looking = self.loop.call_later(UNREAD_SECONDS, self._look, self.transport.get_write_buffer_size())
+
+    def _look_no_more(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+
+    def _look(self, before: int) -> None:
+        if self.transport.get_write_buffer_size() < before:
+            self._look_later()
+        else:
+            self.transport.abort()
+
+
+class BoundedHead(MustRead, HttpToolsProtocol):
     """Refuses a request whose line and headers, or trailers, go on for too long: httptools collects them for ever.
 
     A connection that does not bring a head to its end in time is closed, and one with a body that nobody waits for.
     When a connection is lost, all requests that came over it hear of that, not only the last one.
     """
 
-    max_connections = 512
+    max_connections: int
     metrics: Metrics
     _is_surplus = False
     _collected = 0
@@ -138,19 +183,19 @@ class BoundedHead(HttpToolsProtocol):
         self._receiving = None
 
     def handle_websocket_upgrade(self) -> None:
-        """Hand the connection to a WebSocket, unless that makes nothing of the request: it would wait for ever."""
+        """Hand the connection to a WebSocket, unless that makes nothing of the request: it would wait for ever.
+
+        Nor does it get one over which an answer waits to be read: it would take no notice of that.
+        """
         if self._is_surplus:
             return self._refuse_surplus()
+        if self.flow.write_paused:
+            return self.transport.close()
         super().handle_websocket_upgrade()
         websocket: Any = self.transport.get_protocol()
         if not websocket.handshake_initiated:
             self._turn_away(400, "bad-message", "this is no request for a WebSocket, which has no body")
         return None
-
-    def timeout_keep_alive_handler(self) -> None:
-        """Close a connection that asks nothing, and cut it off where its last answer is not read even then."""
-        super().timeout_keep_alive_handler()
-        self.loop.call_later(KEEP_ALIVE_SECONDS, self.transport.abort)
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP as every other error is answered, and a head that came whole but is too long."""
@@ -239,13 +284,15 @@ class BoundedHead(HttpToolsProtocol):
         return self.transport.close()
 
 
-class BoundedSocket(WebSocketsSansIOProtocol):
-    """Cuts off whoever answers no ping: a mere close waits, maybe for ever, until what was sent has been read."""
+class BoundedSocket(MustRead, WebSocketsSansIOProtocol):
+    """A viewer's connection, which may end with the server although it is ending by itself already."""
 
-    def keepalive_timeout(self) -> None:
-        """End the connection."""
-        super().keepalive_timeout()
-        self.transport.abort()
+    def shutdown(self) -> None:
+        """End it; uvicorn fails to say goodbye to who has said so first, and has not read everything yet."""
+        if self.transport.is_closing():
+            self.transport.abort()
+        else:
+            super().shutdown()
 
 
 class HttpServer(uvicorn.Server):
@@ -256,7 +303,7 @@ class HttpServer(uvicorn.Server):
         logging.getLogger("python_multipart").setLevel(logging.ERROR)  # each body that is no form, again and again
         super().__init__(
             uvicorn.Config(
-                app,
+                _in_pieces(app),
                 http=type("Bounded", (BoundedHead,), {"max_connections": max_connections, "metrics": metrics}),
                 ws=BoundedSocket,
                 ws_max_size=MAX_MESSAGE,
@@ -282,6 +329,21 @@ class HttpServer(uvicorn.Server):
     async def serve_on(self, listening: socket.socket) -> None:
         """Serve until ``should_exit`` is set, then let requests under way end."""
         await self.serve([listening])
+
+
+def _in_pieces(app: ASGIApp) -> ASGIApp:
+    """Have an answer written piece by piece, as it is read: until then it is under way, and no connection idle."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        async def write(message: Message) -> None:
+            while len(rest := memoryview(message.get("body", b""))) > PIECE:
+                await send({**message, "body": rest[:PIECE], "more_body": True})
+                message = {**message, "body": rest[PIECE:]}
+            await send(message)
+
+        await app(scope, receive, write)
+
+    return answer
 
 
 def _is_news(record: logging.LogRecord) -> bool:

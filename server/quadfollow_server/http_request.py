@@ -25,8 +25,8 @@ ENCODINGS |= {"application/octet-stream": None, "": None}  # by the bytes themse
 MASKS = ("none", "rle", "png")
 SWITCHES = {"0": False, "false": False, "1": True, "true": True}
 PNG = "image/png"
-NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
-"""What a query may write for a number; Python takes more, ``1_000`` among it."""
+NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
+"""What a query may write for a number, read in one pass however long; Python takes more, ``1_000`` among it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ class LiveDoor:
             with self._live.viewer() as viewer:
                 await self._serve(websocket, viewer)
         except Overloaded as error:
-            await websocket.close(TRY_LATER, str(error))
+            await _send_away(websocket, TRY_LATER, error)
 
     async def _serve(self, websocket: WebSocket, viewer: Viewer) -> None:
         asked = asyncio.Event()
@@ -48,7 +48,7 @@ class LiveDoor:
                     asked.set()
                 answering.cancel()
         except* BadMessage as errors:  # nothing is being answered any more
-            await websocket.close(UNREADABLE, str(errors.exceptions[0]))
+            await _send_away(websocket, UNREADABLE, errors.exceptions[0])
 
     async def _answer(self, websocket: WebSocket, viewer: Viewer, asked: asyncio.Event) -> None:
         """Answer questions one by one; of those asked meanwhile the last one counts."""
@@ -61,6 +61,11 @@ class LiveDoor:
                 else:
                     await websocket.send_bytes(message)
                 await asyncio.sleep(REST)
+
+
+async def _send_away(websocket: WebSocket, code: int, why: BaseException) -> None:
+    with suppress(WebSocketDisconnect):  # it has left by itself
+        await websocket.close(code, str(why))
 
 
 def _question(text: str | None) -> str | None:

@@ -102,5 +102,14 @@ class ModelLoader:
         """Load the models; see :func:`quadfollow_server.engine.load_model`."""
         from quadfollow_server.engine import load_model
 
-        how = settings.device, settings.threads, settings.variant, self._findings, settings.at_once
-        return [load_model(path, *how) for path in model_paths(settings)]
+        return [
+            load_model(
+                path,
+                settings.device,
+                threads=settings.threads,
+                variant=settings.variant,
+                findings=self._findings,
+                at_once=settings.at_once,
+            )
+            for path in model_paths(settings)
+        ]

@@ -18,7 +18,7 @@ from quadfollow_core.errors import Unavailable
 from quadfollow_core.openvino_import import import_openvino
 from quadfollow_server.accelerator import Finding
 from quadfollow_server.runners import OUTPUTS, Image
-from quadfollow_server.segmenter import Plane
+from quadfollow_server.segmenter import Answer
 
 PROVIDER = "OpenVINO"
 PACKAGE = "openvino"
@@ -69,7 +69,7 @@ class OpenVinoRunner:
         for request in requests:
             self._idle.put(request)
 
-    def __call__(self, image: Image) -> tuple[Plane, Plane]:
+    def __call__(self, image: Image) -> Answer:
         """Run the model once."""
         request = self._idle.get()
         try:
@@ -90,7 +90,7 @@ class _Request:
         for name, buffer in zip((INPUT, *OUTPUTS), (self._image, *self._answers), strict=True):
             self._request.set_tensor(name, import_openvino().Tensor(buffer, shared_memory=True))
 
-    def __call__(self, image: Image) -> tuple[Plane, Plane]:
+    def __call__(self, image: Image) -> Answer:
         np.copyto(self._image[0], image)
         self._request.infer()
         classes, probability = (answer[0].copy() for answer in self._answers)

@@ -27,9 +27,8 @@ POLICY = "; ".join(
 HEADERS = {
     "cache-control": "no-cache",
     "content-security-policy": POLICY,
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
 }
+"""Those that are not the ones of every other answer; see :mod:`quadfollow_server.http_gate`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,8 +41,8 @@ class Room:
         more = size - instead_of
         with self._lock:
             if client is not None:
-                _require_room(PER_CLIENT, self._most_of_client, self._held_by[client], more)
-            _require_room(LIMIT, self._most, self._held, more)
+                require_room(PER_CLIENT, self._most_of_client, self._held_by[client], more)
+            require_room(LIMIT, self._most, self._held, more)
             self._held += more
             self._held_by[client] += more
 
@@ -70,7 +70,12 @@ class Room:
             self.give(taken, client)
 
 
-def _require_room(limit: str, allowed: int, held: int, more: int) -> None:
+def require_room(limit: str, allowed: int, held: int, more: int = 1) -> None:
+    """Refuse what does not fit in beside what is held.
+
+    Raises:
+        Overloaded: more than ``allowed`` would be held.
+    """
     if held + more > allowed:
         raise Overloaded(
             f"{limit} is limited to {allowed}, and {held} are held: try again", limit=limit, allowed=allowed

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ctypes
 import queue
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import onnxruntime
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from quadfollow_core.contract import CLASSES_OUTPUT, INPUT, PROBABILITY_OUTPUT
 from quadfollow_core.errors import Unavailable
 from quadfollow_server.accelerator import CUDA_RUNTIME
-from quadfollow_server.segmenter import Plane
+from quadfollow_server.segmenter import Answer
 
 OUTPUTS = (CLASSES_OUTPUT, PROBABILITY_OUTPUT)
 SEEN_BY_DEVICE = 0x03
@@ -27,11 +28,15 @@ Value = TypeVar("Value")
 Image = NDArray[np.uint8]
 
 
-class Runner(Protocol):
-    """Turns one ``(H, W, 3)`` image into ``classes`` and ``target_probability``; from any thread."""
+Runner = Callable[[Image], Answer]
+"""Runs a model once, on one ``(H, W, 3)`` image; from any thread."""
 
-    def __call__(self, image: Image) -> tuple[Plane, Plane]:
-        """Run the model once."""
+
+def timed(run: Runner, image: Image) -> float:
+    """Run a model once; return how many milliseconds it took."""
+    started = time.perf_counter()
+    run(image)
+    return 1000 * (time.perf_counter() - started)
 
 
 class PlainRunner:
@@ -40,7 +45,7 @@ class PlainRunner:
     def __init__(self, session: onnxruntime.InferenceSession) -> None:
         self._session = session
 
-    def __call__(self, image: Image) -> tuple[Plane, Plane]:
+    def __call__(self, image: Image) -> Answer:
         """Run the model once; several threads may do so at the same time."""
         classes, probability = self._session.run(OUTPUTS, {INPUT: image[None]})
         return classes[0], probability[0]
@@ -71,7 +76,7 @@ class BoundRunner:
             self._binding.bind_output(name, device, 0, np.uint8, answer.shape, answer.ctypes.data)
         self._lock = threading.Lock()
 
-    def __call__(self, image: Image) -> tuple[Plane, Plane]:
+    def __call__(self, image: Image) -> Answer:
         """Run the model once; threads take turns."""
         with self._lock:
             np.copyto(self._image[0], image)
@@ -93,7 +98,7 @@ class OwnThread:
         weakref.finalize(self, self._calls.put, None).atexit = False
         self._runner = self._call(make)
 
-    def __call__(self, image: Image) -> tuple[Plane, Plane]:
+    def __call__(self, image: Image) -> Answer:
         """Run the model once; threads take turns."""
         return self._call(lambda: self._runner(image))
 

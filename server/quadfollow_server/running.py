@@ -66,7 +66,8 @@ class RunningServer:
     @property
     def url(self) -> str:
         """Address of the HTTP door."""
-        return f"http://{bracketed(self._settings.host)}:{self.service.ports.http}"
+        scheme = "http" if self._settings.access.tls_cert is None else "https"
+        return f"{scheme}://{bracketed(self._settings.host)}:{self.service.ports.http}"
 
     @property
     def address(self) -> str:

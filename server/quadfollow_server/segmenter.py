@@ -13,6 +13,8 @@ from quadfollow_core.contract import Contract
 from quadfollow_core.resize import TARGET
 
 Plane = NDArray[np.uint8]
+Answer = tuple[Plane, Plane]
+"""``classes`` ``(H, W)`` (0 background, 1 person, 2 target) and ``target_probability`` ``(H, W)``, floor(255·p)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +51,11 @@ class Segmenter(Protocol):
     def version(self) -> str:
         """What tells one content of the file from another."""
 
-    def segment(self, image: NDArray[np.uint8], *, alone: bool = True) -> tuple[Plane, Plane]:
+    def segment(self, image: NDArray[np.uint8], *, alone: bool = True) -> Answer:
         """Segment an ``(H, W, 3)`` uint8 RGB image of the model's size.
 
-        ``alone`` tells that no other frame is worked on: this one may have all cores.
-
-        Returns ``classes`` ``(H, W)`` (0 background, 1 person, 2 target) and ``target_probability`` ``(H, W)``,
-        floor(255·p), both uint8. Called from any thread, from several at the same time too.
+        ``alone`` tells that no other frame is worked on: this one may have all cores. Called from any thread, from
+        several at the same time too.
         """
 
 
@@ -77,7 +77,7 @@ class ConstantSegmenter:
         self.source = f"{name}.fake"
         self.version = "fake"
 
-    def segment(self, image: NDArray[np.uint8], *, alone: bool = True) -> tuple[Plane, Plane]:
+    def segment(self, image: NDArray[np.uint8], *, alone: bool = True) -> Answer:
         """Return the mask it was made with, whatever the image shows."""
         self._pause()
         return self._classes, self._probability

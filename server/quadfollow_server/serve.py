@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from dataclasses import asdict
 
 from quadfollow_server.binding import bound
 from quadfollow_server.caught_signals import Terminal
@@ -19,7 +19,6 @@ from quadfollow_server.heartbeat import Heartbeat
 from quadfollow_server.http_door import build_app
 from quadfollow_server.http_gate import guarded
 from quadfollow_server.http_protocol import HttpServer
-from quadfollow_server.keys import Clients
 from quadfollow_server.logs import Facts
 from quadfollow_server.memory import map_large_blocks
 from quadfollow_server.model_keeper import ModelKeeper
@@ -73,24 +72,25 @@ class Server:
             NotFound, BadModel: a model cannot be served.
         """
         self._loop = asyncio.get_running_loop()
-        log.info("settings %s", Facts(**self._settings.as_dict()))
+        log.info("settings %s", Facts(**asdict(self._settings)))
         access = self._settings.access
-        clients = None if access.keys is None else Clients(Path(access.keys))
+        clients = access.clients()
         traces = open_traces(self._settings.traces)
         with bound(self._settings, clients) as sockets:
-            for warning in access.warnings(sockets.address):
+            zeromq = sockets.zeromq
+            for warning in access.warnings(zeromq.address):
                 log.warning(warning)
-            service = assemble(self._settings, sockets.ports, Publisher(sockets.pub).publish, traces)
-            sockets.gate.metrics = service.metrics
+            service = assemble(self._settings, sockets.ports, Publisher(zeromq.pub).publish, traces)
+            zeromq.gate.metrics = service.metrics
             self._keeper = ModelKeeper(service, self._load)
-            door = ZmqDoor(sockets.router, service.dispatcher, service.metrics, self._settings.max_body_bytes)
-            app = guarded(build_app(service), access, clients, sockets.address, service.metrics)
+            door = ZmqDoor(zeromq.router, service.dispatcher, service.metrics, self._settings.max_body_bytes)
+            app = guarded(build_app(service), access, clients, zeromq.address, service.metrics)
             http = HttpServer(app, self._settings.max_connections, service.metrics, **access.uvicorn_options())
             service.dispatcher.start()
             door.start()
-            watching = asyncio.create_task(sockets.gate.watch((sockets.router, sockets.pub)))
+            watching = asyncio.create_task(zeromq.gate.watch((zeromq.router, zeromq.pub)))
             listening = asyncio.create_task(http.serve_on(sockets.http))
-            log.info("listening %s", Facts(host=self._settings.host, **service.ports.as_dict()))
+            log.info("listening %s", Facts(host=self._settings.host, **asdict(service.ports)))
             self._watch(service)
             try:
                 await self._serve(service, listening)

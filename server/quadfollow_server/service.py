@@ -53,7 +53,7 @@ class Service:
             "models": [self._described(model, index == 0) for index, model in enumerate(self.models.all)],
             "tracker": self.settings.tracker,
             "limits": self.settings.limits,
-            "ports": self.ports.as_dict(),
+            "ports": asdict(self.ports),
             "viewers": self.live.watching,
         }
 

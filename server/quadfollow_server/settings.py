@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 from quadfollow_core.codec import MAX_PIXELS, MAX_SCANS
 from quadfollow_core.errors import BadInput
@@ -125,14 +124,22 @@ class Settings:
             "upload_seconds": UPLOAD_SECONDS,
         }
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return asdict(self)
-
 
 def option(name: str) -> str:
     """How a setting is typed."""
     return f"--{name.replace('_', '-')}"
+
+
+def in_bytes(name: str, mebibytes: float) -> int:
+    """The bytes of a setting that is typed in MiB.
+
+    Raises:
+        BadInput: it is no number, or has no end.
+    """
+    try:
+        return round(mebibytes * MIB)
+    except (ValueError, OverflowError) as error:
+        raise BadInput(f"{option(name)} is a number of MiB, got {mebibytes}") from error
 
 
 def _require_one_of(name: str, value: str, choices: tuple[str, ...]) -> None:

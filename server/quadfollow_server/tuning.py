@@ -16,6 +16,7 @@ from quadfollow_server.cores import usable_cores
 from quadfollow_server.device import ON_PROCESSOR, PROVIDERS
 from quadfollow_server.engine import OnnxSegmenter, load_model
 from quadfollow_server.model_file import read_contract
+from quadfollow_server.runners import timed
 from quadfollow_server.variants import VARIANTS
 
 TURN = 10
@@ -34,16 +35,16 @@ class Setting:
     @property
     def words(self) -> list[str]:
         """The options of ``quadfollow serve``."""
-        threads = ["--threads", str(self.threads)] if self.threads else []
-        return ["--device", self.device, "--variant", self.variant, *threads]
+        return [word for name, value in self._options.items() for word in (f"--{name}", value)]
 
     @property
     def environment(self) -> dict[str, str]:
         """The same as environment variables."""
-        words = {"DEVICE": self.device, "VARIANT": self.variant} | (
-            {"THREADS": str(self.threads)} if self.threads else {}
-        )
-        return {f"QUADFOLLOW_SERVE_{name}": value for name, value in words.items()}
+        return {f"QUADFOLLOW_SERVE_{name.upper()}": value for name, value in self._options.items()}
+
+    @property
+    def _options(self) -> dict[str, str]:
+        return {name: str(value) for name, value in asdict(self).items() if value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Measured:
         return asdict(self.setting) | {"frames": self.frames, "p50_ms": self.p50_ms, "p99_ms": self.p99_ms}
 
 
-def settings(devices: Sequence[str] = tuple(PROVIDERS)) -> list[Setting]:
+def all_settings(devices: Sequence[str] = tuple(PROVIDERS)) -> list[Setting]:
     """All that can be tried on this machine; a variant that has to be asked for by name is not."""
     return [
         Setting(device, variant.name, threads)
@@ -108,7 +109,7 @@ def measure(opened: dict[Setting, OnnxSegmenter], seconds: float) -> list[Measur
         for one, segmenter in opened.items():
             frame = probe_frame(segmenter.contract.size, len(times[one]))
             segmenter.segment(frame)  # the one before left the caches and the cores to itself
-            times[one] += [_timed(segmenter, frame) for _ in range(TURN)]
+            times[one] += [timed(segmenter.segment, frame) for _ in range(TURN)]
     found = [_measured(one, values) for one, values in times.items()]
     return sorted(found, key=lambda one: one.p50_ms)
 
@@ -117,12 +118,6 @@ def best(found: Sequence[Measured]) -> Measured:
     """The fastest; a coarser one must be clearly faster than a finer one."""
     variants = {(device, one.name): one for device, ways in VARIANTS.items() for one in ways}
     return min(found, key=lambda one: weighed(one.p50_ms, variants[one.setting.device, one.setting.variant]))
-
-
-def _timed(segmenter: OnnxSegmenter, frame: Any) -> float:
-    started = time.perf_counter()
-    segmenter.segment(frame)
-    return 1000 * (time.perf_counter() - started)
 
 
 def _measured(setting: Setting, milliseconds: Sequence[float]) -> Measured:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from quadfollow_core.cli import refuse
 from quadfollow_server.settings import DEVICES
 
 
@@ -32,15 +33,16 @@ def bench(
 
     path = find_model(model)
     if tune:
-        tried = tuning.settings() if device == "auto" else tuning.settings((device,))
+        refuse(("threads",), "with --tune, which tries every number")
+        tried = tuning.all_settings() if device == "auto" else tuning.all_settings((device,))
         opened, refused = tuning.open_settings(path, tried, lambda one: _tell(f"trying {' '.join(one.words)}"))
+        if not opened:
+            raise Unavailable(f"{path.name} runs in none of the settings: {next(iter(refused.values()))}")
         _tell(f"measuring {len(opened)} of them, {seconds:g} s each")
     else:
         segmenter = load_model(path, device, threads)
         used = tuning.Setting(segmenter.device.name, segmenter.device.variant, threads)
         opened, refused = {used: segmenter}, {}
-    if not opened:
-        raise Unavailable(f"{path.name} runs in none of the settings: {next(iter(refused.values()))}")
     found = tuning.measure(opened, seconds)
     best = tuning.best(found).setting
     if save is not None:

@@ -41,9 +41,6 @@ class Airspace(Protocol):
     def command(self, command: Command) -> None:
         """Take a command; it holds until the next one."""
 
-    def close(self) -> None:
-        """Give back what the world holds."""
-
 
 @runtime_checkable
 class SelfPaced(Protocol):

@@ -14,7 +14,8 @@ from typing import Any
 
 from quadfollow_core.errors import ServerGone
 from quadfollow_core.stream_client import Fate, StreamClient
-from quadfollow_sim.judge import Row, judge
+from quadfollow_sim.answers import legible
+from quadfollow_sim.judge import Row, Witness, judge
 from quadfollow_sim.pace import Pace, clock_of
 from quadfollow_sim.world import FrameSource, Observation, known_fields
 
@@ -25,8 +26,6 @@ PATIENCE = 0.1
 Asker = Callable[[Observation], dict[str, Any]]
 """Says what a picture's request asks for, in the header's words."""
 Lens = Callable[[Observation], Observation]
-Witness = Callable[[Row, Observation, Fate], None]
-"""Sees every frame whose fate is known, with the picture it was."""
 
 
 @dataclass(slots=True)
@@ -36,7 +35,7 @@ class Flight:
     rate: float
     rows: list[Row] = field(default_factory=list)
     skipped: int = 0
-    """Pictures never read, because the loop came too late for them."""
+    """Pictures passed over for a newer one, because the loop came too late for them."""
     seconds: float = 0.0
     interrupted: bool = False
     server_gone: bool = False
@@ -83,10 +82,10 @@ def fly(
         if clock.until_due() > 0:
             continue
         skip = clock.tick()
-        log.flight.skipped += skip
         observation = source.read(skip)
         if observation is None:
             break
+        log.flight.skipped += skip
         observation = through(observation)
         request = ask(observation) | known_fields(observation)
         log.offered(client.offer(observation.image, captured=observation.captured, **request), observation)
@@ -120,15 +119,15 @@ class _Log:
         self._pending[number] = _Pending(observation, self._clock.elapsed(), 1000 * self._clock.lag(), age)
 
     def settle(self, fates: list[Fate]) -> None:
-        for fate in fates:
+        for fate in map(legible, fates):
             pending = self._pending.pop(fate.id)
+            seen = pending.observation
             if fate.outcome == "result":
-                self._newest = max(self._newest or 0.0, pending.observation.captured)
-            when = {"offered_s": pending.offered_s, "lag_ms": pending.lag_ms, "age_ms": pending.age_ms}
-            row = judge(fate, pending.observation, **when)  # type: ignore[arg-type]
+                self._newest = max(self._newest or 0.0, seen.captured)
+            row = judge(fate, seen, offered_s=pending.offered_s, lag_ms=pending.lag_ms, age_ms=pending.age_ms)
             self.flight.rows.append(row)
             for witness in self._witnesses:
-                witness(row, pending.observation, fate)
+                witness(row, seen, fate)
 
     def drain(self, client: StreamClient) -> None:
         """Wait for the last frames' fates; what has none by then counts as lost."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
+TRACKER = click.Choice(["kalman", "centroid"])
 INTERRUPTED = 130
 CITY = "city"
 QUADSIM = "quadsim"
@@ -31,14 +32,12 @@ FOREIGN = {
     CITY: OPEN_LOOP + OF_QUADSIM,
     QUADSIM: (*OPEN_LOOP, *OF_CITY, "seed", "rate"),
     "replay": (*OF_FLIGHTS, "seed", "depth"),
-    "drawn": (*OF_FLIGHTS, "calibration", "loop", "speed", "topic"),
+    "drawn": (*OF_FLIGHTS, "frames", "calibration", "loop", "speed", "topic"),
     "camera": (*OF_FLIGHTS, "loop", "speed", "topic", "seed", "depth"),
 }
 """Options that mean nothing to a world."""
 UNSAVED = ("server", "stream", "model", "calibration", "depth", "out", "video", "record", "log")
 """Options that mean nothing where frames are only saved."""
-DEMO_WORLD = "city"
-"""Where the demo flies unless told: the shipped model knows the city."""
 DEMO_SECONDS = 30.0
 """Length of the demo's flight through the city."""
 
@@ -67,11 +66,6 @@ world_options = _options(
         "--preset", default="street", show_default=True, help="City: plaza, street, crowd, dusk, wind, decoys."
     ),
     click.option("--outfit", default="red", show_default=True, help="City: what the target wears: red, yellow, blue."),
-    click.option(
-        "--tracker",
-        type=click.Choice(["kalman", "centroid"]),
-        help="City: how the target is followed; centroid is the baseline. With --eyes network the server decides.",
-    ),
     click.option("--seed", default=0, show_default=True, help="Of all that is drawn by chance."),
     click.option(
         "--rate", default=20.0, show_default=True, help="Frames per second. A recording or video has its own."
@@ -111,6 +105,11 @@ world_options = _options(
     show_default=True,
     help="City: the server's network, or an arm of comparison that needs no server.",
 )
+@click.option(
+    "--tracker",
+    type=TRACKER,
+    help="City: how the target is followed; centroid is the baseline. With --eyes network the server decides.",
+)
 @click.option("--server", default="tcp://127.0.0.1:5555", show_default=True, help="The server's ZeroMQ door.")
 @click.option("--stream", default="", help="Name of the stream.")
 @click.option(
@@ -136,32 +135,25 @@ world_options = _options(
 def fly(world: str | None, save_frames: Path | None, as_json: bool, **options: Any) -> int:
     """Fly behind a server's answers, in the city or in QuadSim, or show it frames; report how right and fast it was."""
     from quadfollow_core.client_key import ClientKey
-    from quadfollow_core.errors import ServerGone
-    from quadfollow_sim.report import require_answers
     from quadfollow_sim.signals import terminable
 
     world = _take_source(world, options) or ("replay" if options["frames"] else "drawn")
     refuse(FOREIGN[world], f"to --world {world}")
     with terminable():
-        if save_frames is not None:
+        if save_frames is not None and "save_frames" not in FOREIGN[world]:
             count = _save(world, options, save_frames)
             told = {"frames": count, "folder": str(save_frames)}
             click.echo(json.dumps(told) if as_json else f"{count} frames in {save_frames}")
             return 0
         report = _carry_out(world, options, ClientKey.from_environment())
-    code = _show(report, as_json)
-    if report["server_gone"]:
-        raise ServerGone(f"the server at {options['server']} stopped answering during the flight")
-    if code != INTERRUPTED:
-        require_answers(report)
-    return code
+    return _conclude(report, as_json)
 
 
 @click.command()
 @click.option(
     "--world",
     type=click.Choice(["replay", "drawn", CITY]),
-    help=f"Default: replay with --frames, else {DEMO_WORLD}.",
+    help="Default: replay with --frames, else city.",
 )
 @click.option("--seconds", type=float, help="Length of the flight. Default: 30 in the city, else all of it.")
 @click.option(
@@ -169,6 +161,9 @@ def fly(world: str | None, save_frames: Path | None, as_json: bool, **options: A
 )
 @click.option("--model", help="Model file or name of a shipped model. Default: the shipped default.")
 @click.option("--device", default="auto", show_default=True, help="Where the server computes: see `serve`.")
+@click.option(
+    "--tracker", type=TRACKER, default="kalman", show_default=True, help="How it follows; centroid is the baseline."
+)
 @click.option("--view", is_flag=True, help="Fly again and again until Ctrl-C, to be looked at in the live view.")
 @click.option("--out", type=FOLDER, default=Path("out/demo"), show_default=True, help="Where video and report go.")
 @world_options
@@ -176,7 +171,7 @@ def demo(
     world: str | None,
     model: str | None,
     device: str,
-    tracker: str | None,
+    tracker: str,
     view: bool,
     out: Path,
     as_json: bool,
@@ -184,19 +179,19 @@ def demo(
 ) -> int:
     """Start a server with the shipped model, follow a person behind it, show the table, shut it down."""
     from quadfollow_core.shipped import find_model
-    from quadfollow_sim.report import require_answers
     from quadfollow_sim.server_process import ServerProcess
     from quadfollow_sim.signals import terminable
 
     served = find_model(model)
     world = world or ("replay" if options["frames"] else _demo_world())
-    refuse(FOREIGN[world], f"to --world {world}")
+    # Whatever is shown, this server follows by the tracker that is asked for.
+    refuse(set(FOREIGN[world]) - {"tracker"}, f"to --world {world}")
     if world == CITY and options["seconds"] is None:
         options["seconds"] = DEMO_SECONDS
     log = out / "server.log"
     click.echo(f"starting a server with {served.stem}; its log: {log}", err=True)
     # This shell may be set up for another server: neither its settings nor its key are for this one.
-    how: dict[str, Any] = {"device": device, "tracker": tracker or "kalman", "from_environment": False}
+    how: dict[str, Any] = {"device": device, "tracker": tracker, "from_environment": False}
     with terminable(), ServerProcess(log, model=str(served), **how) as server:
         click.echo(f"server ready at {server.url} and {server.address}", err=True)
         if view:
@@ -204,21 +199,17 @@ def demo(
         shown = {"server": server.address, "out": out, "stream": "demo", "model": served.stem}
         report = _carry_out(world, options | shown, None, again=view)
         died = server.died()
-    code = _show(report, as_json)
-    if died is not None:
-        raise died
-    if code != INTERRUPTED:
-        require_answers(report)
+    code = _conclude(report, as_json, died)
     return 0 if view and code == INTERRUPTED else code
 
 
 def _demo_world() -> str:
-    """Where the demo flies: the drawn street stands in for a city that cannot be drawn on this machine."""
+    """Where the demo flies: the shipped model knows the city; where none can be drawn, the drawn street stands in."""
     from quadfollow_sim.mission import city_is_missing
 
-    missing = city_is_missing() if DEMO_WORLD == CITY else None
+    missing = city_is_missing()
     if missing is None:
-        return DEMO_WORLD
+        return CITY
     click.echo(f"the drawn street instead of the city: {missing}", err=True)
     return "drawn"
 
@@ -266,8 +257,8 @@ def _carry_out_once(world: str, options: Mapping[str, Any], key: ClientKey | Non
 
     if world not in (CITY, QUADSIM):
         return carry_out(_shown(world, options), key)
-    known = {key: value for key, value in options.items() if key not in (*OPEN_LOOP, *OF_QUADSIM)}
-    given = {key: value for key, value in known.items() if value is not None}
+    foreign = (*FOREIGN[world], *OF_QUADSIM)
+    given = {name: value for name, value in options.items() if name not in foreign and value is not None}
     if world == QUADSIM:
         given |= _quadsim(options) | {"seconds": options["seconds"]}
     return carry_out_mission(MissionPlan(**given), key)
@@ -290,14 +281,20 @@ def _shown(world: str, options: Mapping[str, Any]) -> Any:
     """The plan of a flight over frames."""
     from quadfollow_sim.flight import FlightPlan, World
 
-    known = {key: value for key, value in options.items() if key not in OF_FLIGHTS}
+    known = {name: value for name, value in options.items() if name not in FOREIGN[world]}
     return FlightPlan(world=cast(World, world), **known)
 
 
-def _show(report: dict[str, Any], as_json: bool) -> int:
-    """Print a report; the exit code says whether the flight was cut short."""
+def _conclude(report: dict[str, Any], as_json: bool, died: Exception | None = None) -> int:
+    """Print a report and return the exit code, which says whether the flight was cut short.
+
+    Raises:
+        ServerGone: nobody answered at the end; what ``died`` says, if it was a server of our own.
+        QuadfollowError: nothing was answered.
+    """
+    from quadfollow_core.errors import ServerGone
     from quadfollow_sim.measures import flights_table
-    from quadfollow_sim.report import table
+    from quadfollow_sim.report import require_answers, table
 
     if as_json:
         click.echo(json.dumps(report))
@@ -305,4 +302,11 @@ def _show(report: dict[str, Any], as_json: bool) -> int:
         click.echo(flights_table(report) if "flights" in report else table(report))
         for name, path in report["files"].items():
             click.echo(f"{name:8}{path}")
-    return INTERRUPTED if report["interrupted"] or report.get("aborted") else 0
+    if died is not None:
+        raise died
+    if report["server_gone"]:
+        raise ServerGone(f"the server at {report['plan']['server']} stopped answering during the flight")
+    if report["interrupted"] or report.get("aborted"):
+        return INTERRUPTED
+    require_answers(report)
+    return 0

@@ -19,11 +19,13 @@ from typing import Literal
 from quadfollow_core.errors import BadInput
 from quadfollow_core.stream_client import Fate
 from quadfollow_sim.airspace import Airspace, SelfPaced
+from quadfollow_sim.answers import legible
 from quadfollow_sim.craft import Craft, Steersman
 from quadfollow_sim.eyes import Eyes
+from quadfollow_sim.judge import Witness
 from quadfollow_sim.orders.door import OrdersDoor
 from quadfollow_sim.pace import Pace
-from quadfollow_sim.sortie import Recorder, Sortie, Taken, Witness
+from quadfollow_sim.sortie import Recorder, Sortie, Taken
 from quadfollow_sim.vehicle import Brake
 
 ClockName = Literal["lockstep", "real"]
@@ -207,8 +209,8 @@ class ClosedLoop:
         return number
 
     def _settle(self, fates: list[Fate]) -> None:
-        """Let the pilot hear what was answered, command, and note both."""
-        fates = [_legible(fate) for fate in fates]
+        """Let the pilot hear what was answered, command, and note both; no command waits for a mask to be read."""
+        fates = [legible(fate, mask=False) for fate in fates]
         for fate in fates:
             if fate.outcome not in UNANSWERED:
                 self._unanswered_since = None
@@ -228,15 +230,6 @@ class ClosedLoop:
         """Whether somebody was asked and did not answer for so long."""
         since = self._unanswered_since
         return since is not None and self._world.time - since > seconds
-
-
-def _legible(fate: Fate) -> Fate:
-    """A fate as it is, or as an error where the answer is none of the wire's form."""
-    try:
-        _ = fate.track, fate.sighting
-    except BadInput as error:
-        return Fate(fate.id, "error", fate.age, {"detail": f"an answer that cannot be read: {error}"})
-    return fate
 
 
 def _either(one: Stop, other: Stop) -> Stop:

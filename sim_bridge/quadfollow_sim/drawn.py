@@ -25,9 +25,6 @@ from quadfollow_sim.painter.props import BRICK, LEAVES, STUCCO, house, kerb_ring
 from quadfollow_sim.walk import LENGTH, PACE, SIZE, camera_at, target_at
 from quadfollow_sim.world import Observation, Point
 
-QUALITY = 75
-"""The simulator's JPEG quality."""
-
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
@@ -115,7 +112,7 @@ class DrawnSource:
             return None
         drawing = self._street.draw(number / self._rate % LENGTH, with_depth=self._with_depth)
         return Observation(
-            encode_jpeg(drawing.image, QUALITY),
+            encode_jpeg(drawing.image),
             f"drawn_{number:05d}",
             time.monotonic(),
             drawing.camera,

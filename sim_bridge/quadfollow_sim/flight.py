@@ -6,7 +6,7 @@ import contextlib
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from typing import Any, Literal, TextIO, get_args
 
 import click
 
@@ -14,23 +14,21 @@ from quadfollow_core.client_key import ClientKey
 from quadfollow_core.errors import BadInput
 from quadfollow_core.files import write_whole
 from quadfollow_core.stream_client import Fate, StreamClient
-from quadfollow_sim.bridge import Asker, Lens, Witness, fly, require_server
+from quadfollow_sim.bridge import Asker, Lens, fly, require_server
 from quadfollow_sim.calibration import load_calibration
 from quadfollow_sim.camera import CameraSource
 from quadfollow_sim.drawn import DrawnSource
-from quadfollow_sim.files import in_words, require_address, require_positive
 from quadfollow_sim.film import FilmSource
-from quadfollow_sim.judge import Row
+from quadfollow_sim.judge import Row, Witness
+from quadfollow_sim.plans import in_words, require_address, require_positive
 from quadfollow_sim.recording.extra import require_mcap
+from quadfollow_sim.recording.flights import note_recording, open_recorder
 from quadfollow_sim.replay import RATE, ReplaySource
 from quadfollow_sim.report import summarise
 from quadfollow_sim.signals import stopping
 from quadfollow_sim.video import VideoWriter
 from quadfollow_sim.walk import LENGTH
 from quadfollow_sim.world import FrameSource, Observation
-
-if TYPE_CHECKING:
-    from quadfollow_sim.recording.witness import FlightRecorder
 
 World = Literal["replay", "drawn", "camera"]
 VIDEO, REPORT, ROWS = "flight.mp4", "report.json", "frames.jsonl"
@@ -73,6 +71,8 @@ class FlightPlan:
     """Where to record pictures and answers as MCAP; None for nowhere."""
 
     def __post_init__(self) -> None:
+        if self.world not in get_args(World):
+            raise BadInput(f"no such world: {self.world!r}; there are {', '.join(get_args(World))}")
         if (self.world == "replay") != (self.frames is not None):
             raise BadInput("--world replay needs --frames, and no other world takes it")
         if (self.world == "camera") != (self.source is not None):
@@ -120,10 +120,13 @@ def carry_out(plan: FlightPlan, key: ClientKey | None = None) -> dict[str, Any]:
         key: what to show a server that asks for keys.
 
     Raises:
-        ServerGone: no server answers at the plan's address; nothing was flown then.
+        BadInput: the plan's calibration is none.
+        ServerGone: no server answers at the plan's address.
         BadDataset: see :func:`open_world`.
+        In each case nothing was flown, and no file was touched.
     """
     click.echo(f"flying {in_words(plan.as_dict())}", err=True)
+    through = _lens(plan)
     with contextlib.ExitStack() as stack:
         client = stack.enter_context(StreamClient(plan.server, stream=plan.stream, key=key))
         require_server(client)
@@ -134,36 +137,12 @@ def carry_out(plan: FlightPlan, key: ClientKey | None = None) -> dict[str, Any]:
         witnesses: tuple[Witness, ...] = (*_witnesses(plan, film, stack), *recorder)
         stop = stack.enter_context(stopping())
         flight = fly(
-            source, client, seconds=plan.seconds, through=_lens(plan), ask=_asker(plan), witnesses=witnesses, stop=stop
+            source, client, seconds=plan.seconds, through=through, ask=_asker(plan), witnesses=witnesses, stop=stop
         )
     report = {"plan": plan.as_dict()} | summarise(flight) | {"files": _files(plan, film)}
     note_recording(report, recorder)
     write_whole(plan.out / REPORT, json.dumps(report, indent=1) + "\n")
     return report
-
-
-def open_recorder(path: Path | None, stream: str, stack: contextlib.ExitStack) -> tuple[FlightRecorder, ...]:
-    """Begin the recording that a flight is to leave behind; empty where it is to leave none.
-
-    Raises:
-        Unavailable: MCAP is not installed.
-        BadInput: the file cannot be written.
-    """
-    if path is None:
-        return ()
-    require_mcap()
-    from quadfollow_sim.recording.witness import FlightRecorder
-
-    recorder = stack.enter_context(FlightRecorder(path, stream))
-    click.echo(f"recording to {recorder.path}; people are in these pictures", err=True)
-    return (recorder,)
-
-
-def note_recording(report: dict[str, Any], recorder: tuple[FlightRecorder, ...]) -> None:
-    """Add what became of a flight's recording to its report, if there is one."""
-    for one in recorder:
-        report["recording"] = one.summary()
-        report["files"]["record"] = str(one.path)
 
 
 def _asker(plan: FlightPlan) -> Asker:

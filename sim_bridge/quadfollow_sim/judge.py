@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quadfollow_core.codec import decode_image
 from quadfollow_core.resize import TARGET, channels_from_classes, fit_channels, plan_fit
 from quadfollow_core.scoring import MIN_TARGET_PIXELS, intersection_over_union
 from quadfollow_core.stream_client import Fate
 from quadfollow_core.types import Target
+from quadfollow_sim.answers import frame_size, mask_of, reason_of, times_of
 from quadfollow_sim.world import Observation
 
 
@@ -58,49 +59,32 @@ class Row:
         return asdict(self)
 
 
-def reason_of(fate: Fate) -> str | None:
-    """Why a frame has no result, in the server's words; None where it has one, or nobody told."""
-    return None if fate.outcome == "result" else fate.body.get("reason") or fate.body.get("detail")
+Witness = Callable[[Row, Observation, Fate], None]
+"""Sees every picture whose fate is known, whatever that is, with its row."""
 
 
 def judge(fate: Fate, observation: Observation, *, offered_s: float, lag_ms: float, age_ms: float | None) -> Row:
-    """Make the row of a frame whose fate is known."""
+    """Make the row of a frame whose fate is known and legible."""
     timing = (round(offered_s, 4), round(lag_ms, 2), None if age_ms is None else round(age_ms, 2))
     truth_pixels = None if observation.truth is None else int((observation.truth == TARGET).sum())
-    row = Row(fate.id, observation.name, *timing, outcome=fate.outcome, truth_pixels=truth_pixels)
-    if fate.outcome != "result":
-        return _with(row, reason=reason_of(fate))
+    row = Row(fate.id, observation.name, *timing, fate.outcome, reason_of(fate), truth_pixels=truth_pixels)
     sighting = fate.sighting
-    target = None if sighting is None else sighting.target
-    row = _with(
-        row,
-        latency_ms=round(1000 * fate.age, 2),
-        held_ms=fate.body.get("held_ms"),
-        timings=fate.body.get("timings", {}),
-        found=target is not None,
-    )
-    return _with(row, **_errors(fate, observation, target)) if row.present else row
-
-
-def answer_mask(fate: Fate) -> NDArray[np.uint8] | None:
-    """The answer's ``(h, w)`` class mask at the model's size, None where none came."""
-    return None if fate.mask_png is None else decode_image(fate.mask_png, "png")[:, :, 0]
-
-
-def _with(row: Row, **values: Any) -> Row:
-    return Row(**(asdict(row) | values))
+    if sighting is None:
+        return row
+    held_ms, timings = times_of(fate)
+    latency_ms, found = round(1000 * fate.age, 2), sighting.target is not None
+    row = replace(row, latency_ms=latency_ms, held_ms=held_ms, timings=timings, found=found)
+    return replace(row, **_errors(fate, observation, sighting.target)) if row.present else row
 
 
 def _errors(fate: Fate, observation: Observation, target: Target | None) -> dict[str, Any]:
     """What can be measured on a frame that has a target, found or not."""
-    truth, mask = observation.truth, answer_mask(fate)
+    truth, size, mask = observation.truth, frame_size(fate), mask_of(fate)
     errors: dict[str, Any] = {}
     if truth is None:
         return errors
-    frame = fate.body["frame"]
-    size = (int(frame["width"]), int(frame["height"]))
     if mask is not None:
-        errors["iou"] = round(target_iou(truth, mask, size), 4)
+        errors["iou"] = round(target_iou(truth, mask[0], size), 4)
     if target is not None:
         errors["centroid_error_px"] = round(math.dist(target.centroid, centroid(truth, size)), 3)
         errors["distance_source"] = target.distance_source

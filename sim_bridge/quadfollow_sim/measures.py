@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import mean, median
 from typing import Any
@@ -39,8 +39,7 @@ class Loss:
 def measure_sortie(sortie: Sortie) -> dict[str, Any]:
     """Measure one flight; None where nothing could be."""
     steps = sortie.steps
-    first = next((index for index, step in enumerate(steps) if _is_in_view(step)), len(steps))
-    since = steps[first:]
+    since = _since_first_sight(steps)
     losses = losses_of(sortie)
     errors = [error for step in steps if (error := _error(step)) is not None]
     answered = [step.state for step in steps if step.state is not None]
@@ -56,13 +55,13 @@ def measure_sortie(sortie: Sortie) -> dict[str, Any]:
         "losses": len(losses),
         "lost": [loss.as_dict() for loss in losses],
         "longest_loss_s": _rounded(max((loss.seconds for loss in losses), default=0.0)),
-        "recovered": not losses or _is_in_view(since[-1]),
+        "recovered": _has_recovered(steps, since, losses),
         "followed": _rounded(mean(state == "following" for state in answered)) if answered else None,
         "nearest_m": _rounded(min(nearest)) if nearest else None,
         "collisions": len(sortie.collisions),
         "collided_with": dict(Counter(sortie.collisions)),
-        "states": _counts(step.state or "none" for step in steps),
-        "braking": _counts(step.braking for step in steps if step.braking is not None),
+        "states": dict(Counter(step.state or "none" for step in steps)),
+        "braking": dict(Counter(step.braking for step in steps if step.braking is not None)),
         "latency_ms": percentiles(step.latency_ms for step in steps),
         "lag_ms": percentiles(step.lag_ms for step in steps),
         "outcomes": dict(Counter(step.outcome for step in steps)),
@@ -81,7 +80,7 @@ def measure_all(flights: Sequence[dict[str, Any]], steps: Sequence[Step]) -> dic
         "flights": len(flights),
         "seconds": round(sum(flight["seconds"] for flight in flights), 1),
         "flights_with_long_loss": sum(flight["longest_loss_s"] > 3 for flight in flights),
-        "not_recovered": sum(not flight["recovered"] for flight in flights),
+        "not_recovered": sum(flight["recovered"] is False for flight in flights),
         "latency_ms": percentiles(step.latency_ms for step in steps),
         "lag_ms": percentiles(step.lag_ms for step in steps),
         "skipped": sum(flight["skipped"] for flight in flights),
@@ -92,8 +91,7 @@ def measure_all(flights: Sequence[dict[str, Any]], steps: Sequence[Step]) -> dic
 
 def losses_of(sortie: Sortie) -> list[Loss]:
     """The losses of a flight since its first sight of the target, oldest first."""
-    first = next((index for index, step in enumerate(sortie.steps) if _is_in_view(step)), len(sortie.steps))
-    return [loss for loss in _gaps(sortie.steps[first:], 1 / sortie.rate) if loss.seconds > LOSS]
+    return [loss for loss in _gaps(_since_first_sight(sortie.steps), 1 / sortie.rate) if loss.seconds > LOSS]
 
 
 def bootstrap(values: Sequence[float], seed: int = 0) -> tuple[float, float] | None:
@@ -122,6 +120,18 @@ def _is_in_view(step: Step) -> bool:
     return step.visible is not None and step.visible >= VISIBLE
 
 
+def _since_first_sight(steps: Sequence[Step]) -> Sequence[Step]:
+    first = next((index for index, step in enumerate(steps) if _is_in_view(step)), len(steps))
+    return steps[first:]
+
+
+def _has_recovered(steps: Sequence[Step], since: Sequence[Step], losses: Sequence[Loss]) -> bool | None:
+    """Whether the target was seen, and at the end too if it was ever lost; None where the world tells no truth."""
+    if all(step.visible is None for step in steps):
+        return None
+    return bool(since) and (not losses or _is_in_view(since[-1]))
+
+
 def _error(step: Step) -> float | None:
     """Horizontal metres from the track to the target, while it is followed or predicted."""
     if step.place is None or step.target is None or step.state not in ("following", "coasting"):
@@ -140,10 +150,6 @@ def _gaps(steps: Sequence[Step], period: float) -> Iterator[Loss]:
             start = None
     if start is not None:
         yield Loss(start, steps[-1].time + period - start, recovered=False)
-
-
-def _counts(words: Iterable[str]) -> dict[str, int]:
-    return dict(Counter(words))
 
 
 def _with_interval(values: Sequence[float | None]) -> dict[str, Any]:

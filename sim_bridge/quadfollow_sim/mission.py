@@ -22,12 +22,12 @@ from quadfollow_sim.city.outfits import find_look
 from quadfollow_sim.city.presets import find_preset
 from quadfollow_sim.closed_loop import ClockName, ClosedLoop
 from quadfollow_sim.eyes import Arm, Eyes, LocalEyes, NetworkEyes
-from quadfollow_sim.files import in_words, require_address, require_positive
-from quadfollow_sim.flight import open_recorder
 from quadfollow_sim.measures import measure_all, measure_sortie
 from quadfollow_sim.orders.door import OrdersDoor
 from quadfollow_sim.orders.wire import ADDRESS, require_private
 from quadfollow_sim.page import draw_page
+from quadfollow_sim.plans import in_words, require_address, require_positive
+from quadfollow_sim.recording.flights import note_recording, open_recorder
 from quadfollow_sim.signals import stopping
 from quadfollow_sim.sortie import Sortie, Step
 from quadfollow_sim.venue import QuadSimPlan, Venue, open_city, open_quadsim
@@ -191,14 +191,12 @@ def _fly(
         loop = ClosedLoop(flown, eyes, venue.steersman, rate=plan.rate, witnesses=witnesses, door=door)
         sortie = loop.fly(plan.seconds, plan.clock, stop, until_armed=plan.hold_until_armed)
         told = venue.told()
-    for one in recorder:
-        told |= {"recording": one.summary()}
     files = {"page": str(draw_page(sortie, folder / PAGE, f"{venue.title}, {plan.eyes} eyes"))}
     files |= {"video": str(film.path)} if film.frames else {}
-    for one in recorder:
-        files["record"] = str(one.path)
     files |= _keep_steps(sortie, folder / STEPS) if plan.log else {}
-    return sortie, told | {"files": files}
+    told |= {"files": files}
+    note_recording(told, recorder)
+    return sortie, told
 
 
 def _open_venue(plan: MissionPlan, number: int, stack: contextlib.ExitStack) -> Venue:

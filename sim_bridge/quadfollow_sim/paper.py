@@ -69,9 +69,6 @@ class PaperSpace:
         """Take a command."""
         self.vehicle.command(command)
 
-    def close(self) -> None:
-        """Nothing to give back."""
-
 
 def _paint(camera: Camera, target: Point) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """The class mask and the planar depth of a board that stands upright at ``target``."""

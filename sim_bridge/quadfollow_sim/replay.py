@@ -1,14 +1,14 @@
 """Recorded pictures as a world: folders of frames, with their masks where there are some.
 
 Three layouts are taken: ``images/`` beside an optional ``masks/`` (QuadSim's processed layout), a plain folder of
-pictures, and a folder with several of either below it. Image and mask pair by sorted order, as the recordings' own
-rule says. Every file is read once before the first frame goes out, so a faulty one is named then and not mid-stream.
+pictures, and a folder with several of either below it. Image and mask pair by the order of their names, as the
+recordings' own rule says, unless the names say otherwise. Every file is read once before the first frame goes out, so
+a faulty one is named then and not mid-stream.
 """
 
 from __future__ import annotations
 
 import itertools
-import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from quadfollow_core.codec import decode_image
 from quadfollow_core.errors import BadDataset, BadInput, QuadfollowError
 from quadfollow_core.resize import classes_from_channels
-from quadfollow_core.scoring import threshold_channels
+from quadfollow_core.scoring import NAME_MARK, pair_key, threshold_channels
 from quadfollow_sim.world import Observation
 
 SUFFIXES = frozenset({".jpeg", ".jpg", ".png", ".webp"})
@@ -156,30 +156,38 @@ def _is_set(folder: Path) -> bool:
 
 
 def _pair(folder: Path, root: Path) -> tuple[list[Recorded], list[str]]:
-    """Pair one set's images and masks by sorted order; also say what has no partner."""
+    """Pair one set's images and masks by the order of what their names share; also say what has no partner."""
     plain = not (folder / IMAGES).is_dir()
     images = _pictures(folder if plain else folder / IMAGES)
-    names = [path.relative_to(root).as_posix() for path in images]
-    if plain or not (folder / MASKS).is_dir():
-        faults = [] if images else [f"{folder / IMAGES}: no pictures"]
-        return [Recorded(name, image) for name, image in zip(names, images, strict=True)], faults
-    masks = _pictures(folder / MASKS)
-    if len(images) != len(masks):
-        return [], _unpaired(images, masks)
-    return [Recorded(*row) for row in zip(names, images, masks, strict=True)], []
+    if not images:
+        return [], [f"{folder / IMAGES}: no pictures"]
+    mask_of: dict[Path, Path] = {}
+    if not plain and (folder / MASKS).is_dir():
+        both = [sorted(paths, key=pair_key) for paths in (images, _pictures(folder / MASKS))]
+        if problems := _unpaired(*both):
+            return [], problems
+        mask_of = dict(zip(*both, strict=True))
+    return [Recorded(image.relative_to(root).as_posix(), image, mask_of.get(image)) for image in images], []
 
 
 def _unpaired(images: list[Path], masks: list[Path]) -> list[str]:
-    """Name the files without a partner, as far as their names tell; their counts are known to differ."""
-    image_keys, mask_keys = ({_key(path): path for path in paths} for paths in (images, masks))
-    alone = [f"{path}: image without a mask" for key, path in image_keys.items() if key not in mask_keys]
-    alone += [f"{path}: mask without an image" for key, path in mask_keys.items() if key not in image_keys]
-    if len(alone) < len(images) + len(masks):
+    """Name what has no partner, or only another frame's, as far as names tell; both lists are in order."""
+    keys = [{pair_key(path) for path in paths} for paths in (images, masks)]
+    alone = [f"{path}: image without a mask" for path in images if pair_key(path) not in keys[1]]
+    alone += [f"{path}: mask without an image" for path in masks if pair_key(path) not in keys[0]]
+    if 0 < len(alone) < len(images) + len(masks):
         return alone
-    where = (images or masks)[0].parent.parent
-    return [f"{where}: {len(images)} images but {len(masks)} masks, and their names do not tell which is alone"]
+    if len(images) != len(masks):
+        where = images[0].parent.parent
+        return [f"{where}: {len(images)} images but {len(masks)} masks, and their names do not tell which is alone"]
+    return [
+        f"{image}: the mask in its place, {mask.name}, is another frame's"
+        for image, mask in zip(images, masks, strict=True)
+        if len({_frame(path) for path in (image, mask)} - {None}) > 1
+    ]
 
 
-def _key(path: Path) -> str:
-    """What an image's name and its mask's have in common: the name without the camera's or mask's tag."""
-    return re.sub(r"_?(cam\d+|mask)_?", "_", path.stem)
+def _frame(path: Path) -> str | None:
+    """Which frame of its run a file is, where its name tells."""
+    _, *frame = NAME_MARK.split(path.stem, maxsplit=1)
+    return frame[0] if frame else None

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from quadfollow_core.resize import TARGET
 from quadfollow_core.stream_client import Fate
-from quadfollow_sim.judge import Row, judge, reason_of
+from quadfollow_sim.answers import legible, reason_of
+from quadfollow_sim.judge import Witness, judge
 from quadfollow_sim.vehicle import Brake, Command, OwnState
 from quadfollow_sim.world import Observation, Point
-
-Witness = Callable[[Row, Observation, Fate], None]
-"""Sees every answered frame with the picture it was; see :class:`quadfollow_sim.video.VideoWriter`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +113,7 @@ class Recorder:
         if not taken.counts:
             return
         self.sortie.steps.append(_step(taken, fate, command))
-        when = taken.observation.captured
+        fate, when = legible(fate), taken.observation.captured
         row = judge(fate, taken.observation, offered_s=when, lag_ms=1000 * taken.lag, age_ms=None)
         for witness in self._witnesses:
             witness(row, taken.observation, fate)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 from quadfollow_core.errors import BadInput
 from quadfollow_sim.world import Point
@@ -69,14 +68,6 @@ class Brake:
 Steering = Velocity | Brake
 """What the pilot commands."""
 Command = Follow | Steering
-
-
-@runtime_checkable
-class Vehicle(Protocol):
-    """Something that flies: the last command holds until the next one."""
-
-    def command(self, command: Command) -> None:
-        """Take a command."""
 
 
 def _require_finite(what: str, values: tuple[float, ...]) -> None:

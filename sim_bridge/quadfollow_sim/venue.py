@@ -10,8 +10,8 @@ from typing import Any
 from quadfollow_core.errors import BadInput
 from quadfollow_sim.airspace import Airspace
 from quadfollow_sim.craft import Steersman
-from quadfollow_sim.files import require_positive
 from quadfollow_sim.pilot import Pilot, Plan
+from quadfollow_sim.plans import require_positive
 from quadfollow_sim.safety import SafetyRule
 
 Tell = Callable[[str], None]
@@ -31,9 +31,7 @@ class QuadSimPlan:
     """Seconds that its first picture is waited for."""
 
     def __post_init__(self) -> None:
-        if not self.far > 0:
-            raise BadInput(f"--far is a positive number of metres, got {self.far}")
-        require_positive(self, "patience")
+        require_positive(self, "far", "patience")
         self.address()
 
     def address(self) -> tuple[str, int]:
@@ -43,7 +41,7 @@ class QuadSimPlan:
             BadInput: they are not.
         """
         host, _, port = self.listen.rpartition(":")
-        if not host or not port.isdigit() or int(port) > 65535:
+        if not host or not port.isdecimal() or int(port) > 65535:
             raise BadInput(f"--listen takes HOST:PORT such as 127.0.0.1:4567, got {self.listen!r}")
         return host, int(port)
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from quadfollow_core.errors import Unavailable
 from quadfollow_core.files import part_of
 from quadfollow_core.overlay import draw_overlay
-from quadfollow_core.resize import Letterbox
 from quadfollow_core.stream_client import Fate
 from quadfollow_core.types import Sighting
-from quadfollow_sim.judge import Row, answer_mask
+from quadfollow_sim.answers import mask_of
+from quadfollow_sim.judge import Row
 from quadfollow_sim.world import Observation
 
 SIDE = 640
@@ -61,8 +61,9 @@ class VideoWriter:
 
     def __call__(self, row: Row, observation: Observation, fate: Fate) -> None:
         """Add a frame if it was answered."""
-        if fate.outcome == "result" and fate.sighting is not None:
-            self._show(with_caption(_overlay(observation, fate, fate.sighting), caption(row)), observation.captured)
+        sighting = fate.sighting
+        if sighting is not None:
+            self._show(with_caption(_overlay(observation, fate, sighting), caption(row)), observation.captured)
 
     def close(self) -> None:
         """Finish the film; without any frame there is none."""
@@ -104,9 +105,9 @@ class VideoWriter:
 def _overlay(observation: Observation, fate: Fate, sighting: Sighting) -> NDArray[np.uint8]:
     """The frame with its overlay, enlarged; its sides are even, as MP4 wants them."""
     frame = observation.pixels()
-    classes = answer_mask(fate)
-    if classes is not None:
-        frame = draw_overlay(frame, classes, Letterbox(**fate.body["mask"]["mask_from_frame"]), sighting)
+    mask = mask_of(fate)
+    if mask is not None:
+        frame = draw_overlay(frame, *mask, sighting)
     times = max(1, SIDE // max(frame.shape[:2]))
     height, width = (side * times // 2 * 2 for side in frame.shape[:2])
     return np.asarray(cv2.resize(frame, (width, height), interpolation=cv2.INTER_NEAREST), dtype=np.uint8)

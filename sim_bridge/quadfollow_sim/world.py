@@ -1,7 +1,8 @@
 """The seam between a world and the bridge: what a world shows, and how it is asked for the next picture.
 
-A world is a :class:`FrameSource`; one that can be flown in is a vehicle as well. The bridge owns the pace: it asks
-for a picture when one is due, and says how many it has to pass over because it came too late for them.
+A world is a :class:`FrameSource`; one that is flown in is a :class:`quadfollow_sim.airspace.Airspace`. The bridge owns
+the pace: it asks for a picture when one is due, and says how many it has to pass over because it came too late for
+them.
 """
 
 from __future__ import annotations

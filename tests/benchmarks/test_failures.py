@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +54,19 @@ def environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def running(word: str) -> list[psutil.Process]:
     """Processes of ours in whose command a word stands."""
-    return [one for one in psutil.Process().children(recursive=True) if word in " ".join(one.cmdline())]
+    found = []
+    for one in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it may have ended meanwhile
+            if word in " ".join(one.cmdline()):
+                found.append(one)
+    return found
+
+
+def lives(one: psutil.Process) -> bool:
+    """Whether a process still does something."""
+    with suppress(psutil.NoSuchProcess):
+        return bool(one.is_running() and one.status() != psutil.STATUS_ZOMBIE)
+    return False
 
 
 def test_another_server_that_does_other_work_is_left_out_and_ended(environments: Path, tmp_path: Path) -> None:
@@ -109,7 +121,7 @@ def test_sigterm_ends_the_servers_that_planning_started(tmp_path: Path) -> None:
             servers = running("--zmq-port")
         planned.send_signal(signal.SIGTERM)
         assert planned.wait() == 128 + signal.SIGTERM
-    assert [one for one in servers if one.is_running() and one.status() != psutil.STATUS_ZOMBIE] == []
+    assert [one for one in servers if lives(one)] == []
 
 
 def test_doctor_and_serve_are_ended_where_one_of_them_never_ends(

@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.sim_bridge.conftest import in_step as in_step
 from tests.sim_bridge.conftest import run as run
 from tests.sim_bridge.conftest import walk as walk
+from tests.sim_bridge.conftest import write_set as write_set
 from tests.sim_bridge.unhurried import PATIENCE
 
 from quadfollow_core.contract import CLASSES_OUTPUT, INPUT, METADATA_KEY, PROBABILITY_OUTPUT, Contract

@@ -22,6 +22,8 @@ from quadfollow_sim.mission import city_is_missing
 
 Demo = Callable[..., "subprocess.Popen[str]"]
 MARK = "QUADFOLLOW_TEST_MARK"
+IMPATIENT = "from quadfollow_core.cli import main; main()"
+"""The command with its own patience for a server's answers."""
 
 
 @pytest.fixture
@@ -29,10 +31,12 @@ def demo(tmp_path: Path, colour_model: Path) -> Iterator[Demo]:
     """Start ``quadfollow demo``; in the end nothing that it started may be alive."""
     mark = tmp_path.name + str(os.getpid())
 
-    def start(*arguments: object, model: Path = colour_model, world: str = "drawn") -> subprocess.Popen[str]:
+    def start(
+        *arguments: object, model: Path = colour_model, world: str = "drawn", program: str = PROGRAM
+    ) -> subprocess.Popen[str]:
         options = ("--world", world, "--model", model, "--device", "cpu", "--out", tmp_path / "out", *arguments)
         return subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, "demo", *map(str, options)],
+            [sys.executable, "-c", program, "demo", *map(str, options)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -69,12 +73,12 @@ def finished(process: subprocess.Popen[str]) -> tuple[str, str]:
         return process.communicate(timeout=200)
 
 
-def wait_for_flight(process: subprocess.Popen[str]) -> None:
-    """Read the demo's stderr until its server is ready."""
+def wait_for_flight(process: subprocess.Popen[str]) -> str:
+    """Read the demo's stderr until its server is ready, and return where that is."""
     assert process.stderr is not None
     for line in process.stderr:
-        if "server ready" in line:
-            return
+        if line.startswith("server ready at "):
+            return line.split()[3]
     pytest.fail("the demo ended before its server was ready")
 
 
@@ -153,6 +157,30 @@ def test_a_demo_to_look_at_flies_until_it_is_interrupted(demo: Demo) -> None:
     out, _ = finished(process)
     assert process.returncode == 0
     assert json.loads(out)["plan"]["seconds"] == 1.0
+
+
+@pytest.mark.slow
+def test_a_server_that_hangs_is_gone(demo: Demo, tmp_path: Path) -> None:
+    """It lives and answers nothing any more: the demo ends with 5, and reports."""
+    process = demo("--seconds", 10, "--json", program=IMPATIENT)
+    wait_for_flight(process)
+    assert wait_until(lambda: any((tmp_path / "out").glob(".part-*flight.mp4"))), "no frame was answered"
+    (server,) = psutil.Process(process.pid).children()
+    os.killpg(server.pid, signal.SIGSTOP)
+    out, errors = finished(process)
+    assert process.returncode == 5, errors
+    assert "stopped answering" in errors
+    assert json.loads(out)["server_gone"]
+
+
+def test_the_demos_server_follows_by_the_tracker_asked_for(demo: Demo, write_set: Any, tmp_path: Path) -> None:
+    """Over frames, too."""
+    process = demo("--frames", write_set(tmp_path / "set"), "--loop", "--tracker", "centroid", world="replay")
+    url = wait_for_flight(process)
+    assert httpx.get(f"{url}/info").json()["tracker"] == "centroid"
+    process.send_signal(signal.SIGINT)
+    finished(process)
+    assert process.returncode == 130
 
 
 def test_a_killed_demo_takes_its_server_along(demo: Demo) -> None:

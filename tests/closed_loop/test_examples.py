@@ -66,6 +66,7 @@ def node_folder(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_node_client_finds_her(colour_server: RunningServer, picture: Path, node_folder: Path) -> None:
     """From another language the same: every picture is answered, in turn."""
     command = ["node", str(node_folder / "zmq_client.js"), colour_server.address, str(picture), str(picture)]

@@ -43,6 +43,9 @@ def test_unknown_keys_are_ignored() -> None:
         ({"least_lead": True}, "least_lead"),
         ({"least_lead": float("nan")}, "least_lead"),
         ({"classes": None}, "cannot be read"),
+        ({"checks": None}, "objects"),
+        ({"training": []}, "objects"),
+        ({"score": 0.7}, "objects"),
     ],
 )
 def test_promises_we_cannot_keep_are_refused(change: dict[str, object], says: str) -> None:

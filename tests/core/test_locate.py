@@ -133,12 +133,13 @@ def scene(
     camera = Camera(Intrinsics.from_fov(256, 256, math.radians(60)), Pose.from_rpy((0, 0, up), 0, pitch, 0))
     assert camera.pose is not None
     feet, front = np.array([distance, -across, 0.0]), np.array([TARGET_DEPTH / 2, 0.0, 0.0])
-    corners = [
-        camera.intrinsics.project(camera.pose.camera_from_world(point))
-        for point in (feet - front, feet + front + [0, 0, TARGET_HEIGHT])
+    edges = [
+        camera.intrinsics.project(camera.pose.camera_from_world(feet + side * front + [0, 0, height]))
+        for height in (0, TARGET_HEIGHT)
+        for side in (-1, 1)
     ]
-    middle = round(corners[0][0])
-    box = (TARGET, middle - 5, round(corners[1][1]), middle + 5, round(corners[0][1]))
+    middle, rows = round(edges[0][0]), [round(v) for _, v in edges]
+    box = (TARGET, middle - 5, min(rows), middle + 5, max(rows))
     chest = camera.pose.camera_from_world(feet + [0, 0, TARGET_HEIGHT / 2])
     depth = Depth(np.full((256, 256), chest[2], np.float32), 1.0)
     return segmentation([box]), camera, feet + [0, 0, TARGET_HEIGHT / 2], depth
@@ -157,10 +158,11 @@ def test_depth_and_pose_give_the_world_position(distance: float, across: float) 
 
 
 @pytest.mark.parametrize(
-    ("distance", "up", "pitch"), [(4, 3, 0.3), (8, 3, 0.3), (12, 3, 0.3), (4, 8, 1.05), (3, 10, 1.2)]
+    ("distance", "up", "pitch"),
+    [(4, 3, 0.3), (8, 3, 0.3), (12, 3, 0.3), (4, 8, 1.05), (3, 10, 1.2), (5, 0.8, 0), (8, -4, -0.5), (6, -6, -0.75)],
 )
 def test_without_depth_the_height_gives_the_range(distance: float, up: float, pitch: float) -> None:
-    """The apparent height of a standing person estimates the range, tilt of the camera included, and is marked so."""
+    """The apparent height of a person, seen from above, level or below, estimates the range, and is marked so."""
     mask, camera, chest, _ = scene(distance, pitch, up=up)
     target = found(locate(mask, RULE, camera))
     assert target.distance_source == "height"
@@ -176,10 +178,14 @@ def test_a_person_seen_from_above_has_no_height_estimate(box: tuple[int, int, in
     assert target.azimuth is not None
 
 
-def test_a_box_that_nobody_upright_fills_has_no_height_estimate() -> None:
-    """A camera on its side sees a standing person lie."""
-    camera = Camera(Intrinsics(222, 222, 128, 128), Pose.from_rpy((0, 0, 1), math.radians(90), 0, 0))
-    assert found(locate(segmentation([(TARGET, 180, 110, 250, 130)]), RULE, camera)).distance is None
+@pytest.mark.parametrize("pitch", [0, 30, 45])
+def test_a_box_that_nobody_upright_fills_has_no_height_estimate(pitch: float) -> None:
+    """A camera on its side sees a standing person lie, from above as well."""
+    box = [(TARGET, 110, 118, 146, 130)]
+    for roll, told in ((0, True), (80, False)):
+        pose = Pose.from_rpy((0, 0, 1), math.radians(roll), math.radians(pitch), 0)
+        target = found(locate(segmentation(box), RULE, Camera(Intrinsics(222, 222, 128, 128), pose)))
+        assert (target.distance is not None) == told, roll
 
 
 def test_a_person_cut_by_the_frame_has_no_height_estimate() -> None:

@@ -1,4 +1,4 @@
-"""What the tracker says: its states, its spaces, its tracks and streams."""
+"""What the tracker says: its states, its spaces and its tracks."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ from quadfollow_core.errors import BadInput
 from quadfollow_core.geometry import LARGEST, SMALLEST_FOCAL, Camera, Intrinsics, Pose
 from quadfollow_core.kalman_tracker import KalmanTracker
 from quadfollow_core.measure import MAX_DISTANCE
-from quadfollow_core.pursuit import Patience
 from quadfollow_core.track import Look, Track
-from quadfollow_core.trackers import TrackBook, make_tracker
+from quadfollow_core.trackers import make_tracker
 from quadfollow_core.types import DistanceSource, Sighting, Target
 
 # ---- states
@@ -81,15 +80,6 @@ def test_a_slow_stream_is_followed_too() -> None:
     tracker = KalmanTracker()
     looks = [Eye().look(float(k), *([] if k == 5 else [(6.0, 0.2 * k, 0.8)])) for k in range(8)]
     assert "".join(track.state[0] for track in run(tracker, looks)) == "ssfffcff"
-
-
-@pytest.mark.parametrize("bad", [(0, 5), (6, 5)])
-def test_impatience_is_refused(bad: tuple[int, int]) -> None:
-    """A rule that cannot be met is refused, as are times out of order."""
-    with pytest.raises(BadInput):
-        Patience(confirm=bad)
-    with pytest.raises(BadInput):
-        Patience(coast_for=0.1)
 
 
 # ---- less than everything known
@@ -258,7 +248,7 @@ def test_what_is_not_a_track_is_refused(data: dict[str, object]) -> None:
         Track.from_dict(data)
 
 
-# ---- the baseline, and streams
+# ---- the baseline
 
 
 def test_the_old_rule_loses_after_seven_frames() -> None:
@@ -284,41 +274,3 @@ def test_trackers_have_names() -> None:
     """An unknown tracker is refused by name."""
     with pytest.raises(BadInput, match="kalman or centroid"):
         make_tracker("magic")
-    with pytest.raises(BadInput):
-        TrackBook("magic")
-
-
-def test_streams_do_not_mix() -> None:
-    """Each key has its own track; a silent one is forgotten, and so is the oldest when there are too many."""
-    book = TrackBook(silence=5.0, most=2)
-    for k in range(5):
-        one = book.update("one", Eye().look(k * STEP, walk(0)), now=k * STEP)
-        two = book.update("two", Eye().look(k * STEP), now=k * STEP)
-    assert (one.state, two.state) == ("following", "searching")
-    book.update("two", Eye().look(1.0), now=6.0)
-    assert len(book) == 1
-    book.update("three", Eye().look(1.0), now=6.0)
-    book.update("four", Eye().look(1.0), now=6.0)
-    assert len(book) == 2
-
-
-def test_a_stream_that_was_silent_for_long_begins_anew() -> None:
-    """Though nobody else was heard meanwhile, its own next frame finds nothing of it."""
-    states = {}
-    for silence in (4.9, 5.1):
-        book = TrackBook("centroid", silence=5.0)
-        for k in range(5):
-            book.update("one", Eye().look(k * STEP, walk(0)), now=0.0)
-        states[silence] = book.update("one", Eye().look(5 * STEP), now=silence).state
-    assert states[4.9] != "searching", "control"
-    assert states[5.1] == "searching"
-
-
-def test_a_stream_can_be_reset() -> None:
-    """A reset stream starts anew; resetting an unknown one is no fault."""
-    book = TrackBook()
-    for k in range(5):
-        book.update("one", Eye().look(k * STEP, walk(0)), now=0.0)
-    book.reset("one")
-    book.reset("nobody")
-    assert book.update("one", Eye().look(5 * STEP, walk(0)), now=0.0).state == "searching"

@@ -10,9 +10,10 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from quadfollow_core.cli import read_size
 from quadfollow_core.errors import BadInput, BadModel, Unavailable
 from quadfollow_core.shipped import find_model
-from quadfollow_export.cli import export, read_size
+from quadfollow_export.cli import export
 
 
 def test_json_is_one_object_on_stdout(run_folder: Path, tmp_path: Path) -> None:

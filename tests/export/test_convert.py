@@ -12,9 +12,9 @@ from tests.export.conftest import SIZE, build_network
 
 from quadfollow_core.contract import CLASSES_OUTPUT, INPUT, PROBABILITY_OUTPUT
 from quadfollow_core.errors import BadModel
+from quadfollow_core.scoring import to_levels
 from quadfollow_export.convert import Converted, convert
 from quadfollow_export.exporting import keras_predictor
-from quadfollow_export.parity import to_levels
 from quadfollow_export.session import open_session
 
 NORMS = ["after-relu", "before-relu"]

@@ -21,8 +21,9 @@ from quadfollow_core.contract import Contract
 from quadfollow_core.errors import BadDataset, BadInput, BadModel, ExportRefused, NotFound
 from quadfollow_core.provenance import git_commit
 from quadfollow_core.resize import TARGET, channels_from_classes
-from quadfollow_core.scoring import SETS
-from quadfollow_export.card import write_card
+from quadfollow_core.scoring import EVALUATION, SETS
+from quadfollow_core.shipped import shipped_models
+from quadfollow_export.card import tell_variants, write_card
 from quadfollow_export.exporting import Options, export_network
 from quadfollow_export.frames import recorded
 from quadfollow_export.official import official_scores
@@ -101,11 +102,14 @@ def test_letterboxed_predictions_are_scored_without_their_bars(tmp_path: Path) -
         (marked,) = mark(frames)
         return [marked.argmax(axis=-1).astype(np.uint8), (marked[..., TARGET] * 255).astype(np.uint8)]
 
-    folder = write_wide(tmp_path)
+    folder = write_wide(tmp_path / EVALUATION)
     scores = official_scores({"keras": mark}, folder, (64, 64))
+    assert official_scores({"keras": mark}, tmp_path, (64, 64)) == scores, "the folder that they lie in will do"
+    with pytest.raises(BadDataset, match="no official evaluation sets"):
+        official_scores({"keras": mark}, folder / SETS[0], (64, 64))
     assert scores["keras"].final_iou == pytest.approx(1, abs=0.03)
     assert scores["keras"].sets["following_images"]["iou_bg"] == pytest.approx(1, abs=0.01)
-    proof = measure(mark, answer, mark, recorded(folder, 4, (64, 64)))
+    proof = measure(mark, answer, mark, recorded(tmp_path, 4, (64, 64)))
     assert proof.target_iou == {"keras": pytest.approx(1, abs=0.03), "onnx": pytest.approx(1, abs=0.03)}
 
 
@@ -168,6 +172,37 @@ def test_the_card_lists_targets_from_small_to_large(tmp_path: Path) -> None:
     score = {"final": 1.0, "sets": {"patrol_with_targ": part | {"by_size": sizes}}}
     card = write_card(Contract(name="x", width=8, height=8, score=score), tmp_path / "x.onnx")
     assert re.findall(r"\| patrol_with_targ \| ([\d+-]{3,}) \|", card) == ["4-9", "10-19", "80-159", "320+"]
+
+
+def test_the_card_tells_of_which_epoch_a_network_is(run_folder: Path, tmp_path: Path) -> None:
+    """A run's best network is not its last; one of a run that did not note its epoch is told as its best."""
+    config = json.loads((run_folder / "config.json").read_text())
+    config |= {"best": {"epoch": 12, "held_out_final": 0.649}, "recipe": config["recipe"] | {"epochs": 18}}
+    (run_folder / "config.json").write_text(json.dumps(config))
+    shutil.copy(run_folder / "best.keras", run_folder / "last.keras")
+    assert "best" not in find_source(run_folder / "last.keras").training
+    training = find_source(run_folder).training
+
+    def card(told: dict[str, Any]) -> str:
+        return write_card(Contract(name="x", width=8, height=8, training=told), tmp_path / "x.onnx")
+
+    assert "| network | epoch 12 of 18, the best by the held-out score (0.6490) |" in card(training)
+    assert "| network | epoch 12 of 18, the last that was trained |" in card(training | {"best": {"epoch": 12}})
+    assert "recipe tiny: epoch 12 of 18 epochs of" in card({"begun_with": {"init": "best.keras 11", "run": training}})
+    del training["best"]
+    assert "recipe tiny: the best of 18 epochs of" in card({"begun_with": {"init": "best.keras 11", "run": training}})
+    mean = training | {"averaged": {"share": 0.5, "with": "a.keras 11"}}
+    for begun in ({"init": "last.keras 11", "run": training}, {"init": "best.keras 11", "run": mean}):
+        assert "recipe tiny: 18 epochs of" in card({"begun_with": begun})
+
+
+def test_the_shipped_cards_are_what_their_models_tell(tmp_path: Path) -> None:
+    """No card says by hand what its model does not."""
+    folder = shutil.copytree(shipped_models()[0].parent, tmp_path / "models")
+    written = {path: path.read_text(encoding="utf-8") for path in folder.glob("*.md")}
+    for path in written:
+        tell_variants(path.with_suffix(".onnx"))
+    assert {path: path.read_text(encoding="utf-8") for path in written} == written
 
 
 def test_the_card_tells_of_every_run_back_to_the_first(tmp_path):

@@ -13,13 +13,13 @@ from click.testing import CliRunner
 
 from quadfollow_core.contract import METADATA_KEY, Contract
 from quadfollow_core.errors import BadInput, BadModel, ExportRefused
-from quadfollow_core.scoring import SETS
+from quadfollow_core.official_frames import short_hash
+from quadfollow_core.scoring import SETS, to_levels
 from quadfollow_core.shipped import PRECISIONS, lower_precision
 from quadfollow_export.cli import export
 from quadfollow_export.convert import Converted
 from quadfollow_export.graph import Graph
 from quadfollow_export.lower import CALIBRATED, LOWER, half
-from quadfollow_export.parity import to_levels
 from quadfollow_export.precision import Allowed, compare, make_variant
 from quadfollow_export.scenes import render_scenes
 from quadfollow_export.session import open_openvino, open_session
@@ -132,11 +132,25 @@ def test_integers_need_frames_to_calibrate_on(model: Path, precision: str) -> No
 
 
 @pytest.mark.parametrize("precision", CALIBRATED)
-def test_official_evaluation_frames_calibrate_nothing(model: Path, evaluation: Path, precision: str) -> None:
-    """They score, so nothing is chosen by them, wherever among the folders they lie."""
-    for data in (evaluation, evaluation / SETS[0]):
+def test_official_evaluation_frames_calibrate_nothing(
+    model: Path, evaluation: Path, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They score, so nothing is chosen by them, wherever among the folders they lie and from where it is called."""
+    monkeypatch.chdir(evaluation / SETS[0])
+    for data in (evaluation, evaluation / SETS[0], Path()):
         with pytest.raises(BadInput, match="official evaluation"):
             make_variant(model, precision, data)
+
+
+def test_official_frames_by_another_name_calibrate_nothing(
+    model: Path, recordings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are known by what is in them, as training knows them."""
+    frame = (recordings / "two" / "images" / "1.jpeg").read_bytes()
+    monkeypatch.setattr("quadfollow_export.precision.evaluation_images", lambda: {short_hash(frame)})
+    with pytest.raises(BadInput, match="official evaluation"):
+        make_variant(model, "int8", recordings)
+    assert make_variant(model, "int8", recordings / "one", allowed=LOOSE).path.is_file()
 
 
 def test_a_missing_folder_is_said_before_anything_is_made(model: Path) -> None:

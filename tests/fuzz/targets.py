@@ -47,9 +47,7 @@ def image(data: bytes) -> None:
 
 def sensor_frame(data: bytes) -> None:
     """A packet of QuadSim's with a sensor frame in it."""
-    frame = parse_sensor_frame(parse_packet(data.decode(errors="surrogateescape")).argument())
-    if frame.depth is not None:
-        frame.depth.decode()
+    parse_sensor_frame(parse_packet(data.decode(errors="surrogateescape")).argument())
 
 
 def recording(data: bytes) -> int:

@@ -135,10 +135,20 @@ def test_every_command_is_carried_out_somewhere() -> None:
 
 
 def test_every_make_target_exists() -> None:
-    """Each `make` of the documentation is one."""
+    """Each `make` of the documentation, and of the table, is one."""
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = {line.split()[1] for line in COMMANDS if line.startswith("make ")}
-    assert named <= targets
+    elsewhere = set(re.findall(r"\bmake ([a-z-]+)", " ".join(ELSEWHERE.values())))
+    assert named | elsewhere <= targets
+    assert elsewhere
+
+
+def test_where_commands_are_carried_out_there_is_something() -> None:
+    """Each folder and each file that the table names exists, among the tests or in the checkout."""
+    words = [word.rstrip(".") for word in re.findall(r"[\w./-]+", " ".join(ELSEWHERE.values()))]
+    places = {word for word in words if "/" in word or word.endswith(".py")}
+    assert {place for place in places if not any((root / place).exists() for root in (ROOT / "tests", ROOT))} == set()
+    assert len(places) > 5
 
 
 @pytest.mark.parametrize("line", [line for line in HERE if line.startswith("curl ")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import struct
 import subprocess
 import sys
@@ -165,6 +166,15 @@ def png_file(side: int, bits: int, colours: int, rows: bytes) -> bytes:
 def huge_png() -> bytes:
     """A tiny PNG file whose header promises 50,000 x 50,000 pixels."""
     return png_file(50_000, 8, 2, bytes(100))
+
+
+def has_ipv6() -> bool:
+    """Whether this machine has the loopback of IPv6."""
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
 
 
 class Gate:

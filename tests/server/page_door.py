@@ -25,7 +25,6 @@ CAMERA = {
     "pose": {"position": [0.0, 1.0, 2.0], "quaternion": [0.0, 0.0, 0.0, 1.0]},
 }
 chromium = browsing.chromium
-expect.set_options(timeout=1000 * PATIENCE)
 
 
 class Door:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,7 +17,7 @@ import pytest
 from numpy.typing import NDArray
 from playwright.sync_api import Page, Route, expect
 from tests.server import page_door
-from tests.server.conftest import PATIENCE
+from tests.server.conftest import PATIENCE, has_ipv6
 from tests.server.page_door import Door, ink, is_told_nothing, shows
 
 from quadfollow_core.codec import decode_image, encode_jpeg, encode_png
@@ -358,14 +357,11 @@ def test_a_page_finds_back_through_the_login_form(page: Page, tmp_path: Path, co
             stack.enter_context(RunningServer(again, [constant()]))
 
 
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
 def test_the_zeromq_snippet_reaches_a_server_by_its_ipv6_address(
     page: Page, tmp_path: Path, constant: Callable[..., Any], picture: NDArray[np.uint8]
 ) -> None:
     """Sockets of ZeroMQ do not speak IPv6 unless told to."""
-    try:
-        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
-    except OSError:
-        pytest.skip("no IPv6 here")
     (tmp_path / "frame.jpg").write_bytes(encode_jpeg(picture))
     with RunningServer(replace(ANY_PORTS, host="::1"), [constant()]) as server:
         page.goto(f"http://[::1]:{server.service.ports.http}")

@@ -22,6 +22,7 @@ from quadfollow_core.client_key import VARIABLE, ClientKey
 from quadfollow_core.errors import BadInput, NotFound
 from quadfollow_core.stream_client import StreamClient
 from quadfollow_server.access import Access
+from quadfollow_server.binding import bound
 from quadfollow_server.keys import new_client
 from quadfollow_server.login import COOKIE
 from quadfollow_server.running import RunningServer
@@ -68,6 +69,20 @@ def listening(served: Any) -> set[str]:
     found = [one for process in family for one in process.net_connections(kind="inet") if one.status == "LISTEN"]
     assert len(found) == 3, "HTTP, ROUTER and PUB"
     return {one.laddr.ip for one in found}
+
+
+def test_a_name_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else a name stands for the next time it is asked, all three ports are on one address."""
+    look_up, addresses = socket.getaddrinfo, ("127.0.0.2", "127.0.0.3")
+    answers = iter(addresses)
+
+    def drifting(host: str, *rest: Any, **options: Any) -> Any:
+        return look_up(next(answers) if host == "drone.example" else host, *rest, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", drifting)
+    with bound(replace(ANY, host="drone.example")):
+        found = [one.laddr.ip for one in psutil.Process().net_connections("tcp") if one.status == "LISTEN"]
+    assert [ip for ip in found if ip in addresses] == ["127.0.0.2"] * 3
 
 
 def test_by_default_nothing_listens_beyond_the_loopback(models: tuple[Path, Path], serve: Callable[..., Any]) -> None:
@@ -126,12 +141,11 @@ def test_tls_is_served(constant: Callable[..., Any], tmp_path: Path, png: bytes)
     key = new_client(tmp_path / "keys", "drone")
     access = Access(keys=str(tmp_path / "keys"), tls_cert=str(cert), tls_key=str(private))
     with RunningServer(replace(ANY, access=access), [constant()]) as server:
-        port = server.service.ports.http
-        with httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=trust, timeout=30) as http:
+        with httpx.Client(base_url=server.url, verify=trust, timeout=30) as http:
             assert http.post("/segment", content=png, headers=bearer(key)).json()["type"] == "result"
             assert "; Secure" in http.post("/login", data={"key": key.api_key}).headers["set-cookie"]
         with pytest.raises(httpx.TransportError):
-            httpx.get(f"http://127.0.0.1:{port}/livez")
+            httpx.get(f"http://127.0.0.1:{server.service.ports.http}/livez")
 
 
 @pytest.mark.parametrize(

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import httpx
+import numpy as np
 import psutil
 import pytest
 import zmq
+from numpy.typing import NDArray
 from tests.server.dispatching import ONE_WORKER
 
 from quadfollow_core import wire
+from quadfollow_core.codec import encode_png
 from quadfollow_server.running import RunningServer
+from quadfollow_server.segmenter import ConstantSegmenter, Plane
 from quadfollow_server.settings import Settings
 
 FRAMES = 300
@@ -66,18 +71,42 @@ def test_floods_leave_no_memory_behind(slow: Any, dealer: Dealers, png: bytes) -
         assert grown < 30 * MEGABYTE, f"{grown / MEGABYTE:.1f} MiB more after {5 * FRAMES} frames of 100 kB"
 
 
-def test_a_flooding_client_does_not_starve_another(slow: Any, dealer: Dealers) -> None:
-    """While one client floods, another one that asks frame by frame is answered each time."""
-    with RunningServer(ONE_WORKER, [slow]) as server:
+class Noting(ConstantSegmenter):
+    """A fake that notes how bright the first pixel is of all that it looks at."""
+
+    def __init__(self, pause: Callable[[], object]) -> None:
+        super().__init__(np.zeros((8, 8), np.uint8), pause=pause)
+        self.looks: list[int] = []
+
+    def segment(self, image: NDArray[np.uint8], *, alone: bool = True) -> tuple[Plane, Plane]:
+        """Look."""
+        self.looks.append(int(image[0, 0, 0]))
+        return super().segment(image, alone=alone)
+
+
+def test_a_flooding_client_does_not_starve_another(gate: Any, dealer: Dealers, until: Any) -> None:
+    """A frame waits for what came before it, and for nothing that a flooding client sends after it."""
+    dark, bright = (encode_png(np.full((8, 8, 3), value, np.uint8)) for value in (0, 255))
+    eyes = Noting(gate)
+    settings = replace(ONE_WORKER, max_waiting=400, queue_seconds=3600.0)
+    with RunningServer(settings, [eyes]) as server:
+
+        def let_wait(client: Any, streams: Iterable[int], data: bytes, waiting: int) -> None:
+            for stream in streams:
+                client.send(stream, stream=f"s{stream}", data=data)
+            until(lambda: f"quadfollow_waiting {waiting}.0" in httpx.get(f"{server.url}/metrics").text)
+
         loud, quiet = dealer(server.address), dealer(server.address)
-        answered = 0
-        for number in range(FRAMES):
-            loud.send(number)
-            if number % 30 == 0:
-                assert quiet.ask(number)["type"] == "result"
-                answered += 1
-        assert answered == 10
-        assert len([loud.read() for _ in range(FRAMES)]) == FRAMES
+        loud.send(data=dark)
+        gate.wait_reached()
+        let_wait(loud, range(20), dark, 20)
+        let_wait(quiet, [0], bright, 21)
+        let_wait(loud, range(45), dark, 46)
+        gate.open()
+        assert quiet.read().body["type"] == "result"
+        assert Counter(loud.read().body["type"] for _ in range(66)) == {"result": 46, "dropped": 20}
+    assert eyes.looks.index(255) <= 21, "the frame under way, and 20 that came before"
+    assert len(eyes.looks) == 47
 
 
 def test_streams_of_one_client_have_a_slot_each(slow: Any, dealer: Dealers) -> None:

@@ -10,8 +10,10 @@ import json
 import os
 import socket
 import string
+from contextlib import suppress
 from typing import Any
 
+import httptools
 import httpx
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
@@ -98,26 +100,57 @@ def test_nonsense_over_http(server: RunningServer, png: bytes) -> None:
         post()
 
 
+class Reading:
+    """Where a parser of requests is."""
+
+    is_between = False
+    """Whether a request has come to its end, and no other has begun."""
+
+    def on_message_begin(self) -> None:
+        """Take a request's first byte."""
+        self.is_between = False
+
+    def on_message_complete(self) -> None:
+        """Take its last one."""
+        self.is_between = True
+
+
+def calls_for_an_answer(data: bytes) -> bool:
+    """Whether bytes end with a whole request, or are none whatever comes after them."""
+    reading = Reading()
+    try:
+        httptools.HttpRequestParser(reading).feed_data(data)
+    except httptools.HttpParserError:
+        return True
+    return reading.is_between
+
+
 def test_bytes_that_are_hardly_http(server: RunningServer, png: bytes) -> None:
-    """Damaged request lines and heads end with an answer or a closed connection, never with silence."""
+    """Damaged request lines and heads end with an answer or a closed connection, never with silence.
+
+    A client that is not at the end of a request says that it sends no more.
+    """
     head = b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
     printable = st.text(string.printable, max_size=80).map(str.encode)
+    whole: list[bytes] = []
 
     @nonsense
     @given(PLACES.map(lambda places: cut(head, places)) | printable | st.binary(max_size=200))
     def send(data: bytes) -> None:
         address = ("127.0.0.1", server.service.ports.http)
-        with socket.create_connection(address, timeout=60) as raw:
-            try:
-                raw.sendall(data)
+        with socket.create_connection(address, timeout=60) as raw, suppress(ConnectionError):
+            raw.sendall(data)
+            if calls_for_an_answer(data):
+                whole.append(data)
+                raw.recv(65536)
+            else:
                 raw.shutdown(socket.SHUT_WR)
                 while raw.recv(65536):
                     pass
-            except ConnectionError:
-                pass
         good = http.client.HTTPConnection(*address, timeout=60)
         good.request("POST", "/segment", png)
         assert good.getresponse().status == 200
         good.close()
 
     send()
+    assert any(data.endswith(b"abc") for data in whole)

@@ -17,6 +17,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
+from tests.server.conftest import PATIENCE
 from tests.server.dispatching import ONE_WORKER
 
 from quadfollow_core.codec import decode_image, decode_rle, encode_jpeg
@@ -24,7 +25,6 @@ from quadfollow_core.http_client import HttpClient
 from quadfollow_server import http_protocol
 from quadfollow_server.running import RunningServer
 from quadfollow_server.schema import ProblemShape, SegmentAnswer
-from quadfollow_server.settings import Settings
 
 CAMERA = {"fx": 100, "fy": 100, "cx": 64, "cy": 48, "pose": {"position": [0, 0, 2], "rpy": [0, 0, 0]}}
 PNG = {"content-type": "image/png"}
@@ -204,17 +204,22 @@ def test_metrics_count_each_frame_by_door_and_fate(
     assert any(key.startswith("quadfollow_model true colours") for key in after)
 
 
-def test_http_results_of_a_stream_count_on_their_own(png: bytes, constant: Callable[..., Any]) -> None:
-    """Many requests at once are all answered: HTTP has no newest-wins."""
-    import concurrent.futures
-
+def test_http_results_of_a_stream_count_on_their_own(
+    png: bytes, constant: Callable[..., Any], gate: Any, until: Any
+) -> None:
+    """Posts of one stream that wait together are all answered: HTTP has no newest-wins."""
     with (
-        RunningServer(Settings(port=0, zmq_port=0, pub_port=0), [constant()]) as server,
-        HttpClient(server.url, timeout=60) as client,
-        concurrent.futures.ThreadPoolExecutor(16) as pool,
+        RunningServer(ONE_WORKER, [constant(gate)]) as server,
+        httpx.Client(base_url=server.url, timeout=PATIENCE) as http,
+        concurrent.futures.ThreadPoolExecutor(5) as pool,
     ):
-        answers = list(pool.map(lambda number: client.segment(png, stream="s", id=number).body, range(64)))
-    assert [answer["id"] for answer in answers] == [str(number) for number in range(64)]
+        asked = [{"stream": "s", "id": str(number)} for number in range(5)]
+        posts = [pool.submit(http.post, "/segment", params=params, content=png) for params in asked]
+        until(lambda: "quadfollow_waiting 4.0" in http.get("/metrics").text)
+        gate.open()
+        answers = [post.result() for post in posts]
+    assert [answer.status_code for answer in answers] == [200] * 5
+    assert [answer.json()["id"] for answer in answers] == [str(number) for number in range(5)]
 
 
 def test_frames_of_clients_that_have_gone_are_not_looked_at(

@@ -11,14 +11,11 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import httpx
-import numpy as np
 import pytest
 from tests.server.dispatching import ONE_WORKER
 
 from quadfollow_server import http_protocol, http_request
 from quadfollow_server.running import RunningServer
-from quadfollow_server.segmenter import ConstantSegmenter
-from quadfollow_server.settings import Settings
 
 FIELDS = [b"x-big: " + b"a" * 300_000, b"".join(b"x-%d: y\r\n" % n for n in range(40_000))]
 
@@ -169,26 +166,14 @@ def test_a_head_that_never_ends(
 
 def test_a_body_that_nobody_waits_for(constant: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a request was answered without its body, the connection ends in time all the same."""
-    monkeypatch.setattr(http_protocol, "UPLOAD_SECONDS", 0.2)
+    monkeypatch.setattr(http_protocol, "UPLOAD_SECONDS", 600.0)
     with connected(constant()) as raw:
         raw.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
         assert raw.recv(65536).startswith(b"HTTP/1.1 200")
+        monkeypatch.setattr(http_protocol, "UPLOAD_SECONDS", 0.2)
         with suppress(ConnectionError):  # it may be over already
             raw.sendall(b"x")  # from now on uvicorn's own patience has no end
         assert is_closed(raw)
-
-
-def test_an_answer_that_is_not_read_is_thrown_away(png: bytes, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that reads nothing of a long answer does not keep its connection for ever."""
-    monkeypatch.setattr(http_protocol, "KEEP_ALIVE_SECONDS", 0.2)
-    speckled = np.random.default_rng(0).integers(0, 2, (3000, 3000), np.uint8) * np.uint8(2)
-    settings = Settings(port=0, zmq_port=0, pub_port=0, max_connections=1)
-    with RunningServer(settings, [ConstantSegmenter(speckled)]) as server, socket.socket() as raw:
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        raw.connect(("127.0.0.1", server.service.ports.http))
-        raw.sendall(b"POST /segment?mask=rle HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(png) + png)
-        assert raw.recv(16).startswith(b"HTTP/1.1 200")
-        until(lambda: httpx.get(f"{server.url}/info").status_code == 200)
 
 
 def test_a_websocket_with_a_body(server: RunningServer) -> None:

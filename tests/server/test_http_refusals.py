@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from quadfollow_core.codec import encode_jpeg
 from quadfollow_server import http_door
+from quadfollow_server.http_request import NUMBER
 from quadfollow_server.running import RunningServer
 from quadfollow_server.settings import Settings
 
@@ -95,6 +96,14 @@ def test_a_query_that_makes_no_sense(
     """Each query parameter is checked, and the refusal names it."""
     problem = refusal(http.post("/segment", params=query, content=png), status, code)
     assert next(iter(query)) in problem["detail"]
+
+
+@pytest.mark.parametrize("number", ["{}x", "1.{}x", "{}.1x", "1e{}x", " {} x"])
+def test_a_number_is_read_in_one_pass(number: str) -> None:
+    """What is none is known to be none after a look at each of its digits: trying all ways to split three million of
+    them would take longer than any test may, and the server would answer nobody meanwhile.
+    """
+    assert NUMBER.fullmatch(number.format("1" * 3_000_000)) is None
 
 
 def test_an_unknown_model_is_refused_with_those_there_are(http: httpx.Client, png: bytes) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import concurrent.futures
+import json
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +21,7 @@ import numpy as np
 import pytest
 import zmq
 from numpy.typing import NDArray
-from tests.server.conftest import PATIENCE
+from tests.server.conftest import PATIENCE, has_ipv6
 from tests.server.dispatching import ONE_WORKER
 
 from quadfollow_core import wire
@@ -34,6 +37,7 @@ from quadfollow_server.service import Service
 from quadfollow_server.settings import Settings
 
 ANY = Settings(port=0, zmq_port=0, pub_port=0)
+EXAMPLE = Path(__file__).parents[2] / "examples" / "zmq_client.py"
 
 
 @pytest.mark.parametrize(
@@ -81,12 +85,9 @@ def test_a_model_that_cannot_be_served_ends_the_start(models: tuple[Path, Path],
             pass
 
 
-def test_ipv6_is_served(models: tuple[Path, Path]) -> None:
-    """Both doors answer on the IPv6 loopback, and both clients find them there."""
-    try:
-        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
-    except OSError:
-        pytest.skip("no IPv6 here")
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
+def test_ipv6_is_served(models: tuple[Path, Path], png: bytes, tmp_path: Path) -> None:
+    """Both doors answer on the IPv6 loopback, and both clients and the example find them there."""
     with RunningServer(replace(ANY, host="::1", models=(str(models[0]),))) as server:
         assert server.address == f"tcp://[::1]:{server.service.ports.zmq}"
         with HttpClient(server.url) as client:
@@ -102,6 +103,11 @@ def test_ipv6_is_served(models: tuple[Path, Path]) -> None:
                 while not heard.poll(100):  # it may have begun to listen after the answer
                     assert time.monotonic() < end
                     client.segment(np.zeros((8, 8, 3), np.uint8), stream="front")
+        picture = tmp_path / "frame.png"
+        picture.write_bytes(png)
+        example = [sys.executable, EXAMPLE, server.address, picture]
+        told = subprocess.run(example, capture_output=True, timeout=PATIENCE, check=True).stdout
+        assert json.loads(told)["type"] == "result"
 
 
 @contextmanager
@@ -149,14 +155,19 @@ def test_readiness_follows_the_model(constant: Callable[..., Any], gate: Any, de
 
 
 def test_a_server_can_be_stopped_while_its_model_loads(gate: Any) -> None:
-    """A load that takes for ever does not keep the server from ending."""
+    """A load that takes for ever does not keep the server from ending: it is still under way when that has ended."""
+    over: list[None] = []
 
     def load(_: Settings) -> list[Any]:
-        gate()
+        try:
+            gate()
+        finally:
+            over.append(None)
         return []
 
     with in_thread(Server(ANY, load)):
         gate.wait_reached()
+    assert over == []
 
 
 def test_stopping_answers_what_runs_and_drops_what_waits(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin
 
 from quadfollow_server.access import Access
 from quadfollow_server.http_gate import is_same_origin
@@ -36,6 +40,22 @@ def test_foreign_pages_are_turned_away(server: RunningServer, png: bytes) -> Non
             assert "--allow-origin" in refused.json()["detail"]
         for host in ("localhost", "127.0.0.1:1234", "[::1]:8000", "drone", "x.localhost"):
             assert http.get("/livez", headers={"host": host}).status_code == 200
+
+
+def test_a_name_pointed_at_this_machine_opens_no_websocket(server: RunningServer) -> None:
+    """A page is refused the live view though its own name led here and it counts as same-origin; by ours it looks."""
+    port = int(server.url.rpartition(":")[2])
+
+    def look(host: str) -> ClientConnection:
+        here = socket.create_connection(("127.0.0.1", port))
+        return connect(f"ws://{host}:{port}/view", sock=here, proxy=None, origin=Origin(f"http://{host}:{port}"))
+
+    with pytest.raises(InvalidStatus) as refused:
+        look("evil.example")
+    assert refused.value.response.status_code == 403
+    with look("localhost") as own:
+        own.send('{"stream": null}')
+        own.recv(timeout=60)
 
 
 def test_an_allowed_origin_may_call(constant: Callable[..., Any], png: bytes) -> None:

@@ -31,6 +31,9 @@ from quadfollow_server.cli import serve as serve_command
 from quadfollow_server.cli import unsupervised
 from quadfollow_server.supervisor import Supervisor
 
+LARGE = ("onnxruntime", "pydantic_core", "uvloop")
+BACKOFF = supervisor.BACKOFF
+
 
 def trap(model: onnx.ModelProto) -> onnx.ModelProto:
     """Make a model loop for ever, in native code, over a picture whose first pixel is wholly blue."""
@@ -268,9 +271,26 @@ def test_a_start_that_beats_and_never_gets_ready_is_replaced(
     assert scripted.run(f"{listening}, {beats.format(10_000)}") > 128
     assert "is not ready after 0.5 s; killing it" in caplog.text
     caplog.clear()
-    long = f"({READY}, {beats.format(20)}, sys.exit(7))"
+    monkeypatch.setattr(supervisor, "START_SECONDS", 5.0)  # Python's own start counts, too
+    long = f"({READY}, {beats.format(110)}, sys.exit(7))"
     assert scripted.run(once(tmp_path / "starts", long, "sys.exit(0)")) == 0
     assert "is not ready" not in caplog.text, "one that was ready may run for longer than a start may take"
+
+
+def test_the_pauses_between_starts_grow_until_one_was_calm(scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once, then after 0.5 s, 1 s and so on up to 5 s; after a process that was ready for long at once again."""
+    monkeypatch.setattr(supervisor, "BACKOFF", BACKOFF)
+    paused: list[float] = []
+    wait = Supervisor._pause
+
+    def pause(it: Supervisor, seconds: float) -> bool:
+        paused.append(seconds)
+        monkeypatch.setattr(supervisor, "CALM_SECONDS", 0.0 if len(paused) == 7 else 600.0)
+        return wait(it, 0.0) or len(paused) == 9
+
+    monkeypatch.setattr(Supervisor, "_pause", pause)
+    assert scripted.run(f"{READY}, os.kill(os.getpid(), signal.SIGKILL)") == 0
+    assert paused == [0, 0.5, 1, 2, 4, 5, 5, 0, 0.5]
 
 
 def test_a_stop_during_the_pause_between_two_starts_ends_it(
@@ -322,8 +342,11 @@ def test_a_closed_terminal_ends_it_and_a_kept_one_does_not(models: tuple[Path, P
 
 
 def test_the_supervisor_is_small(models: tuple[Path, Path], serve: Any) -> None:
-    """It loads neither onnxruntime nor a web framework."""
+    """It loads neither onnxruntime nor a web framework, as the server process beside it does."""
     with serve("--model", str(models[0])) as served:
         served.wait_ready()
-        loaded = {Path(region.path).name for region in psutil.Process(served.process.pid).memory_maps()}
-        assert not [name for name in loaded if "onnxruntime" in name or "pydantic" in name or "uvloop" in name]
+        loaded = [
+            {name for name in LARGE if any(f"/{name}" in region.path for region in process.memory_maps())}
+            for process in (psutil.Process(served.process.pid), served.child)
+        ]
+    assert loaded == [set(), set(LARGE)]

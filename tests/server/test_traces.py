@@ -12,8 +12,10 @@ from typing import Any
 
 import httpx
 import pytest
+import zmq
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+from tests.server.conftest import PATIENCE
 
 from quadfollow_core.errors import Unavailable
 from quadfollow_server import traces
@@ -24,11 +26,13 @@ PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 class Collector(HTTPServer):
-    """Keeps what is sent to it."""
+    """Keeps what is sent to it, and thanks for it while it is well."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Take)
         self.bodies: list[bytes] = []
+        self.is_well = threading.Event()
+        self.is_well.set()
 
     @property
     def received(self) -> list[ExportTraceServiceRequest]:
@@ -57,6 +61,7 @@ class _Take(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.server.bodies.append(self.rfile.read(int(self.headers["content-length"])))
+        self.server.is_well.wait(2 * PATIENCE)
         self.send_response(200)
         self.end_headers()
 
@@ -73,6 +78,7 @@ def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
         thread.start()
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{running.server_port}")
         yield running
+        running.is_well.set()
         running.shutdown()
         thread.join()
 
@@ -138,6 +144,25 @@ def test_a_collector_that_is_not_there_holds_nothing_up(
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     with RunningServer(replace(settings, traces="otlp")) as server:
         assert dealer(server.address).ask()["type"] == "result"
+
+
+def test_a_collector_that_hangs_holds_nothing_up(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch, settings: Settings, dealer: Any, until: Any
+) -> None:
+    """While it takes spans and says nothing, frames are answered and the server ends."""
+    monkeypatch.setattr(traces, "CLOSE_SECONDS", 0.1)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "600")  # what waited for it would wait for longer than the client
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "1")
+    collector.is_well.clear()
+    with RunningServer(replace(settings, traces="otlp")) as server:
+        client = dealer(server.address)
+        client.ask(1)
+        until(lambda: collector.bodies)
+        try:
+            assert client.ask(2)["type"] == "result"
+        except zmq.Again:
+            collector.is_well.set()  # else whoever waits for it would not end
+            raise
 
 
 def test_without_opentelemetry_the_start_says_what_to_install(

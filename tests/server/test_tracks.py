@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -99,6 +101,34 @@ def test_a_reset_counts_even_if_its_frame_is_superseded(constant: Any, gate: Any
         gate.open()
         answers = {body["id"]: body["track"]["state"] for body in (client.read().body, client.read().body)}
     assert answers == {7: "following", 9: "searching"}
+
+
+def test_a_reset_counts_even_if_its_client_leaves(constant: Any, gate: Any, png: bytes, until: Any) -> None:
+    """The frame that asked to forget is not looked at, since nobody waits for it; the stream's next one begins anew."""
+    query = "stream=front&track=1"
+    gate.open()
+    with (
+        RunningServer(ONE_WORKER, [constant(gate)]) as server,
+        httpx.Client(base_url=server.url, timeout=60) as http,
+        concurrent.futures.ThreadPoolExecutor() as pool,
+    ):
+
+        def state(time: float) -> str:
+            answer = http.post(f"/segment?{query}&captured_at={time}", content=png)
+            return str(answer.json()["track"]["state"])
+
+        assert [state(number / 20) for number in range(6)][-1] == "following"
+        gate.shut()
+        other = pool.submit(httpx.post, f"{server.url}/segment", content=png, timeout=60)
+        gate.wait_reached()
+        head = f"POST /segment?{query}&reset_track=1 HTTP/1.1\r\nHost: x\r\nContent-Length: {len(png)}\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", server.service.ports.http)) as raw:
+            raw.sendall(head.encode() + png)
+            until(lambda: "quadfollow_waiting 1.0" in http.get("/metrics").text)
+        until(lambda: "quadfollow_waiting 0.0" in http.get("/metrics").text)
+        gate.open()
+        assert state(0.3) == "searching"
+        assert other.result().status_code == 200
 
 
 def test_without_capture_times_the_moments_of_receipt_count(server: RunningServer, dealer: Dealers) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from quadfollow_core.errors import BadInput, Unavailable
 from quadfollow_server import cores, tuning
 from quadfollow_server.tuning import Measured, Setting
 from quadfollow_server.tuning_cli import bench
@@ -30,11 +31,28 @@ def test_every_number_of_threads_is_tried_and_the_best_is_saved(models: tuple[Pa
     assert saved.read_text().splitlines()[:2] == ["QUADFOLLOW_SERVE_DEVICE=cpu", "QUADFOLLOW_SERVE_VARIANT=plain"]
 
 
+def test_a_number_of_threads_is_refused_where_every_one_is_tried(models: tuple[Path, Path]) -> None:
+    """What a command would pass over without a word is no option of it."""
+    with pytest.raises(BadInput, match="--threads means nothing with --tune"):
+        CliRunner().invoke(bench, ["--model", str(models[0]), "--tune", "--threads", "1"], catch_exceptions=False)
+
+
 def test_without_tuning_it_measures_what_serve_would_take(models: tuple[Path, Path]) -> None:
     """One line of a table says what was taken, and what one frame takes."""
     options = ["--model", str(models[0]), "--device", "cpu", "--threads", "1", "--seconds", "0.01"]
     told = CliRunner().invoke(bench, options, catch_exceptions=False).stdout
     assert "best: quadfollow serve --device cpu --variant plain --threads 1" in told
+
+
+def test_where_no_setting_runs_nothing_is_measured(models: tuple[Path, Path]) -> None:
+    """The reason is told, and nothing of a measurement."""
+    options = ["--tune", "--device", "tensorrt", "--seconds", "0.01"]
+    ended = CliRunner().invoke(bench, ["--model", str(models[0]), *options])
+    if ended.exit_code == 0:
+        pytest.skip("this machine has TensorRT")
+    assert isinstance(ended.exception, Unavailable)
+    assert "runs in none of the settings: " in str(ended.exception)
+    assert "measuring" not in ended.stderr
 
 
 def test_a_lower_precision_is_the_best_only_where_it_is_clearly_faster() -> None:

@@ -52,6 +52,9 @@ def test_a_frame_has_all_cores_while_no_other_is_worked_on(gate: Any) -> None:
                 await asyncio.to_thread(gate.wait_reached)
             gate.open()
             await it.until(0, 1)
+            async with asyncio.timeout(60):
+                while it.dispatcher._running:  # a worker is at a frame for a little longer than its client waits
+                    await asyncio.sleep(0.001)
             it.submit(2, "stream 2")
             await it.until(2)
 

@@ -298,7 +298,7 @@ def test_however_many_messages_wait_one_call_comes_back_for_them(
     settings = Settings(port=0, zmq_port=0, pub_port=0)
     with bound(settings) as sockets:
         metrics = Metrics()
-        door = ZmqDoor(sockets.router, Dispatcher(Models(), metrics, settings, lambda *_: None), metrics, 1000)
+        door = ZmqDoor(sockets.zeromq.router, Dispatcher(Models(), metrics, settings, lambda *_: None), metrics, 1000)
         client = dealer(f"tcp://127.0.0.1:{sockets.ports.zmq}")
         for number in range(500):
             client.raw(*wire.encode_ping(number))

@@ -22,7 +22,7 @@ from quadfollow_core.errors import QuadfollowError
 from quadfollow_core.locate import Rule, Segmentation, locate
 from quadfollow_core.request import FrameRequest, Result
 from quadfollow_core.resize import TARGET, channels_from_classes, fit_frame
-from quadfollow_sim import bridge, drawn, flight, pace, world
+from quadfollow_sim import bridge, closed_loop, drawn, eyes, flight, pace, sortie, world
 from quadfollow_sim.drawn import DrawnSource
 from quadfollow_sim.walk import LENGTH
 from quadfollow_sim.world import Observation
@@ -106,6 +106,15 @@ def start_peer() -> Iterator[Callable[..., Peer]]:
             return peer
 
         yield start
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SteppedClock:
+    """The real clock of a flight, which moves by what the flight waits and by nothing else."""
+    stepped = SteppedClock()
+    for module in (closed_loop, eyes, pace, sortie):
+        monkeypatch.setattr(module, "time", stepped)
+    return stepped
 
 
 @pytest.fixture

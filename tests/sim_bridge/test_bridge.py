@@ -7,9 +7,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from tests.sim_bridge.conftest import by_colour
 from tests.sim_bridge.unhurried import PATIENCE, ClientInStep, PatientClient, SteppedCamera, SteppedClock
 
 from quadfollow_core.codec import encode_jpeg
@@ -18,10 +20,12 @@ from quadfollow_core.request import FrameRequest, Result
 from quadfollow_core.stream_client import StreamClient
 from quadfollow_sim import bridge
 from quadfollow_sim.bridge import Flight, fly, require_server
+from quadfollow_sim.drawn import DrawnSource
 from quadfollow_sim.report import summarise
 from quadfollow_sim.video import VideoWriter
 from quadfollow_sim.world import FrameSource, Observation, ScriptedSource
 
+SIZE = {"width": 32, "height": 32}
 IMAGE = encode_jpeg(np.zeros((32, 32, 3), dtype=np.uint8))
 NOBODY = "tcp://127.0.0.1:9"
 Peers = Callable[..., "object"]
@@ -110,11 +114,53 @@ def test_drops_and_errors_are_told_apart(start_peer: Peers, in_step: InStep) -> 
             return Result({"type": "dropped", "id": number, "reason": "superseded"})
         if number % 3 == 2:
             return Result({"type": "error", "id": number, "code": "bad-image", "detail": "grey stripe"})
-        return Result({"type": "result", "id": number, "target": None})
+        return Result({"type": "result", "id": number, "frame": SIZE, "target": None})
 
     report = summarise(flight(ScriptedSource(frames(9), rate=100.0), in_step(start_peer(answer).address)))
     assert report["outcomes"] == {"result": 3, "dropped": 3, "error": 3, "unsent": 0, "lost": 0}
     assert set(report["reasons"]) == {"superseded", "grey stripe"}
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        {"target": 7},
+        {"track": "x"},
+        {"frame": None},
+        {"frame": {"width": 32, "height": 0}},
+        {"held_ms": "long"},
+        {"timings": [1.0]},
+        {"mask": None},
+    ],
+    ids=str,
+)
+def test_an_answer_that_cannot_be_read_is_an_error(
+    start_peer: Peers, in_step: InStep, tmp_path: Path, spoilt: dict[str, Any]
+) -> None:
+    """The flight goes on by the others, its film too, and says what was wrong."""
+
+    def answer(request: FrameRequest) -> Result:
+        good = by_colour(request)
+        return Result(good.body | spoilt, good.mask_png) if int(request.id or 0) % 2 else good
+
+    film = VideoWriter(tmp_path / "film.mp4", 20.0)
+    client = in_step(start_peer(answer).address)
+    flown = flight(DrawnSource(0.5), client, ask=lambda seen: {"want": ["target", "mask:png"]}, witnesses=(film,))
+    film.close()
+    assert [row.outcome for row in flown.rows] == ["error", "result"] * 5
+    assert all("cannot be read" in (row.reason or "") for row in flown.rows[::2])
+    assert summarise(flown)["outcomes"] == {"result": 5, "dropped": 0, "error": 5, "unsent": 0, "lost": 0}
+
+
+def test_a_mask_that_is_no_picture_is_an_error(start_peer: Peers, in_step: InStep) -> None:
+    """As any other answer that cannot be read."""
+
+    def answer(request: FrameRequest) -> Result:
+        return Result(by_colour(request).body, b"\x89PNG\r\n\x1a\nrubbish")
+
+    client = in_step(start_peer(answer).address)
+    flown = flight(DrawnSource(0.2), client, ask=lambda seen: {"want": ["target", "mask:png"]})
+    assert [row.outcome for row in flown.rows] == ["error"] * 4
 
 
 def test_a_silent_server_loses_frames_and_the_flight_goes_on(start_peer: Peers, in_step: InStep) -> None:
@@ -162,7 +208,7 @@ def test_a_late_source_skips_and_says_so(start_peer: Peers, in_step: InStep) -> 
     report = summarise(flown)
     assert report["outcomes"]["result"] == report["frames"]
     assert report["frames"] == pytest.approx(40 * 0.02 / 0.07, abs=1)
-    assert report["frames"] + report["skipped"] >= 40
+    assert report["frames"] + report["skipped"] == int(flown.rows[-1].name) + 1 <= 40
     assert report["lag_ms"]["p50"] > 60
     assert flown.seconds == pytest.approx(0.07 * (report["frames"] + 1), abs=0.001)  # the end is read too
 
@@ -216,7 +262,7 @@ def test_a_flight_stops_when_told_to(start_peer: Peers, monkeypatch: pytest.Monk
 
     def answer(request: FrameRequest) -> Result:
         told.wait(PATIENCE)
-        return Result({"type": "result", "id": request.id, "target": None})
+        return Result({"type": "result", "id": request.id, "frame": SIZE, "target": None})
 
     peer = start_peer(answer)
 

@@ -17,6 +17,7 @@ from tests.sim_bridge.unhurried import PATIENCE, PROGRAM
 
 from quadfollow_core.request import Result
 from quadfollow_sim.replay import ReplaySource
+from quadfollow_sim.server_process import free_ports
 
 Run = Callable[..., int]
 
@@ -182,6 +183,73 @@ def test_a_replay_is_saved_for_so_long(run: Run, tmp_path: Path, write_set: Any,
     assert json.loads(capsys.readouterr().out)["frames"] == 10
     assert run("fly", *how, tmp_path / "b", "--rate", 4) == 0
     assert json.loads(capsys.readouterr().out)["frames"] == 2
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "arguments"),
+    [
+        ("SPEED", "2", ()),
+        ("TOPIC", "/camera/image", ()),
+        ("FRAMES", ".", ("--world", "drawn")),
+        ("CALIBRATION", "nosuch.json", ()),
+        ("EYES", "truth", ()),
+        ("SEED", "-1", ("--frames",)),
+    ],
+)
+@pytest.mark.usefixtures("in_step")
+def test_what_the_environment_sets_for_other_worlds_is_passed_over(
+    run: Run,
+    tmp_path: Path,
+    start_peer: Any,
+    write_set: Any,
+    monkeypatch: Any,
+    variable: str,
+    value: str,
+    arguments: tuple[str, ...],
+) -> None:
+    """What would be refused on the command line does not bite when the environment says it."""
+    monkeypatch.setenv(f"QUADFOLLOW_FLY_{variable}", value)
+    frames = [write_set(tmp_path / "set")] if arguments == ("--frames",) else []
+    how = ("--seconds", 0.2, "--no-video", "--out", tmp_path / "out", "--server", start_peer().address)
+    assert run("fly", *arguments, *frames, *how) == 0
+
+
+@pytest.mark.parametrize("variable", ["EYES=truth", "FLIGHTS=20", "SEED=-1", "SAVE_FRAMES=clip", "CLOCK=lockstep"])
+def test_quadsim_is_flown_whatever_the_environment_sets_for_others(
+    run: Run, tmp_path: Path, start_peer: Any, monkeypatch: Any, capsys: Any, variable: str
+) -> None:
+    """It is waited for; that none comes is all that is said."""
+    monkeypatch.chdir(tmp_path)
+    name, _, value = variable.partition("=")
+    monkeypatch.setenv(f"QUADFOLLOW_FLY_{name}", value)
+    (port,) = free_ports(1)
+    how = ("--server", start_peer().address, "--listen", f"127.0.0.1:{port}", "--patience", 0.1)
+    assert run("fly", "--world", "quadsim", *how) == 4
+    assert "no picture of QuadSim" in capsys.readouterr().err
+    assert not (tmp_path / "clip").exists()
+
+
+@pytest.mark.usefixtures("in_step")
+def test_a_calibration_that_is_none_leaves_earlier_files_alone(
+    run: Run, tmp_path: Path, start_peer: Any, write_set: Any
+) -> None:
+    """It is looked at before anything is opened."""
+    rows, lens = tmp_path / "out" / "frames.jsonl", tmp_path / "lens.json"
+    rows.parent.mkdir()
+    rows.write_text("of an earlier flight")
+    lens.write_text("{}")
+    how = (
+        "--frames",
+        write_set(tmp_path / "set"),
+        "--server",
+        start_peer().address,
+        "--out",
+        tmp_path / "out",
+        "--log",
+    )
+    assert run("fly", *how, "--record", tmp_path / "a.mcap", "--calibration", lens) == 2
+    assert rows.read_text() == "of an earlier flight"
+    assert not (tmp_path / "a.mcap").exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from quadfollow_core.codec import encode_png
-from quadfollow_core.resize import PERSON, TARGET, plan_fit
+from quadfollow_core.resize import PERSON, TARGET, Letterbox, plan_fit
 from quadfollow_core.stream_client import Fate
 from quadfollow_sim.judge import Row, judge, target_iou
 from quadfollow_sim.world import Observation
@@ -29,6 +29,7 @@ def answer(classes: NDArray[np.uint8] | None, **target: Any) -> Fate:
     """A result as the server writes it; without keys of a target there is none."""
     found = {"centroid": [0.0, 0.0], "box": [0, 0, 1, 1], "area": 1, "confidence": 1} | target if target else None
     body = {"target": found, "frame": {"width": 64, "height": 64}, "held_ms": 7.0, "timings": {"infer_ms": 5.0}}
+    body["mask"] = {"mask_from_frame": asdict(Letterbox(1.0, 1.0, 0.0, 0.0))}
     return Fate(1, "result", 0.012, body, None if classes is None else encode_png(classes))
 
 

@@ -53,6 +53,14 @@ def test_nothing_seen_is_not_measured() -> None:
     assert (measures["in_view"], measures["position_error_m"], measures["losses"]) == (None, None, 0)
 
 
+def test_who_was_never_seen_was_not_recovered() -> None:
+    """Nor is anything said about it where the world does not tell its truth."""
+    unseen = measure_sortie(sortie([0] * 5, state="searching", place=None))
+    untold = measure_sortie(Sortie(10.0, [replace(step(number), visible=None) for number in range(5)], seconds=0.5))
+    assert (unseen["recovered"], untold["recovered"]) == (False, None)
+    assert measure_all([unseen, untold], [])["not_recovered"] == 1
+
+
 def test_how_near_the_vehicle_came_is_told_to_the_targets_axis() -> None:
     """Level with the body only the horizontal counts, above it the way down to the top of the head too."""
     flown = sortie([100] * 2)
@@ -102,7 +110,7 @@ def test_the_table_has_a_row_per_flight() -> None:
     overall = measure_all(flights, [taken for one in sorties for taken in one.steps])
     assert overall["in_view"]["mean"] == pytest.approx(0.7)
     assert overall["flights_with_long_loss"] == 0
-    assert overall["not_recovered"] == 1
+    assert overall["not_recovered"] == 2
     text = flights_table({"flights": flights, "overall": overall, "plan": {"clock": "real"}})
     rows = text.splitlines()
     assert rows[1].split()[:3] == ["1", "0", "100.0%"]

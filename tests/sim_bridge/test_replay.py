@@ -107,7 +107,57 @@ def test_counts_are_told_where_names_tell_nothing(tmp_path: Path, write_set: Wri
         ReplaySource(folder)
 
 
-@pytest.mark.parametrize("make", [lambda folder: None, lambda folder: (folder / "images").mkdir()])
+def test_of_two_cameras_the_one_without_masks_is_named(tmp_path: Path, write_set: Write) -> None:
+    """Not left out, however alike their names are."""
+    folder = write_set(tmp_path, 1)
+    other = folder / "images" / "0_run1cam2_00000.jpeg"
+    other.write_bytes(next((folder / "images").iterdir()).read_bytes())
+    with pytest.raises(BadDataset) as caught:
+        ReplaySource(folder)
+    assert caught.value.problems == (f"{other}: image without a mask",)
+
+
+def test_twins_are_counted(tmp_path: Path, write_set: Write) -> None:
+    """Two pictures that both go by the mask's name leave it open whose it is."""
+    folder = write_set(tmp_path, 1)
+    image = next((folder / "images").iterdir())
+    image.with_suffix(".jpg").write_bytes(image.read_bytes())
+    with pytest.raises(BadDataset, match="2 images but 1 masks"):
+        ReplaySource(folder)
+
+
+def test_a_mask_of_another_frame_is_nobodys_truth(tmp_path: Path, write_set: Write) -> None:
+    """As many masks as images, but those of the frames one later: by name, and where only the number is named."""
+    whole, short = write_set(tmp_path / "a", 4), write_set(tmp_path / "b", 4)
+    (whole / "images" / "0_run1cam1_00003.jpeg").unlink()
+    (whole / "masks" / "0_run1_mask_00000.png").unlink()
+    for number in reversed(range(4)):
+        (short / "masks" / f"0_run1_mask_{number:05d}.png").rename(short / "masks" / f"0__mask_{number + 1:05d}.png")
+    with pytest.raises(BadDataset) as caught:
+        ReplaySource(tmp_path)
+    assert [problem.split(": ")[1].split(",")[0] for problem in caught.value.problems] == [
+        "image without a mask",
+        "mask without an image",
+        *["the mask in its place"] * 4,
+    ]
+
+
+def test_masks_with_shortened_names_pair_in_order(tmp_path: Path, write_set: Write) -> None:
+    """As the official evaluation sets have them: the run is left out, the frame's number tells."""
+    folder = write_set(tmp_path, 3)
+    for path in list((folder / "masks").iterdir()):
+        path.rename(path.with_name(path.name.replace("run1", "")))
+    truths = [seen.truth for seen in show(ReplaySource(folder))]
+    assert [np.flatnonzero((truth == TARGET).any(axis=1)).tolist() for truth in truths] == [[0], [1], [2]]
+
+
+def empty(folder: Path) -> None:
+    """Neither images nor masks, but folders for them."""
+    (folder / "images").mkdir()
+    (folder / "masks").mkdir()
+
+
+@pytest.mark.parametrize("make", [lambda folder: None, lambda folder: (folder / "images").mkdir(), empty])
 def test_nothing_to_show_is_said(tmp_path: Path, make: Callable[[Path], None]) -> None:
     """An empty folder, or one with an empty images/, is refused by name."""
     make(tmp_path)

@@ -234,6 +234,48 @@ def test_it_backs_off_from_a_target_that_comes() -> None:
     assert nearest > 0, f"{-nearest:.2f} m within the margin"
 
 
+def test_no_wish_of_a_controller_breaks_a_limit() -> None:
+    """A controller of one's own that asks for 50 m/s and a spin gets what the limits allow, all of it, gently."""
+    pilot = armed(controller=lambda *_: Velocity((50.0, 0.0, 10.0), 9.0, 9.0))
+    vehicle, limits, before = PointMass((0.0, 0.0, 2.4)), Limits(), (0.0, 0.0, 0.0)
+    for k in range(60):
+        pilot.hear(sure((900.0, 0.0, 0.8)), k * STEP, k * STEP)
+        command = pilot.command(vehicle.state, k * STEP)
+        assert isinstance(command, Velocity)
+        assert math.dist(command.linear, before) <= limits.acceleration * STEP + 1e-9
+        assert (command.yaw_rate, command.tilt) == (limits.yaw_rate, limits.gimbal[1])
+        before = command.linear
+        vehicle.command(command)
+        vehicle.step(STEP)
+    assert before == pytest.approx((limits.speed, 0.0, limits.climb))
+
+
+def headlong(track: Track, own: OwnState) -> Velocity:
+    """A controller that wishes to fly straight at her, and through whatever is on the way."""
+    away = math.dist(track.position, own.position)
+    x, y, z = (50 * (there - here) / away for there, here in zip(track.position, own.position, strict=True))
+    return Velocity((x, y, z))
+
+
+@pytest.mark.parametrize("ahead", ["her", "a thing", "the fence"])
+def test_a_controller_that_flies_headlong_is_held_back(ahead: str) -> None:
+    """Whoever one's own would fly at, or whatever through, it comes near that and keeps the distance."""
+    her, thing = (7.0, 0.0, 0.8) if ahead == "her" else (60.0, 0.0, 1.6), (6.0, 0.0, 1.6)
+    plan = Plan(safety=SafetyRule(Fence(east=5.0))) if ahead == "the fence" else Plan()
+    pilot = armed(plan=plan, surroundings=Scattered([thing] if ahead == "a thing" else []), controller=headlong)
+
+    def gap(place: Point) -> float:
+        if ahead == "her":
+            return plan.safety.person_wall(her, place).gap
+        if ahead == "the fence":
+            return plan.safety.fence.east - place[0]
+        return math.dist(thing, place) - plan.obstacle_margin
+
+    path = fly(pilot, PointMass((0.0, 0.0, 1.6)), straight(her, (0.0, 0.0, 0.0), 8))
+    nearest = min(gap(own.position) for own in path)
+    assert -0.1 < nearest < 0.5, f"{-nearest:.2f} m too near, or it never came near"
+
+
 def test_a_person_is_as_tall_as_they_are() -> None:
     """The distance to a person is that to their vertical axis, from above that to the head."""
     rule = SafetyRule(person_margin=1.0, person_height=1.8)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from quadfollow_core.errors import BadInput, NotFound
-from quadfollow_training import recipes
+from quadfollow_training import averaging, recipes
 from quadfollow_training.averaging import average
 from quadfollow_training.fcn import build
 from quadfollow_training.train import train
@@ -23,7 +23,7 @@ def run(tiny_recipe, data, tmp_path, monkeypatch):
     monkeypatch.setitem(recipes.RECIPES, "tiny", recipe)
     begin = tmp_path / "begin.keras"
     build(recipe.spec).save(begin)
-    train(recipe, [data], tmp_path / "run", hold_out=["3_run1"], init=begin)
+    train(recipe, [data], tmp_path / "run", init=begin)
     return tmp_path / "run", begin
 
 
@@ -66,6 +66,50 @@ def test_the_whole_share_is_the_runs_network(run, data, tmp_path):
     average(folder, [begin], [1.0], [data], tmp_path / "out")
     for one, other in zip(*weights_of(folder / "last.keras", tmp_path / "out" / "best.keras"), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_a_killed_average_can_be_made_again(run, data, tmp_path, monkeypatch):
+    """Killed between its two files too, and the network is there only once all is."""
+    folder, begin = run
+    out = tmp_path / "out"
+    written = []
+
+    def once(write):
+        def call(path, content):
+            if written:
+                raise KeyboardInterrupt
+            written.append(path)
+            write(path, content)
+
+        return call
+
+    with monkeypatch.context() as patched:
+        for name in ("save_whole", "write_whole"):
+            patched.setattr(averaging, name, once(getattr(averaging, name)))
+        with pytest.raises(KeyboardInterrupt):
+            average(folder, [begin], [0.5], [data], out)
+    assert not (out / "best.keras").exists()
+    average(folder, [begin], [0.5], [data], out)
+    assert {path.name for path in out.iterdir()} == {"config.json", "best.keras"}
+    assert "best" not in json.loads((out / "config.json").read_text()), "the run's own best epoch is another network"
+
+
+def test_a_share_is_chosen_on_the_runs_own_data(run, data, tmp_path):
+    """On fewer held-out frames another might win: other data is refused, and so is a run that held out nothing."""
+    folder, begin = run
+    gone = (data / "train" / "images" / "2_run1cam1_00005.jpeg", data / "train" / "masks" / "2_run1_mask_00005.png")
+    whole = [path.read_bytes() for path in gone]
+    for path in gone:
+        path.unlink()
+    with pytest.raises(BadInput, match="trained on other data: give its 27 frames, here 26"):
+        average(folder, [begin], [0.5], [data], tmp_path / "out")
+    for path, content in zip(gone, whole, strict=True):
+        path.write_bytes(content)
+    config = folder / "config.json"
+    told = json.loads(config.read_text())
+    config.write_text(json.dumps(told | {"held_out_runs": []}))
+    with pytest.raises(BadInput, match="held out nothing"):
+        average(folder, [begin], [0.5], [data], tmp_path / "out")
 
 
 def test_what_cannot_be_averaged_is_refused(run, data, tmp_path):

@@ -13,7 +13,7 @@ from quadfollow_training.frames import Frames, open_frames, read_frame
 from quadfollow_training.memory import Memory
 
 MIXED = Draw(Shares(0.5, 0.25, 0.25))
-ALL_STEPS = ("flip", "brightness", "contrast", "tint", "saturation", "jpeg", "blur", "noise")
+ALL_STEPS = ("flip", "brightness", "contrast", "tint", "saturation", "jpeg", "blur")
 
 
 @pytest.fixture
@@ -45,6 +45,13 @@ def test_a_batch_follows_from_seed_epoch_and_index_alone(frames):
     assert all(np.array_equal(a[1], b[1]) for a, b in zip(forwards, backwards, strict=True))
     different = [_batches(sampler, seed=2)[0], _batches(sampler, epoch=1)[0], forwards[1]]
     assert not any(np.array_equal(forwards[0][0], other[0]) for other in different)
+
+
+def test_shares_of_folders_leave_other_sets_something(frames):
+    """A set that is there and never drawn would be left out in silence; where all are named they may sum to 1."""
+    with pytest.raises(BadInput, match="leave nothing for the sets validation"):
+        WholeFrames(frames, (32, 32), Draw(folders={"train": 1.0}))
+    WholeFrames(frames, (32, 32), Draw(folders={"train": 0.7, "validation": 0.2 + 0.1}))
 
 
 def test_shares_decide_what_crops_are_cut_around(frames):

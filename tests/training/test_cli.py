@@ -40,6 +40,8 @@ def test_train_and_evaluate_print_one_json_object(call, data, evaluation, tmp_pa
     trained = json.loads(call(train, *options).stdout)
     assert trained["epochs"] == 1
     assert json.loads(call(train, *options, "--resume").stdout) == trained
+    recipe = json.loads((tmp_path / "run" / "config.json").read_text())["recipe"]
+    assert recipe["hold_out"] == ["3_run1"], "who trains by it holds out the same"
     scored = call(evaluate, tmp_path / "run", "--json", env={"QUADFOLLOW_DATA": str(evaluation)})
     assert 0 <= json.loads(scored.stdout)["final"] <= 1
     assert "final score" in call(evaluate, tmp_path / "run" / "best.keras", "--data", evaluation.parent).stdout

@@ -69,8 +69,7 @@ def test_the_picture_shows_every_layer_once(tiny_recipe):
 
 def test_the_drawing_is_a_picture_file(tiny_recipe, tmp_path):
     """The architecture is drawn into a PNG from the model itself."""
-    drawn = draw_network(build(tiny_recipe.spec), tmp_path / "network.png")
+    draw_network(build(tiny_recipe.spec), tmp_path / "network.png")
     with Image.open(tmp_path / "network.png") as picture:
         assert picture.format == "PNG"
         assert min(picture.size) > 200
-    assert str(f"{drawn.parameters:,}") in drawn.table()

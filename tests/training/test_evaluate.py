@@ -18,11 +18,12 @@ from PIL import Image
 
 from quadfollow_core.codec import encode_png
 from quadfollow_core.errors import BadDataset, BadInput, BadModel
+from quadfollow_core.scoring import to_levels
 from quadfollow_training.cli import evaluate as command
 from quadfollow_training.evaluate import evaluate
 from quadfollow_training.fcn import Spec, build
 from quadfollow_training.frames import open_frames
-from quadfollow_training.holdout import held_out_score, quantise, stand_in
+from quadfollow_training.holdout import held_out_score, stand_in
 from quadfollow_training.predictors import open_predictor
 
 
@@ -97,7 +98,7 @@ def test_the_threshold_is_128_of_255(model, evaluation, request):
 
 def test_probabilities_are_cut_not_rounded():
     """floor(255 p), so that p >= 128/255 is exactly above 127; every multiple of 1/255 comes back."""
-    assert quantise(np.array([0.0, 0.499, 127.99 / 255, 1.0], dtype=np.float32)).tolist() == [0, 127, 127, 255]
+    assert to_levels(np.array([0.0, 0.499, 127.99 / 255, 1.0], dtype=np.float32)).tolist() == [0, 127, 127, 255]
 
 
 def test_a_model_that_sees_nothing_scores_nothing(evaluation, tmp_path):

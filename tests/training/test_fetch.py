@@ -13,18 +13,12 @@ import pytest
 from click.testing import CliRunner
 
 from quadfollow_core.errors import BadDataset, LimitExceeded, NotFound
+from quadfollow_core.official_frames import MANIFEST, evaluation_images, read_manifest
 from quadfollow_training.archives import place, unpack
 from quadfollow_training.cli import data
 from quadfollow_training.download import Patience
 from quadfollow_training.fetch import ARCHIVES, fetch
-from quadfollow_training.manifest import (
-    MANIFEST,
-    compare,
-    evaluation_images,
-    hash_files,
-    read_manifest,
-    write_manifest,
-)
+from quadfollow_training.manifest import compare, hash_files, write_manifest
 
 
 class Quiet(SimpleHTTPRequestHandler):

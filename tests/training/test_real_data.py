@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from quadfollow_core.official_frames import read_manifest
 from quadfollow_training.frames import open_frames, read_frame
-from quadfollow_training.manifest import FOLDERS, compare, hash_files, read_manifest
+from quadfollow_training.holdout import split
+from quadfollow_training.manifest import FOLDERS, compare, hash_files
 from quadfollow_training.prepare import statistics
 from quadfollow_training.recipes import FOLLOW_256, RECIPES
 
@@ -43,7 +45,7 @@ def test_a_real_frame_decodes(official):
 def test_held_out_runs_show_every_kind_of_frame(quadsim, recipe):
     """The runs held out have near targets, far ones and none, and are a small part of the data."""
     frames = open_frames([quadsim], recipe.folders)
-    learn, held_out = frames.split(run for run in recipe.hold_out if run in frames.runs)
+    learn, held_out = split(frames, recipe)
     far = (held_out.target > 3) & (held_out.target < 200)
     assert min((held_out.target >= 200).sum(), far.sum(), (held_out.target <= 3).sum()) > 40
     assert len(held_out) < 0.12 * len(frames)

@@ -56,7 +56,13 @@ def test_an_unknown_recipe_is_refused_with_those_there_are():
         {"augmentations": ("rotate",)},
         {"crop": 100},  # not a multiple of 32
         {"zoom": (0.0, 1.0)},
-        {"schedule_epochs": SEED.epochs - 1},
+        {"schedule": "cosine", "schedule_epochs": SEED.epochs - 1},
+        {"warmup": 10},  # a constant rate has none
+        {"schedule_epochs": SEED.epochs},
+        {"weight_decay": 0.01},  # nor has adam
+        {"optimizer": "adamw", "weight_decay": -0.01},
+        {"folder_shares": {"train": 0.7, "validation": 0.4}},
+        {"folder_shares": {"train": -0.1}},
         {"optimizer": "sgd"},
         {"schedule": "linear"},
         {"pasted": 1.5},

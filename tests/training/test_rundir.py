@@ -79,6 +79,16 @@ def test_another_beginning_is_told_by_its_option(tmp_path):
         folder.write_config({"begun_with": {}, "recipe": {"epochs": 9}}, {})
 
 
+def test_an_earlier_runs_own_words_for_what_it_held_out_do_not_count(tmp_path):
+    """Runs were once held out by the command alone, and the recipe named others: those that were held out decide."""
+    folder = RunFolder(tmp_path)
+    folder.write_config({"recipe": {"hold_out": ["a"], "epochs": 1}, "held_out_runs": ["x"]}, {})
+    folder.last.touch()
+    folder.require_same({"recipe": {"hold_out": ["x"], "epochs": 1}, "held_out_runs": ["x"]})
+    with pytest.raises(BadInput, match="held_out_runs"):
+        folder.require_same({"recipe": {"hold_out": ["a"], "epochs": 1}, "held_out_runs": ["a"]})
+
+
 def test_what_a_network_was_trained_on_is_told_on(tmp_path):
     """Its sets and its averaging, which its recipe does not tell."""
     told = {"recipe": {"folders": None}, "sets": ["train"], "averaged": {"share": 0.5}}

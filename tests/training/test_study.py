@@ -28,7 +28,6 @@ from quadfollow_training.study.summary import spread, verdict
 
 PIXELS = 4 * 32 * 32 * 2
 """Two steps of the tiny recipe."""
-HELD_OUT = ("3_run1",)
 
 
 @pytest.fixture
@@ -49,7 +48,7 @@ def results(tmp_path):
 @pytest.fixture
 def measured(arms, results, data):
     """A folder with the results of both arms by one seed, and what the run said."""
-    return results, run_study([data], results, arms, pixels=PIXELS, seeds=1, hold_out=HELD_OUT)
+    return results, run_study([data], results, arms, pixels=PIXELS, seeds=1)
 
 
 def test_an_arm_is_measured_once(measured, arms, data):
@@ -69,10 +68,10 @@ def test_an_arm_is_measured_once(measured, arms, data):
     told = results.read(arms[1], 1)["passes"][0]
     assert told["places"]["median_distance"] is not None
     assert "score" not in told
-    again = run_study([data], results, arms[:1], pixels=PIXELS, seeds=2, hold_out=HELD_OUT)
+    again = run_study([data], results, arms[:1], pixels=PIXELS, seeds=2)
     assert again["measured"] == ["base-2"]
     with pytest.raises(BadInput, match="pixels"):
-        run_study([data], results, arms, pixels=2 * PIXELS, seeds=1, hold_out=HELD_OUT)
+        run_study([data], results, arms, pixels=2 * PIXELS, seeds=1)
 
 
 def test_a_claimed_arm_is_left_to_the_process_that_has_it(arms, results, data):
@@ -80,9 +79,9 @@ def test_a_claimed_arm_is_left_to_the_process_that_has_it(arms, results, data):
     results.folder.mkdir()
     with (results.folder / ".base-1.lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        said = run_study([data], results, arms[:1], pixels=PIXELS, seeds=1, hold_out=HELD_OUT)
+        said = run_study([data], results, arms[:1], pixels=PIXELS, seeds=1)
     assert said == {"results": str(results.folder), "measured": [], "left": ["base-1"]}
-    said = run_study([data], results, arms[:1], pixels=PIXELS, seeds=1, hold_out=HELD_OUT, minutes=0)
+    said = run_study([data], results, arms[:1], pixels=PIXELS, seeds=1, minutes=0)
     assert said["left"] == ["base-1"]
 
 
@@ -234,8 +233,12 @@ def test_the_command_prints_one_json_object(data, tmp_path, monkeypatch, arms):
     monkeypatch.setattr(study_arms, "ARMS", arms)
     monkeypatch.setattr(study_summary, "ARMS", arms)
     options = ["--out", tmp_path / "study", "--arm", "base", "--seeds", 1, "--pixels", PIXELS, "--json"]
-    call = [str(word) for word in [*options, "--data", data, "--hold-out", "3_run1"]]
+    call = [str(word) for word in [*options, "--data", data, "--hold-out", "2_run1"]]
     said = json.loads(CliRunner().invoke(study, call, catch_exceptions=False).stdout)
     assert said["measured"] == ["base-1"]
+    result = json.loads((tmp_path / "study" / "base-1.json").read_text())
+    assert result["data"]["held_out_runs"] == result["recipe"]["hold_out"] == ["2_run1"], (
+        "who trains by it forgets none"
+    )
     with pytest.raises(BadInput, match="--data"):
         CliRunner().invoke(study, [str(word) for word in options], env={"QUADFOLLOW_DATA": ""}, catch_exceptions=False)

@@ -14,12 +14,13 @@ import keras
 import numpy as np
 import pytest
 
-from quadfollow_core.errors import BadInput, BadModel, Unavailable
+from quadfollow_core.errors import BadInput, BadModel
 from quadfollow_training import train as train_module
 from quadfollow_training.batches import Shares
 from quadfollow_training.fcn import Spec, build
 from quadfollow_training.mistakes import wrong_places
 from quadfollow_training.progress import ProgressBar
+from quadfollow_training.recipes import HOLD_OUT
 from quadfollow_training.train import train
 
 ONE_STAGE = Spec(input_size=(32, 32), encoders=(4,), bottleneck=4, decoders=(4,))
@@ -79,6 +80,9 @@ def test_a_run_leaves_everything_that_tells_about_it(data, tiny_recipe, tmp_path
     assert [row["epoch"] for row in _rows(out)] == ["1.0", "2.0", "3.0", "4.0"]
     assert [bool(row["held_out_final"]) for row in _rows(out)] == [False, True, False, True]
     assert result["epochs"] == 4
+    assert config["backend"] == "tensorflow"
+    assert config["best"]["epoch"] == result["best"]["epoch"] in (2, 4)
+    assert config["best"]["held_out_final"] == result["best"]["held_out_final"]
     best = keras.models.load_model(out / "best.keras", compile=False)
     assert best.input_shape == (None, 32, 32, 3)
 
@@ -90,7 +94,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(data, recipe, tmp_path, monkey
         recipe = replace(
             recipe,
             crop=32,
-            augmentations=("flip", "noise"),
+            augmentations=("flip", "blur"),
             zoom=(0.6, 1.4),
             optimizer="adamw",
             weight_decay=1e-3,
@@ -183,9 +187,38 @@ def test_a_finished_folder_is_not_overwritten(finished):
     recipe, data, run = finished
     with pytest.raises(BadInput, match="--resume"):
         train(recipe, [data], run)
-    before = (run / "last.keras").read_bytes()
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
     assert train(recipe, [data], run, resume=True)["epochs"] == 1
-    assert (run / "last.keras").read_bytes() == before
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before, "also of what was never resumed"
+
+
+def test_a_finished_run_asks_no_network_for_its_mistakes(data, recipe, tmp_path, capsys):
+    """`make train` gives every command again; what is finished costs no look at all frames."""
+    build(recipe.spec).save(tmp_path / "other.keras")
+    recipe = replace(recipe, epochs=1, shares=Shares(mistake=0.5))
+    train(recipe, [data], tmp_path / "run", mistakes_of=tmp_path / "other.keras")
+    assert "is wrong about the target" in capsys.readouterr().err
+    train(recipe, [data], tmp_path / "run", mistakes_of=tmp_path / "other.keras", resume=True)
+    assert "is wrong about the target" not in capsys.readouterr().err
+
+
+def test_a_run_goes_on_by_the_backend_that_it_was_begun_by(finished):
+    """Another one computes other weights, and is named by its variable; a finished run does not ask for it."""
+    recipe, data, run = finished
+    config = json.loads((run / "config.json").read_text()) | {"backend": "jax"}
+    (run / "config.json").write_text(json.dumps(config))
+    assert train(recipe, [data], run, resume=True)["epochs"] == 1
+    config["recipe"]["epochs"] = 2
+    (run / "config.json").write_text(json.dumps(config))
+    with pytest.raises(BadInput, match=r"another KERAS_BACKEND \(jax, now tensorflow\)"):
+        train(replace(recipe, epochs=2), [data], run, resume=True)
+
+
+@pytest.mark.parametrize("change", [{"workers": 1}, {"hold_out": ("3_run1", "3_run1")}])
+def test_what_decides_nothing_may_differ_at_resumption(finished, change):
+    """How many threads decode, and by which words the same runs were held out."""
+    recipe, data, run = finished
+    assert train(replace(recipe, **change), [data], run, resume=True)["epochs"] == 1
 
 
 @pytest.mark.parametrize(
@@ -223,6 +256,18 @@ def test_of_equal_scores_the_latest_counts():
     assert train_module._best(rows[:1]) is rows[0]
 
 
+def test_of_what_a_network_is_begun_with_its_epoch_is_told(data, recipe, tmp_path):
+    """Of a best.keras which epoch it is; of a last.keras nothing, since the run's other lines tell."""
+    best = train(recipe, [data], tmp_path / "first")["best"]
+    for name, told in (
+        ("best.keras", {"epoch": best["epoch"], "held_out_final": best["held_out_final"]}),
+        ("last.keras", None),
+    ):
+        out = tmp_path / name
+        train(replace(recipe, epochs=1), [data], out, init=tmp_path / "first" / name)
+        assert json.loads((out / "config.json").read_text())["begun_with"]["run"].get("best") == told
+
+
 def test_damaged_weights_are_refused_by_name(finished):
     """A last.keras that is not a model is an error that names it."""
     recipe, data, run = finished
@@ -231,18 +276,15 @@ def test_damaged_weights_are_refused_by_name(finished):
         train(recipe, [data], run, resume=True)
 
 
-def test_held_out_runs_can_be_chosen(data, recipe, tmp_path):
-    """Runs named by the caller replace the recipe's, and must be there."""
-    recipe = replace(recipe, epochs=1)
-    train(recipe, [data], tmp_path / "run", hold_out=["2_run1"])
-    assert json.loads((tmp_path / "run" / "config.json").read_text())["held_out_runs"] == ["2_run1"]
+def test_runs_that_are_named_to_be_held_out_must_be_there(data, recipe, tmp_path):
+    """A slip in a name would train on what is to score it."""
     with pytest.raises(BadInput, match="7_run7"):
-        train(recipe, [data], tmp_path / "other", hold_out=["7_run7"])
+        train(replace(recipe, hold_out=("7_run7", "3_run1")), [data], tmp_path / "run")
 
 
 def test_data_without_the_recipes_runs_trains_without_a_held_out_score(data, recipe, tmp_path):
     """Somebody else's recordings have none of the runs a recipe holds out: training goes on without them."""
-    recipe = replace(recipe, epochs=1, hold_out=("0_run6",))
+    recipe = replace(recipe, epochs=1, hold_out=HOLD_OUT)
     result = train(recipe, [data], tmp_path / "run")
     assert result["best"]["epoch"] == 1
     assert not _rows(tmp_path / "run")[0]["held_out_final"]
@@ -256,14 +298,6 @@ def test_the_sets_taken_and_those_missing_are_told(data, recipe, tmp_path, capsy
     told = capsys.readouterr()
     assert "sets taken: train, validation; named by the recipe but not there: train_extra" in told.err
     assert not told.out
-
-
-def test_tensorboard_is_asked_for_before_anything_is_trained(data, recipe, tmp_path, monkeypatch):
-    """--tensorboard without TensorBoard says what to install."""
-    monkeypatch.setattr(train_module, "find_spec", lambda name: None)
-    with pytest.raises(Unavailable, match="pip install tensorboard"):
-        train(recipe, [data], tmp_path / "run", tensorboard=True)
-    assert not (tmp_path / "run" / "last.keras").exists()
 
 
 def test_a_run_can_begin_with_a_trained_network(data, recipe, tmp_path):

@@ -39,7 +39,7 @@ def search(recipe, data, tmp_path):
     """A function that searches in a SQLite file until so many trials are finished."""
 
     def run(trials, storage=f"sqlite:///{tmp_path / 'trials.db'}", **how):
-        how = {"name": "test", "epochs": 2, "pixels": PIXELS, "hold_out": ["3_run1"], "seed": 1} | how
+        how = {"name": "test", "epochs": 2, "pixels": PIXELS, "seed": 1} | how
         return searching.search(how.pop("recipe", recipe), [data], storage, trials=trials, **how)
 
     return run
@@ -87,8 +87,10 @@ def test_a_search_goes_on_where_it_stopped(search, recipe):
         search(3, pixels=2 * PIXELS)
     with pytest.raises(BadInput, match="differs in recipe's augmentations"):
         search(3, recipe=replace(recipe, augmentations=("flip",)))
-    tuned = replace(recipe, batch=9, learning_rate=0.1, class_weights=(1.0, 2.0, 3.0), dice=0.5)
-    assert finished(search(2, recipe=tuned)) == 2, "what is searched may differ"
+    tuned = replace(recipe, batch=9, learning_rate=0.1, class_weights=(1.0, 2.0, 3.0), dice=0.5, workers=1)
+    assert finished(search(2, recipe=tuned)) == 2, "what is searched may differ, and the threads"
+    with pytest.raises(BadInput, match="differs in held_out_runs"):
+        search(3, recipe=replace(recipe, hold_out=("2_run1",)))
 
 
 @pytest.mark.parametrize(("others", "state"), [(0.9, TrialState.PRUNED), (-0.9, TrialState.COMPLETE)])
@@ -133,7 +135,7 @@ def test_two_processes_share_a_storage(recipe, data, tmp_path):
 
 
 def test_the_outcome_can_be_trained_by(recipe, tmp_path):
-    """The best numbers, what mattered, plots, and a recipe that reads back as it was; unfinished trials are no best."""
+    """The best numbers, what mattered, a plot and a recipe that reads back as it was; unfinished trials are no best."""
     storage = open_storage(str(tmp_path / "trials.log"))
     study = open_search(storage, "made up", {"recipe": "tiny", "pixels": 1, "epochs": 2}, 1)
     assert report(study, recipe, tmp_path)["best"] is None
@@ -147,9 +149,20 @@ def test_the_outcome_can_be_trained_by(recipe, tmp_path):
     assert outcome == json.loads((tmp_path / "tuning.json").read_text()) | {"recipe": outcome["recipe"]}
     assert outcome["best"]["numbers"]["learning_rate"] == 0.005
     assert sum(outcome["importance"].values()) == pytest.approx(1, abs=0.01)
-    assert all(0 < (tmp_path / f"{name}.png").stat().st_size < 100_000 for name in ("history", "importance", "pruning"))
+    assert 0 < (tmp_path / "search.png").stat().st_size < 100_000
     tuned = choose_recipe(str(tmp_path / "tuning.json"))
     assert tuned == with_numbers(replace(recipe, name="tiny-tuned"), first_try(recipe) | {"learning_rate": 0.005})
+
+
+def test_runs_held_out_from_a_search_are_held_out_from_what_is_trained_by_it(recipe, data, tmp_path):
+    """`--hold-out` names them once, and the outcome's recipe holds them out too."""
+    start = tmp_path / "start.json"
+    start.write_text(json.dumps({"recipe": recipe.as_dict()}))
+    words = ["--recipe", start, "--data", data, "--out", tmp_path / "out", "--trials", 1, "--epochs", 1]
+    words += ["--pixels", PIXELS, "--hold-out", "2_run1"]
+    CliRunner().invoke(tune, [str(word) for word in words], catch_exceptions=False)
+    assert json.loads((tmp_path / "out" / "tuning.json").read_text())["facts"]["held_out_runs"] == ["2_run1"]
+    assert choose_recipe(str(tmp_path / "out" / "tuning.json")).hold_out == ("2_run1",)
 
 
 def test_recipes_go_through_json(tmp_path):

@@ -7,7 +7,6 @@ that recipes name them from. Changes of size belong to the cutting of a sample, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import cv2
 import numpy as np
@@ -104,20 +103,7 @@ def blur(image: Image, mask: Mask, rng: Generator) -> tuple[Image, Mask]:
     return np.asarray(cv2.GaussianBlur(image, (5, 5), rng.uniform(0.3, 1.0)), dtype=np.uint8), mask
 
 
-@step
-def noise(image: Image, mask: Mask, rng: Generator) -> tuple[Image, Mask]:
-    """Add grain (Gaussian, up to 6 of 255), one time in five."""
-    if rng.random() >= 0.2:
-        return image, mask
-    return _clip(image + rng.normal(0, rng.uniform(1, 6), image.shape).astype(np.float32)), mask
-
-
 def _map(image: Image, levels: NDArray[np.float64]) -> Image:
     """Replace each value by what the table of ``[256, 1 or 3]`` levels says."""
     table = np.broadcast_to(np.clip(levels, 0, 255).astype(np.uint8), (256, 3))
     return np.asarray(cv2.LUT(image, np.ascontiguousarray(table).reshape(1, 256, 3)), dtype=np.uint8)
-
-
-def _clip(values: NDArray[Any]) -> Image:
-    clipped: Image = np.clip(values, 0, 255).astype(np.uint8)
-    return clipped

@@ -42,10 +42,10 @@ def average(
         out: the new folder: ``best.keras`` and ``config.json``, which tells of the averaging.
 
     Raises:
-        BadInput: a share out of range, no other network, no runs held out to choose by, or ``out`` holds a network
-            already.
+        BadInput: a share out of range, no other network, other data than the run's, no runs held out to choose by, or
+            ``out`` holds a network already.
         NotFound: no run in the folder.
-        BadModel: the networks differ in more than their widths.
+        BadModel: the networks have other layers or widths than the run's.
     """
     if not shares or not all(0 < share <= 1 for share in shares):
         raise BadInput(f"shares lie above 0 and are at most 1, got {list(shares)}")
@@ -58,9 +58,13 @@ def average(
     config = json.loads(source.config.read_text(encoding="utf-8"))
     target.prepare(resume=False)
     frames = open_frames(data, recipe.folders)
-    _, held_out = frames.split([name for name in config.get("held_out_runs", ()) if name in frames.runs])
+    if frames.fingerprint != config["data"]["fingerprint"]:
+        raise BadInput(
+            f"{run} was trained on other data: give its {config['data']['frames']} frames, here {len(frames)}"
+        )
+    _, held_out = frames.split(config["held_out_runs"])
     if not len(held_out):
-        raise BadInput("an average is chosen by its held-out score: give the run's data with its held-out runs")
+        raise BadInput(f"an average is chosen by its held-out score, and {run} held out nothing")
     last, rest = load(source.last).get_weights(), _mean([_weights(recipe, path) for path in others])
     networks = {share: _mix(recipe, last, rest, share) for share in shares}
     scores = {
@@ -68,16 +72,16 @@ def average(
         for share, network in networks.items()
     }
     chosen = max(scores, key=lambda share: scores[share])
-    save_whole(target.best, networks[chosen].save)
     names = " and ".join(f"{path.name} {file_hash(path)}" for path in others)
     told = {"with": names, "share": chosen, "held_out_final": scores}
+    config.pop("best", None)  # of the run's best network; its last one was taken
     write_whole(target.config, json.dumps(config | {"averaged": told}, indent=2) + "\n")
+    save_whole(target.best, networks[chosen].save)  # last, since it says that the average is whole
     return {"model": str(target.best)} | told
 
 
 def _weights(recipe: Recipe, path: Path) -> Weights:
-    """A network's weights, grown to the run's width with the same random new channels as the run's."""
-    keras.utils.set_random_seed(recipe.seed)
+    """A network's weights, for the layers that the run's network has."""
     network = build(recipe.spec, any_size=True)
     begin_with(load(path), path, network)
     weights: Weights = network.get_weights()

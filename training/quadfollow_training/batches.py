@@ -30,6 +30,8 @@ from quadfollow_training.memory import Sample
 from quadfollow_training.mistakes import Mistakes
 from quadfollow_training.pasting import paste
 
+ROUNDING = 1e-9
+"""Shares may sum to so much more or less than 1 and count as 1."""
 Aim = int | tuple[float, float] | None
 """What a picture is to show: a class, a place ``(v, u)`` as parts of height and width, or whatever there is."""
 
@@ -56,8 +58,9 @@ class Draw:
     """Which samples are drawn how often.
 
     ``folders`` gives the share of the samples that comes from the sets of a name; the other sets share the rest, each
-    frame alike. ``mistakes`` are the places that :attr:`Shares.mistake` means. ``pasted`` is the share of the samples
-    drawn for a target or person that show it pasted into a frame without target of the same sets.
+    frame alike; where there are others, the shares leave them some. ``mistakes`` are the places that
+    :attr:`Shares.mistake` means. ``pasted`` is the share of the samples drawn for a target or person that show it
+    pasted into a frame without target of the same sets.
     """
 
     shares: Shares = field(default_factory=Shares)
@@ -72,6 +75,9 @@ class Sampler:
     def __init__(self, frames: Frames, how: Draw, augmentations: tuple[str, ...]) -> None:
         if not len(frames):
             raise BadDataset("no frames to draw from")
+        others = sorted({frame.folder for frame in frames.items} - how.folders.keys())
+        if others and sum(how.folders.values()) > 1 - ROUNDING:
+            raise BadInput(f"folder_shares {dict(how.folders)} leave nothing for the sets {', '.join(others)}")
         self.frames = frames
         self.mistakes = how.mistakes
         self.pasted = how.pasted

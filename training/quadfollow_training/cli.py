@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from quadfollow_core.cli import LazyGroup
+from quadfollow_core.cli import LazyGroup, read_size
 from quadfollow_core.errors import Unavailable
 from quadfollow_core.shipped import find_model
 
@@ -37,12 +37,6 @@ def _filters(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(","))
 
 
-def _size(text: str) -> tuple[int, int]:
-    """Parse ``256x256`` as width and height."""
-    width, height = text.split("x")
-    return int(width), int(height)
-
-
 @click.command()
 @click.option(
     "--recipe", "recipe_name", default="seed", show_default=True, help="What to train and how: a name, or a JSON file."
@@ -52,7 +46,6 @@ def _size(text: str) -> tuple[int, int]:
 @click.option("--init", help="Begin with these weights: a .keras or exported .onnx file, or a shipped model's name.")
 @click.option("--mistakes-of", type=_MODEL, help="Draw more of what this model gets wrong (the recipe says how much).")
 @click.option("--resume", is_flag=True, help="Go on from the last finished epoch in the run's folder.")
-@click.option("--tensorboard", is_flag=True, help="Also write event files for TensorBoard.")
 @click.option("--hold-out", multiple=True, help="A run never to train on, instead of the recipe's; repeatable.")
 @click.option("--epochs", type=int, help="Override the recipe's epochs.")
 @click.option("--steps", type=int, help="Override the recipe's steps per epoch.")
@@ -72,7 +65,6 @@ def train(
     init: str | None,
     mistakes_of: Path | None,
     resume: bool,
-    tensorboard: bool,
     hold_out: tuple[str, ...],
     filters: tuple[int, ...] | None,
     as_json: bool,
@@ -88,6 +80,7 @@ def train(
         from quadfollow_training.train import train as run
     except ImportError as error:
         raise unavailable(error) from error
+    overrides["hold_out"] = hold_out or None
     recipe = replace(
         choose_recipe(recipe_name), **{key: value for key, value in overrides.items() if value is not None}
     )
@@ -97,11 +90,9 @@ def train(
         recipe,
         data,
         out,
-        hold_out=hold_out or None,
         init=None if init is None else find_model(init),
         mistakes_of=mistakes_of,
         resume=resume,
-        tensorboard=tensorboard,
     )
     _print(result, as_json, _lines)
 
@@ -152,7 +143,10 @@ def average(
 )
 @click.option("--out", type=_FOLDER, help="Where evaluation.json and worst.png go; default: the run's folder.")
 @click.option(
-    "--size", type=_size, metavar="WIDTHxHEIGHT", help="Input size for a model that takes any, such as 256x256."
+    "--size",
+    callback=read_size,
+    metavar="WIDTHxHEIGHT",
+    help="Input size for a model that takes any, such as 256x256.",
 )
 @click.option("--worst", type=click.IntRange(min=1), default=24, show_default=True, help="Frames shown in worst.png.")
 @_JSON

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
+from keras import layers
+from numpy.typing import NDArray
 
 from quadfollow_core.errors import BadInput, BadModel
 from quadfollow_training.exported import is_exported
 from quadfollow_training.fcn import build
-from quadfollow_training.growing import grow
 from quadfollow_training.losses import SegmentationLoss
 from quadfollow_training.recipes import Recipe
 from quadfollow_training.rundir import RunFolder
@@ -23,7 +25,7 @@ def start(recipe: Recipe, folder: RunFolder, init: Path | None = None) -> tuple[
     Args:
         recipe: what to build.
         folder: the run's; what was saved there goes before all else.
-        init: a ``.keras`` network or exported model whose weights a new run begins with; a narrower one is grown.
+        init: a ``.keras`` network or exported model whose weights a new run begins with.
 
     Raises:
         BadModel: what lies in the run's folder is not this recipe's network.
@@ -54,18 +56,32 @@ def load(path: Path) -> keras.Model:
 
 
 def begin_with(saved: keras.Model, path: Path, network: keras.Model) -> None:
-    """Give a network the weights of a saved one that is as wide or narrower.
+    """Give a network the weights of a saved one, so that it answers the same.
+
+    Where a convolution is separable in the saved one and regular in the other, its kernels are multiplied out.
 
     Raises:
-        BadModel: the saved one differs in more than its widths.
+        BadModel: the saved one has other layers, or layers of other widths.
     """
     try:
-        grow(saved, network)
-    except BadModel as error:
+        for old, new in zip(saved.layers, network.layers, strict=True):
+            if old.name != new.name:
+                raise ValueError(f"{old.name} stands where {new.name} should")
+            new.set_weights(_as_kind_of(new, old))
+    except ValueError as error:
         raise BadModel(
-            f"{path} cannot be begun with: {error}; take a network of the same layers, each of the same width or "
-            "narrower, such as one trained by this recipe or by the one that comes before it"
+            f"{path} cannot be begun with: {error}; take a network of the same layers and widths, such as one trained "
+            "by this recipe or by the one that comes before it"
         ) from error
+
+
+def _as_kind_of(new: Any, old: Any) -> list[NDArray[np.float32]]:
+    """A layer's weights; those of a separable convolution multiplied out where ``new`` is a regular one."""
+    kept: list[NDArray[np.float32]] = old.get_weights()
+    if isinstance(old, layers.SeparableConv2D) and isinstance(new, layers.Conv2D):
+        depthwise, pointwise, *bias = kept
+        return [depthwise * pointwise, *bias]
+    return kept
 
 
 def _checked(saved: keras.Model, path: Path, network: keras.Model, recipe: Recipe) -> keras.Model:
@@ -98,7 +114,7 @@ def learning_rate(recipe: Recipe) -> Any:
     """The recipe's constant rate, or a warm-up to it followed by half a cosine down to zero."""
     if recipe.schedule == "constant":
         return recipe.learning_rate
-    falling = max(recipe.scheduled_steps - recipe.warmup, 1)
+    falling = recipe.scheduled_steps - recipe.warmup
     if not recipe.warmup:
         return keras.optimizers.schedules.CosineDecay(recipe.learning_rate, falling)
     return keras.optimizers.schedules.CosineDecay(

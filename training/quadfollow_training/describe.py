@@ -41,16 +41,6 @@ class Description:
         """Multiply-accumulates of one frame; those of convolutions, which are all but a trifle."""
         return sum(layer.macs for layer in self.layers)
 
-    def table(self) -> str:
-        """Lay the layers out as text."""
-        head = f"{'layer':18}{'kind':20}{'output':>14}{'parameters':>12}{'MMAC':>9}"
-        rows = [
-            f"{layer.name:18}{layer.kind:20}{'x'.join(map(str, layer.shape)):>14}"
-            f"{layer.parameters:>12,}{layer.macs / 1e6:>9.2f}"
-            for layer in self.layers
-        ]
-        return "\n".join([head, *rows, f"{'total':52}{self.parameters:>12,}{self.macs / 1e6:>9.2f}"])
-
 
 def describe(network: keras.Model | Spec) -> Description:
     """Describe a network, or the one a specification builds.

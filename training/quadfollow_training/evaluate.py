@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,22 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quadfollow_core.errors import BadDataset
-from quadfollow_core.resize import TARGET, fit_channels, fit_frame, without_bars
+from quadfollow_core.resize import TARGET, fit_channels
 from quadfollow_core.scoring import (
     MIN_TARGET_PIXELS,
     SETS,
     THRESHOLD,
     SetScore,
     combine,
-    pair_files,
-    read_channels,
     read_picture,
-    threshold_channels,
 )
-from quadfollow_training.layout import EVALUATION, is_processed, pair_processed
+from quadfollow_core.scoring_sets import Files, answers, find_official, find_sets
+from quadfollow_training.layout import pair_processed
 from quadfollow_training.predictors import Predictor, open_predictor
 
-BATCH = 8
 SHEET_FRAMES = 24
 
 
@@ -97,7 +94,7 @@ def evaluate(
     return result
 
 
-def find_pairs(*data: Path) -> dict[str, list[tuple[Path, Path]]]:
+def find_pairs(*data: Path) -> dict[str, Files]:
     """Find the images and masks to score on, by set: the three official sets, else labelled ones, at or below ``data``.
 
     Labelled sets of one name count as one.
@@ -105,23 +102,19 @@ def find_pairs(*data: Path) -> dict[str, list[tuple[Path, Path]]]:
     Raises:
         BadDataset: there are none, or files without a partner.
     """
-    for folder in (place for root in data for place in (root, root / EVALUATION)):
-        there = [name for name in SETS if (folder / name).is_dir()]
-        if there and len(there) < len(SETS):
-            raise BadDataset(f"{folder} lacks {', '.join(set(SETS) - set(there))} of the official sets")
-        if there:
-            return {name: pair_files(folder / name / "images", folder / name / "masks") for name in SETS}
-    folders = [folder for root in data for folder in (root, *sorted(root.glob("*"))) if is_processed(folder)]
+    if (official := find_official(data)) is not None:
+        return official
+    folders = find_sets(data)
     if not folders:
         places = ", ".join(map(str, data))
         raise BadDataset(f"nothing to evaluate on in {places}: it needs {', '.join(SETS)}, or images/ and masks/")
-    pairs: dict[str, list[tuple[Path, Path]]] = {}
+    pairs: dict[str, Files] = {}
     for folder in folders:
         pairs.setdefault(folder.name, []).extend(_labelled(folder))
     return pairs
 
 
-def _labelled(folder: Path) -> list[tuple[Path, Path]]:
+def _labelled(folder: Path) -> Files:
     frames, problems = pair_processed(folder)
     if problems or not frames:
         raise BadDataset(f"{folder} cannot be scored on", problems or ["it holds no frames"])
@@ -134,30 +127,16 @@ def run_folder(model: Path) -> Path | None:
     return folder if (folder / "config.json").exists() else None
 
 
-def score_sets(
-    predictor: Predictor, pairs: dict[str, list[tuple[Path, Path]]]
-) -> tuple[dict[str, SetScore], list[Verdict]]:
+def score_sets(predictor: Predictor, pairs: dict[str, Files]) -> tuple[dict[str, SetScore], list[Verdict]]:
     """Predict and score sets of (image, mask) files; return each set's score and a verdict per frame."""
     sets = {name: SetScore() for name in pairs}
     verdicts = []
     for name, files in pairs.items():
-        for image, mask, truth, prediction in _predict(predictor, files):
-            iou = sets[name].add(truth, prediction)
-            fitted = fit_channels(truth, (prediction.shape[1], prediction.shape[0]))
-            verdicts.append(Verdict(image, mask, _targets(fitted), _targets(prediction), iou))
+        for answer in answers(predictor, files, predictor.size):
+            iou = sets[name].add(answer.truth, answer.prediction)
+            fitted = fit_channels(answer.truth, (answer.prediction.shape[1], answer.prediction.shape[0]))
+            verdicts.append(Verdict(answer.image, answer.mask, _targets(fitted), _targets(answer.prediction), iou))
     return sets, verdicts
-
-
-def _predict(
-    predictor: Predictor, pairs: list[tuple[Path, Path]]
-) -> Iterator[tuple[Path, Path, NDArray[np.bool_], NDArray[np.bool_]]]:
-    """Yield each frame's files with its true and predicted channels, a few frames in memory at a time."""
-    for start in range(0, len(pairs), BATCH):
-        chosen = pairs[start : start + BATCH]
-        frames = [read_picture(image) for image, _ in chosen]
-        channels = threshold_channels(predictor(np.stack([fit_frame(frame, predictor.size)[0] for frame in frames])))
-        for (image, mask), frame, prediction in zip(chosen, frames, channels, strict=True):
-            yield image, mask, read_channels(mask), without_bars(prediction, frame.shape, predictor.size)
 
 
 def _targets(channels: NDArray[np.bool_]) -> int:
@@ -167,12 +146,16 @@ def _targets(channels: NDArray[np.bool_]) -> int:
 def _draw(predictor: Predictor, worst: list[Verdict], path: Path) -> None:
     from quadfollow_training.sheet import Row, draw_sheet
 
-    pictures = _predict(predictor, [(verdict.image, verdict.mask) for verdict in worst])
+    shown = answers(predictor, [(verdict.image, verdict.mask) for verdict in worst], predictor.size)
     rows = [
-        Row(read_picture(image), truth, prediction, f"{image.parent.parent.name}/{image.name}  {_words(verdict)}")
-        for verdict, (image, _, truth, prediction) in zip(worst, pictures, strict=True)
+        Row(read_picture(one.image), one.truth, one.prediction, f"{_name(one.image)}  {_words(verdict)}")
+        for verdict, one in zip(worst, shown, strict=True)
     ]
     draw_sheet(rows, path)
+
+
+def _name(image: Path) -> str:
+    return f"{image.parent.parent.name}/{image.name}"
 
 
 def _words(verdict: Verdict) -> str:

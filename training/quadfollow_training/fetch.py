@@ -9,9 +9,10 @@ from typing import Any
 import httpx
 
 from quadfollow_core.errors import BadDataset, LimitExceeded
+from quadfollow_core.official_frames import read_manifest
 from quadfollow_training.archives import unpack
 from quadfollow_training.download import Patience, Progress, download
-from quadfollow_training.manifest import compare, hash_files, list_files, read_manifest
+from quadfollow_training.manifest import compare, hash_files, list_files
 
 BASE_URL = "https://s3-us-west-1.amazonaws.com/udacity-robotics/Deep+Learning+Data"
 ARCHIVES = {

@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 
 from quadfollow_core.codec import decode_image
 from quadfollow_core.errors import BadDataset, BadInput, QuadfollowError
+from quadfollow_core.official_frames import evaluation_images, short_hash
 from quadfollow_core.resize import PERSON, TARGET, classes_from_channels
 from quadfollow_core.scoring import threshold_channels
 from quadfollow_training.layout import Frame, find_frames
-from quadfollow_training.manifest import evaluation_images, short_hash
 from quadfollow_training.memory import Memory, Sample
 from quadfollow_training.recordings import classes_from_cameras
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from quadfollow_core.errors import BadInput
 from quadfollow_core.resize import channels_from_classes, fit_frame, without_bars
 from quadfollow_core.scoring import (
     FOLLOWING,
@@ -23,13 +24,30 @@ from quadfollow_core.scoring import (
     SetScore,
     combine,
     threshold_channels,
+    to_levels,
 )
 from quadfollow_training.frames import Frames
+from quadfollow_training.recipes import HOLD_OUT, Recipe
 
 NEAR_PIXELS = 200
 """From so many target pixels on a frame stands in for ``following_images``, below for ``patrol_with_targ``."""
 
 Probabilities = Callable[[NDArray[np.uint8]], Any]
+
+
+def split(frames: Frames, recipe: Recipe, *, needed: bool = False) -> tuple[Frames, Frames]:
+    """Split into frames to train on and frames of the runs that the recipe holds out.
+
+    The flights that our recipes hold out need not be in somebody's data; runs that were named instead of them must.
+
+    Raises:
+        BadInput: a run that was named is not there, nothing is left to train on, or nothing is held out though it is
+            ``needed``.
+    """
+    runs = recipe.hold_out if recipe.hold_out != HOLD_OUT else [run for run in HOLD_OUT if run in frames.runs]
+    if needed and not runs:
+        raise BadInput(f"none of the runs {', '.join(HOLD_OUT)} is in the data: say which to --hold-out")
+    return frames.split(runs)
 
 
 def stand_in(target_pixels: int) -> str:
@@ -53,13 +71,8 @@ def held_out_score(predict: Probabilities, frames: Frames, size: tuple[int, int]
         samples = [frames.read(index) for index in range(start, min(start + batch, len(frames)))]
         inputs = np.stack([fit_frame(image, size)[0] for image, _ in samples])
         full = np.concatenate([inputs, np.repeat(inputs[-1:], batch - len(inputs), axis=0)])  # one shape to compile for
-        predictions = quantise(predict(full))
+        predictions = to_levels(predict(full))
         for offset, (image, mask) in enumerate(samples):
             found = without_bars(threshold_channels(predictions[offset]), image.shape, size)
             sets[stand_in(int(frames.target[start + offset]))].add(channels_from_classes(mask), found)
     return combine(sets)
-
-
-def quantise(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Turn probabilities into the 0 to 255 of the model contract, floor(255 p)."""
-    return np.floor(np.asarray(probabilities) * 255).astype(np.uint8)

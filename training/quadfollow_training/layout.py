@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quadfollow_core.errors import BadDataset
-from quadfollow_core.scoring import NAME_MARK, SETS, pair_key
+from quadfollow_core.official_frames import is_evaluation
+from quadfollow_core.scoring import NAME_MARK, pair_key
+from quadfollow_core.scoring_sets import is_processed
 from quadfollow_training.recordings import LABEL_CAMERAS, camera_files
 
-EVALUATION = "sample_evaluation_data"
 IMAGE_SUFFIXES = {".jpeg", ".jpg", ".png"}
 
 
@@ -58,7 +59,8 @@ def find_sets(roots: Sequence[Path], folders: Sequence[str] | None = None) -> li
 
 def _sets_of(root: Path) -> list[Path]:
     """List what ``root`` holds: itself if it is a data set, else those of its sub-folders that are."""
-    _refuse_evaluation(root)
+    if is_evaluation(root):
+        raise BadDataset(f"{root} is evaluation data: it scores networks and never trains them")
     if is_set(root):
         return [root]
     below = sorted(path for path in root.glob("*") if is_set(path))
@@ -72,20 +74,9 @@ def is_set(folder: Path) -> bool:
     return is_processed(folder) or is_recording(folder)
 
 
-def is_processed(folder: Path) -> bool:
-    """Tell whether ``folder`` has QuadSim's processed layout."""
-    return (folder / "images").is_dir() and (folder / "masks").is_dir()
-
-
 def is_recording(folder: Path) -> bool:
     """Tell whether ``folder`` is a raw DL-Training recording."""
     return (folder / "IMG").is_dir()
-
-
-def _refuse_evaluation(root: Path) -> None:
-    path = root.resolve()
-    if EVALUATION in path.parts or path.name in SETS or any((path / name).is_dir() for name in SETS):
-        raise BadDataset(f"{root} is evaluation data: it scores networks and never trains them")
 
 
 def pair_processed(folder: Path) -> tuple[list[Frame], list[str]]:

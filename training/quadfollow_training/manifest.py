@@ -1,41 +1,19 @@
-"""The official frames, by hash: what a download must contain, and what must never be trained on.
+"""Making the manifest of the official frames, and holding files against it; see :mod:`quadfollow_core.official_frames`.
 
-``official_frames.txt.gz`` lists every file of Udacity's three archives as a path below the data folder and the first
-16 hex digits of its SHA-256. It is made from a trusted copy by ``python -m quadfollow_training.manifest DIR``.
+``python -m quadfollow_training.manifest DIR`` makes it from a trusted copy.
 """
 
 from __future__ import annotations
 
 import gzip
-import hashlib
 import sys
 from collections.abc import Iterable
-from functools import cache
 from pathlib import Path
 
-from quadfollow_core.scoring import SETS
+from quadfollow_core.official_frames import MANIFEST, short_hash
+from quadfollow_core.scoring import EVALUATION
 
-MANIFEST = Path(__file__).with_name("official_frames.txt.gz")
-FOLDERS = ("train", "validation", "sample_evaluation_data")
-DIGITS = 16
-
-
-def short_hash(data: bytes) -> str:
-    """The first 16 hex digits of SHA-256: enough to recognise a file, small enough to ship thousands."""
-    return hashlib.sha256(data).hexdigest()[:DIGITS]
-
-
-def read_manifest(path: Path = MANIFEST) -> dict[str, str]:
-    """Read a manifest as path below the data folder → short hash."""
-    lines = gzip.decompress(path.read_bytes()).decode().splitlines()
-    return dict(line.rsplit(" ", 1) for line in lines)
-
-
-@cache
-def evaluation_images() -> frozenset[str]:
-    """Short hashes of the official evaluation images."""
-    wanted = tuple(f"sample_evaluation_data/{name}/images/" for name in SETS)
-    return frozenset(digest for name, digest in read_manifest().items() if name.startswith(wanted))
+FOLDERS = ("train", "validation", EVALUATION)
 
 
 def hash_files(root: Path, folders: Iterable[str] = FOLDERS) -> dict[str, str]:

@@ -42,8 +42,8 @@ class Box:
     parameters: int
 
 
-def draw_network(network: keras.Model | Spec, path: Path) -> Description:
-    """Draw a network with shapes, parameters and MACs into a PNG; return its description."""
+def draw_network(network: keras.Model | Spec, path: Path) -> None:
+    """Draw a network with shapes, parameters and MACs into a PNG."""
     description = describe(network)
     boxes, home = merge(description)
     places = _places(boxes)
@@ -57,7 +57,6 @@ def draw_network(network: keras.Model | Spec, path: Path) -> Description:
     axes.set_title(f"{description.parameters:,} parameters, {description.macs / 1e9:.3f} GMAC per frame", fontsize=14)
     axes.axis("off")
     figure.savefig(path, dpi=80)
-    return description
 
 
 def merge(description: Description) -> tuple[list[Box], dict[str, str]]:

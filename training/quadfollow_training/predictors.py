@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from quadfollow_core.contract import CLASSES_OUTPUT, INPUT, PROBABILITY_OUTPUT
 from quadfollow_core.errors import BadInput, BadModel, Unavailable
 from quadfollow_core.resize import PERSON, TARGET
-from quadfollow_training.holdout import quantise
-
-FLOAT_OUTPUT = "probabilities"
+from quadfollow_core.scoring import to_levels
+from quadfollow_core.scoring_sets import FLOAT_OUTPUT
 
 
 class Predictor(Protocol):
@@ -72,7 +71,7 @@ class KerasPredictor:
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Predict a batch."""
-        return quantise(self.model.predict_on_batch(images))
+        return to_levels(self.model.predict_on_batch(images))
 
 
 class OnnxFloatPredictor:
@@ -86,7 +85,7 @@ class OnnxFloatPredictor:
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Predict a batch."""
         (probabilities,) = self.session.run([FLOAT_OUTPUT], {INPUT: images})
-        return quantise(probabilities)
+        return to_levels(probabilities)
 
 
 class OnnxPredictor:

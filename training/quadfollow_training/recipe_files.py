@@ -44,8 +44,12 @@ def read_recipe(path: Path) -> Recipe:
 def recipe_from(values: dict[str, Any]) -> Recipe:
     """Make a recipe from what :meth:`Recipe.as_dict` gave, by way of JSON."""
     plain = {name: _tuples(value) for name, value in values.items()}
-    spec = {name: _tuples(value) for name, value in values["spec"].items()}
-    return Recipe(**plain | {"spec": Spec(**spec), "shares": Shares(**values["shares"])})
+    return Recipe(**plain | {"spec": spec_from(values["spec"]), "shares": Shares(**values["shares"])})
+
+
+def spec_from(values: dict[str, Any]) -> Spec:
+    """Make a recipe's specification of its network, likewise."""
+    return Spec(**{name: _tuples(value) for name, value in values.items()})
 
 
 def _tuples(value: Any) -> Any:

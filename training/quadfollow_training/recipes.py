@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 from quadfollow_core.errors import BadInput, NotFound
 from quadfollow_training.augment import STEPS
-from quadfollow_training.batches import Shares
+from quadfollow_training.batches import ROUNDING, Shares
 from quadfollow_training.fcn import Spec, check_size
 
 OFFICIAL = ("train", "validation")
@@ -56,13 +56,15 @@ class Recipe:
         for name in ("batch", "epochs", "steps", "workers", "score_every"):
             if getattr(self, name) < 1:
                 raise BadInput(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.learning_rate <= 0 or min(self.warmup, self.validation_steps, self.dice) < 0:
-            raise BadInput("learning_rate must be positive, warmup, validation_steps and dice not negative")
+        if self.learning_rate <= 0 or min(self.warmup, self.validation_steps, self.dice, self.weight_decay) < 0:
+            raise BadInput("learning_rate must be positive; warmup, validation_steps, dice, weight_decay not negative")
         for name, allowed in (("optimizer", Optimizer), ("schedule", Schedule)):
             if getattr(self, name) not in get_args(allowed):
                 raise BadInput(f"{name} is one of {', '.join(get_args(allowed))}, got {getattr(self, name)!r}")
         if len(self.class_weights) != 3 or min(self.class_weights) <= 0:
             raise BadInput(f"class_weights are three numbers above 0, got {self.class_weights}")
+        if self.optimizer == "adam" and self.weight_decay:
+            raise BadInput(f"weight_decay {self.weight_decay:g} is for adamw: the optimizer adam has none")
         self._check_samples()
         self._check_schedule()
 
@@ -72,12 +74,16 @@ class Recipe:
             raise BadInput(f"no augmentation named {', '.join(unknown)}: there are {', '.join(sorted(STEPS))}")
         if not 0 < self.zoom[0] <= self.zoom[1]:
             raise BadInput(f"zoom is a range of factors above 0, got {self.zoom}")
+        if any(share < 0 for share in self.folder_shares.values()) or sum(self.folder_shares.values()) > 1 + ROUNDING:
+            raise BadInput(f"folder_shares are not negative and sum to 1 at most, got {self.folder_shares}")
         if not 0 <= self.pasted <= 1:
             raise BadInput(f"pasted is a share from 0 to 1, got {self.pasted}")
         if self.crop is not None:
             check_size((self.crop, self.crop), self.spec.stride)
 
     def _check_schedule(self) -> None:
+        if self.schedule == "constant" and (self.warmup or self.schedule_epochs):
+            raise BadInput("warmup and schedule_epochs are for the schedule cosine: a constant rate has neither")
         if self.schedule_epochs is not None and self.schedule_epochs < self.epochs:
             raise BadInput(f"a schedule of {self.schedule_epochs} epochs ends before the run's {self.epochs}")
         if self.schedule == "cosine" and self.warmup >= self.scheduled_steps:

@@ -22,7 +22,10 @@ from quadfollow_core.files import save_whole, write_whole
 from quadfollow_core.provenance import git_commit
 from quadfollow_training.exported import is_exported, read_exported
 
-PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "numpy", "opencv-python", "pillow", "simplejpeg", "quadfollow")
+PACKAGES = (
+    *("keras", "tensorflow", "tensorflow-cpu", "jax", "jaxlib", "torch"),
+    *("numpy", "opencv-python", "pillow", "simplejpeg", "quadfollow"),
+)
 COLUMNS = (
     "epoch",
     "loss",
@@ -35,10 +38,18 @@ COLUMNS = (
     "held_out_fp",
     "held_out_fn",
 )
-TOLD_ON = ("recipe", "begun_with", "averaged", "data", "sets", "packages", "git_commit")
+TOLD_ON = ("recipe", "begun_with", "averaged", "best", "backend", "data", "sets", "packages", "git_commit")
 """What a run that goes on with another's network keeps of that one's configuration."""
-CALLED = {"begun_with": "network to begin with", "init": "--init", "mistakes_of": "--mistakes-of"}
+CALLED = {
+    "begun_with": "network to begin with",
+    "init": "--init",
+    "mistakes_of": "--mistakes-of",
+    "backend": "KERAS_BACKEND",
+}
 """How what decides a run is called to who gives the command, where that is not its name in ``config.json``."""
+UNDECIDING = ("run", "hold_out", "workers")
+"""What is noted within such a fact and decides nothing: an earlier run's story, of which only the network counts (its
+hash is beside it), the runs to hold out if they are there (``held_out_runs`` has those that were) and the threads."""
 Row = dict[str, float]
 
 
@@ -108,6 +119,12 @@ class RunFolder:
             raise BadInput(f"{self.path} was begun otherwise and cannot be resumed with another {', '.join(changed)}")
         return old
 
+    def note_best(self, row: Row) -> None:
+        """Note of which epoch the best network is, with its held-out score where it was scored."""
+        told = json.loads(self.config.read_text(encoding="utf-8"))
+        told["best"] = {"epoch": int(row["epoch"])} | {name: row[name] for name in ("held_out_final",) if name in row}
+        write_whole(self.config, json.dumps(told, indent=2) + "\n")
+
     def _is_average(self) -> bool:
         return self.config.exists() and "averaged" in json.loads(self.config.read_text(encoding="utf-8"))
 
@@ -132,8 +149,8 @@ class RunFolder:
 
 
 def _deciding(fact: Any) -> Any:
-    """A fact without the story of an earlier run: of that only the network counts, which has its hash beside it."""
-    return {key: value for key, value in fact.items() if key != "run"} if isinstance(fact, dict) else fact
+    """A fact without what decides nothing."""
+    return {key: value for key, value in fact.items() if key not in UNDECIDING} if isinstance(fact, dict) else fact
 
 
 def _difference(old: Any, new: Any) -> str:
@@ -156,12 +173,15 @@ def earlier(network: Path | None) -> dict[str, Any]:
     """Tell of the run that a network came from: an exported model knows it, another may lie in its run's folder."""
     if network is None:
         return {}
+    folder = RunFolder(network.parent)
     if is_exported(network):
         told = read_exported(network)[1].training
-    elif not (config := RunFolder(network.parent).config).is_file():
+    elif not folder.config.is_file():
         return {}
     else:
-        told = json.loads(config.read_text(encoding="utf-8"))
+        told = json.loads(folder.config.read_text(encoding="utf-8"))
+        if network.name != folder.best.name:
+            told.pop("best", None)
     return {"run": {name: told[name] for name in TOLD_ON if name in told}}
 
 

@@ -9,29 +9,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import keras
 from rich.console import Console
 
-from quadfollow_core.errors import BadInput, Unavailable
+from quadfollow_core.errors import BadInput
 from quadfollow_core.files import save_whole
 from quadfollow_core.scoring import FOLLOWING, PATROL_TARGET
-from quadfollow_training.batches import Batches, Crops, Draw, Sampler, WholeFrames
+from quadfollow_training.batches import Sampler
 from quadfollow_training.compiling import start
 from quadfollow_training.curves import draw_curves
 from quadfollow_training.exported import is_exported
 from quadfollow_training.fcn import build
 from quadfollow_training.frames import Frames, open_frames
-from quadfollow_training.holdout import held_out_score
+from quadfollow_training.holdout import held_out_score, split
 from quadfollow_training.mistakes import Mistakes, find_mistakes
 from quadfollow_training.picture import draw_network
 from quadfollow_training.predictors import open_predictor
 from quadfollow_training.progress import ProgressBar
 from quadfollow_training.recipes import Recipe
 from quadfollow_training.rundir import Row, RunFolder, earlier, environment, file_hash
+from quadfollow_training.sampling import batches, sampler
 from quadfollow_training.unfolding import settle
 
 VALIDATION_EPOCH = 10**6
@@ -46,11 +46,9 @@ def train(
     data: Sequence[Path],
     out: Path,
     *,
-    hold_out: Sequence[str] | None = None,
     init: Path | None = None,
     mistakes_of: Path | None = None,
     resume: bool = False,
-    tensorboard: bool = False,
 ) -> dict[str, Any]:
     """Train by a recipe and return what came of it, ready for JSON.
 
@@ -58,16 +56,14 @@ def train(
         recipe: what to do.
         data: data sets, or folders of data sets.
         out: the run's folder.
-        hold_out: runs never to train on; by default those of the recipe that are in the data.
         init: a network of the recipe's shape to begin with, ``.keras`` or exported, instead of random weights.
         mistakes_of: a model whose mistakes on the frames to train on are drawn more often (the recipe's share of them).
-        resume: go on from the last finished epoch in ``out``, if there is one.
-        tensorboard: also write event files for TensorBoard.
+        resume: go on from the last finished epoch in ``out``, if there is one; a run that is finished stays as it is.
 
     Raises:
         BadDataset: files that cannot be used, all of them named.
-        BadInput: ``out`` holds another run, a held-out run is not in the data, or mistakes are drawn of no model or
-            those of one are not drawn.
+        BadInput: ``out`` holds another run, a run named to be held out is not in the data, or mistakes are drawn of no
+            model or those of one are not drawn.
     """
     _check_mistakes(recipe, mistakes_of)
     console = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -76,70 +72,48 @@ def train(
     console.print(f"reading {', '.join(map(str, data))}")
     frames = open_frames(data, recipe.folders)
     console.print(_sets(recipe, frames))
-    learn, held_out = frames.split(
-        [run for run in recipe.hold_out if run in frames.runs] if hold_out is None else hold_out
-    )
+    learn, held_out = split(frames, recipe)
     console.print(f"{len(learn)} frames to train on, {len(held_out)} held out ({', '.join(held_out.runs)})")
 
     keras.utils.set_random_seed(recipe.seed)
     facts = _facts(recipe, learn, frames, held_out, init, mistakes_of)
     folder.require_same(facts)
     network, finished = start(recipe, folder, init)
-    folder.write_config(facts, environment())
+    rows = folder.read_history(finished)
+    if finished >= recipe.epochs:
+        return _report(recipe, folder, rows)
+    # Whatever computed a finished run, it can be read; only what is to be trained on needs the same again.
+    folder.write_config(facts | {"backend": keras.backend.backend()}, environment())
     source = sampler(recipe, learn, augment=True, mistakes=_mistakes(recipe, mistakes_of, learn, console))
     if init is not None and is_exported(init) and not finished:
-        batches = _batches(recipe, source, SETTLING_EPOCH, SETTLING_STEPS)
-        settle(network, (batches[step][0] for step in range(len(batches))))
+        drawn = batches(recipe, source, SETTLING_EPOCH, SETTLING_STEPS)
+        settle(network, (drawn[step][0] for step in range(len(drawn))))
     draw_network(recipe.spec, folder.path / "network.png")
-    rows = folder.read_history(finished)
-    events = _tensorboard(tensorboard, folder)
     with ProgressBar(console) as bar:
         for epoch in range(finished, recipe.epochs):
-            rows.append(_epoch(network, recipe, epoch, source, held_out, [bar, *events]))
+            rows.append(_epoch(network, recipe, epoch, source, held_out, bar))
             _keep(network, recipe, folder, rows)
             console.print(_line(rows[-1], recipe))
     return _report(recipe, folder, rows)
 
 
-def sampler(recipe: Recipe, frames: Frames, *, augment: bool, mistakes: Mistakes | None = None) -> Sampler:
-    """Make what draws the recipe's samples: crops or whole frames, augmented or plain."""
-    augmentations = recipe.augmentations if augment else ()
-    how = Draw(recipe.shares, recipe.folder_shares, mistakes or {}, recipe.pasted if augment else 0.0)
-    if recipe.crop is None:
-        return WholeFrames(frames, recipe.spec.input_size, how, augmentations)
-    return Crops(frames, recipe.crop, how, augmentations, recipe.zoom)
-
-
-def _batches(recipe: Recipe, source: Sampler, epoch: int, steps: int) -> Batches:
-    return Batches(
-        source,
-        batch=recipe.batch,
-        steps=steps,
-        seed=recipe.seed,
-        epoch=epoch,
-        workers=recipe.workers,
-    )
-
-
-def _epoch(
-    network: keras.Model, recipe: Recipe, epoch: int, learn: Sampler, held_out: Frames, callbacks: list[Any]
-) -> Row:
+def _epoch(network: keras.Model, recipe: Recipe, epoch: int, learn: Sampler, held_out: Frames, bar: ProgressBar) -> Row:
     """Train one epoch and measure it; return its row of the history."""
     started = time.monotonic()
     validate = len(held_out) > 0 and recipe.validation_steps > 0
     validation = (
-        _batches(recipe, sampler(recipe, held_out, augment=False), VALIDATION_EPOCH, recipe.validation_steps)
+        batches(recipe, sampler(recipe, held_out, augment=False), VALIDATION_EPOCH, recipe.validation_steps)
         if validate
         else None
     )
     logs = network.fit(
-        _batches(recipe, learn, epoch, recipe.steps),
+        batches(recipe, learn, epoch),
         validation_data=validation,
         initial_epoch=epoch,
         epochs=epoch + 1,
         shuffle=False,
         verbose=0,
-        callbacks=callbacks,
+        callbacks=[bar],
     ).history
     row = {"epoch": float(epoch + 1)} | {name: float(values[0]) for name, values in logs.items()}
     row["learning_rate"] = float(network.optimizer.learning_rate)
@@ -161,10 +135,12 @@ def _score(network: keras.Model, recipe: Recipe, held_out: Frames) -> Row:
 
 def _keep(network: keras.Model, recipe: Recipe, folder: RunFolder, rows: list[Row]) -> None:
     """Save the epoch: what is best, the history and its picture, and last of all the state to resume from."""
-    if _best(rows) is rows[-1]:
+    best = _best(rows)
+    if best is rows[-1]:
         fixed = build(recipe.spec)
         fixed.set_weights(network.get_weights())
         save_whole(folder.best, fixed.save)
+    folder.note_best(best)
     folder.write_history(rows)
     draw_curves(rows, folder.path / "curves.png")
     save_whole(folder.last, network.save)
@@ -174,14 +150,6 @@ def _best(rows: Sequence[Row]) -> Row:
     """The epoch with the highest held-out score, of equal ones the latest; where none was scored, the latest."""
     scored = [row for row in reversed(rows) if "held_out_final" in row]
     return max(scored, key=lambda row: row["held_out_final"]) if scored else rows[-1]
-
-
-def _tensorboard(wanted: bool, folder: RunFolder) -> list[Any]:
-    if not wanted:
-        return []
-    if find_spec("tensorboard") is None:
-        raise Unavailable("--tensorboard needs TensorBoard: pip install tensorboard")
-    return [keras.callbacks.TensorBoard(str(folder.path / "tensorboard"))]
 
 
 def _check_mistakes(recipe: Recipe, model: Path | None) -> None:

@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import keras
 
-from quadfollow_core.errors import BadInput
 from quadfollow_training.batches import Batches, Sampler
-from quadfollow_training.frames import Frames
 from quadfollow_training.recipes import Recipe
+from quadfollow_training.sampling import batches
 
 MOMENTUM = 0.9
 """A mean over some ten batches; Keras' default of 0.99 takes several hundred to get away from where it began."""
-
-
-def split(frames: Frames, recipe: Recipe, hold_out: Sequence[str] | None = None) -> tuple[Frames, Frames]:
-    """Split into frames to train on and frames of runs held out: those asked for, or the recipe's that are there.
-
-    Raises:
-        BadInput: no run is held out, so that nothing could be told apart.
-    """
-    runs = list(hold_out) if hold_out else [run for run in recipe.hold_out if run in frames.runs]
-    if not runs:
-        raise BadInput(f"none of the runs {', '.join(recipe.hold_out)} is in the data: say which to --hold-out")
-    return frames.split(runs)
 
 
 def steps_for(recipe: Recipe, pixels: int) -> int:
@@ -41,9 +26,7 @@ def quicken(network: keras.Model) -> keras.Model:
     return network
 
 
-def fit_epoch(
-    network: keras.Model, recipe: Recipe, source: Sampler, epoch: int, batches: type[Batches] = Batches
-) -> None:
+def fit_epoch(network: keras.Model, recipe: Recipe, source: Sampler, epoch: int, kind: type[Batches] = Batches) -> None:
     """Train a compiled network for the recipe's steps, on the batches that are this epoch's.
 
     Args:
@@ -51,9 +34,7 @@ def fit_epoch(
         recipe: how many steps of what batch, by which seed.
         source: draws the samples.
         epoch: its number, from 0.
-        batches: another kind of batches, for a network that answers something else than masks.
+        kind: another kind of batches, for a network that answers something else than masks.
     """
-    drawn = batches(
-        source, batch=recipe.batch, steps=recipe.steps, seed=recipe.seed, epoch=epoch, workers=recipe.workers
-    )
+    drawn = batches(recipe, source, epoch, kind=kind)
     network.fit(drawn, initial_epoch=epoch, epochs=epoch + 1, shuffle=False, verbose=0)

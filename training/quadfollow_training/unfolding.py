@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from quadfollow_core.errors import BadModel
 from quadfollow_training.exported import read_exported
 from quadfollow_training.fcn import build
-from quadfollow_training.recipe_files import MALFORMED, recipe_from
+from quadfollow_training.recipe_files import MALFORMED, spec_from
 
 Weights = NDArray[np.float32]
 
@@ -36,7 +36,7 @@ def unfold(path: Path) -> keras.Model:
     if contract.variant_of is not None:
         raise BadModel(f"{path} is a variant of lower precision: give the model that it was made of")
     try:
-        spec = recipe_from(contract.training["recipe"]).spec
+        spec = spec_from(contract.training["recipe"]["spec"])
     except MALFORMED as error:
         raise BadModel(f"{path} does not tell by which recipe its network was built: {error}") from error
     if spec.norm == "after-relu":

@@ -21,9 +21,8 @@ import zmq
 from quadfollow_core import wire
 from quadfollow_core.errors import LimitExceeded, Overloaded, QuadfollowError, Unavailable
 from quadfollow_core.request import Bytes, FrameRequest, Result
-from quadfollow_server.binding import bind, bound_zmq, limit_router, port_of
+from quadfollow_server.binding import bind, bound_zmq, bracketed, limit_router, port_of
 from quadfollow_server.jobs import Dropped, as_known
-from quadfollow_server.keys import Clients
 from quadfollow_server.scale.spread import Flight, Leaving, Spread
 from quadfollow_server.settings import Settings
 from quadfollow_server.zmq_door import dropped_body, error_body, named
@@ -63,26 +62,26 @@ class Gateway:
 
     Args:
         settings: gives ``host``, ``zmq_port``, ``pub_port``, ``access`` and ``max_body_bytes``.
-        host: this machine's name as its replicas reach it.
-        clients: who may come in; None to ask nobody.
+        host: this machine's IP address as its replicas reach it.
 
     Raises:
-        BadInput, Unavailable: see :func:`quadfollow_server.binding.bound`.
+        NotFound, BadInput, Unavailable: see :meth:`quadfollow_server.access.Access.clients` and
+            :func:`quadfollow_server.binding.bound`.
     """
 
-    def __init__(self, settings: Settings, host: str = "127.0.0.1", clients: Clients | None = None) -> None:
+    def __init__(self, settings: Settings, host: str = "127.0.0.1") -> None:
         self._settings = settings
         self._spread = Spread()
         self._stack = ExitStack()
-        front = self._stack.enter_context(bound_zmq(settings, clients))
+        front = self._stack.enter_context(bound_zmq(settings, settings.access.clients()))
         self._front, self._pub = front.router, front.pub
         self._back = self._bind_back(front.context, zmq.ROUTER, host)
         limit_router(self._back, settings)
         self._back.sndhwm = MAX_UNSENT
         self._results = self._bind_back(front.context, zmq.XSUB, host)
         self.addresses = Addresses(
-            f"tcp://{host}:{port_of(self._back)}",
-            f"tcp://{host}:{port_of(self._results)}",
+            f"tcp://{bracketed(host)}:{port_of(self._back)}",
+            f"tcp://{bracketed(host)}:{port_of(self._results)}",
             port_of(self._front),
             port_of(self._pub),
         )

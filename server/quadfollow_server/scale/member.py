@@ -10,6 +10,7 @@ from dataclasses import replace
 import zmq
 
 from quadfollow_core.request import Result
+from quadfollow_core.wire import is_ipv6
 from quadfollow_server.binding import Ports, limit_pub
 from quadfollow_server.jobs import Job
 from quadfollow_server.models import Loader, ModelLoader
@@ -60,13 +61,14 @@ class Member:
         service, limit = self.service, self.service.settings.max_body_bytes
         service.ports = Ports(service.ports.http, addresses.zmq, addresses.pub)
         self._dealer = self._context.socket(zmq.DEALER)
-        self._dealer.linger = 0
+        self._dealer.linger, self._dealer.ipv6 = 0, is_ipv6(addresses.frames)
         self._dealer.identity = self._name
         self._dealer.maxmsgsize = 2 * limit
         self._dealer.heartbeat_ivl, self._dealer.heartbeat_timeout = BEAT, 2 * BEAT
         self._dealer.connect(addresses.frames)
         self._results = self._context.socket(zmq.XPUB)
         limit_pub(self._results)
+        self._results.ipv6 = is_ipv6(addresses.results)
         self._results.connect(addresses.results)
         self._publisher = Publisher(self._results)
         self._door = ZmqDoor(self._dealer, service.dispatcher, service.metrics, limit)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from starlette.datastructures import Headers, QueryParams
@@ -13,12 +12,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from quadfollow_server.http_door import build_app
 from quadfollow_server.http_gate import guarded
-from quadfollow_server.keys import Clients
 from quadfollow_server.models import Loader
 from quadfollow_server.problems import document
 from quadfollow_server.scale.gateway import Addresses, Gateway
 from quadfollow_server.scale.member import Member
 from quadfollow_server.scale.options import Options
+from quadfollow_server.service import Service
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +33,7 @@ class GatewayReplica:
     def __init__(self, options: Options) -> None:
         from ray.util import get_node_ip_address
 
-        self._gateway = Gateway(options.settings(), get_node_ip_address(), _clients(options))
+        self._gateway = Gateway(options.settings(), get_node_ip_address())
 
     async def addresses(self) -> Addresses:
         """Where it is reached."""
@@ -61,18 +60,13 @@ class Replica:
     def __init__(self, options: Options, load: Loader | None, gateway: Any) -> None:
         from ray.serve import get_replica_context
 
-        self._options = options
         self._member = Member(get_replica_context().replica_id.unique_id, options.settings(), load)
         self._gateway = gateway
         self._finding = asyncio.create_task(self._find())
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """The same routes as anywhere else (called by Ray Serve)."""
-        service = self._member.service
-        app = guarded(
-            build_app(service), service.settings.access, _clients(self._options), self._options.host, service.metrics
-        )
-        return SameReplica(app)
+        return routes(self._member.service)
 
     async def reconfigure(self, config: Mapping[str, Any]) -> None:
         """Serve the models of a new ``user_config``; the old ones answer until the new ones have run once.
@@ -115,6 +109,13 @@ class Replica:
             await asyncio.sleep(FIND_SECONDS)
 
 
+def routes(service: Service) -> ASGIApp:
+    """The HTTP door of one replica."""
+    access = service.settings.access
+    # Where HTTP listens is Ray's to say, so no name that it is asked by can be told for a stranger's.
+    return guarded(SameReplica(build_app(service)), access, access.clients(), "", service.metrics)
+
+
 class SameReplica:
     """Refuses frames of a stream that may have come to any replica: a track would jump between them.
 
@@ -133,7 +134,3 @@ class SameReplica:
                 detail = f"a stream needs the header {STICKY} too, with one value for all its frames: see docs/scale.md"
                 return await document(400, "bad-message", detail)(scope, receive, send)
         return await self._app(scope, receive, send)
-
-
-def _clients(options: Options) -> Clients | None:
-    return None if options.keys is None else Clients(Path(options.keys))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from quadfollow_core.errors import Overloaded, QuadfollowError, Unavailable
 from quadfollow_core.request import FrameId
+from quadfollow_server.room import require_room
 
 LANE_SECONDS = 60.0
 """Silence after which a stream is forgotten; longer than a replica may hold a frame (``queue_seconds``)."""
@@ -112,8 +113,7 @@ class Spread:
             self._change_over(lane)
         elif self._replicas[lane.replica].leaving:
             raise Leaving("the replica of this stream is leaving")
-        if len(lane.flights) >= MAX_FLIGHTS:
-            raise Overloaded(f"{MAX_FLIGHTS} frames of this stream wait", limit="max_flights", allowed=MAX_FLIGHTS)
+        require_room("max_flights", MAX_FLIGHTS, len(lane.flights))
         lane.seen = now
         self._lanes.move_to_end(name)
         lane.flights.append(number)

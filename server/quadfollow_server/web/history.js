@@ -20,10 +20,8 @@ export class History {
     if (number < this.newest?.number) this.#moments = []; // the server began anew
     this.#moments = this.#moments.filter((moment) => moment.time >= time - SECONDS).slice(1 - MOST);
     const inWorld = result.track?.space === "world";
-    const here = performance.now() / 1000;
-    const lag = here - time; // how far the clocks are apart, and what the picture took to this page
+    const lag = performance.now() / 1000 - time; // how far the clocks are apart, and what the picture took to this page
     const moment = {
-      here,
       time,
       number,
       lag,

@@ -25,8 +25,6 @@ TRUNK = 0.3
 """Radius of a tree's trunk with its lowest twigs, metres."""
 POST = 0.1
 """Radius of a post or a sign, metres."""
-QUALITY = 75
-"""QuadSim's JPEG quality."""
 DEPTH_SCALE = 0.002
 """Metres per unit of the 16-bit depth."""
 
@@ -111,7 +109,7 @@ class CitySurroundings:
 def _observed(view: CityView, name: str, *, with_depth: bool) -> Observation:
     """A view as a JPEG with its truth."""
     return Observation(
-        image=encode_jpeg(view.picture.rgb, QUALITY),
+        image=encode_jpeg(view.picture.rgb),
         name=name,
         captured=view.time,
         camera=view.camera,

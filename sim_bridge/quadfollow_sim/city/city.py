@@ -17,7 +17,7 @@ from quadfollow_sim.city.mesh import Floats
 from quadfollow_sim.city.physics import TIMESTEP, Physics, State, Wind
 from quadfollow_sim.city.pilot import Pilot
 from quadfollow_sim.city.presets import Preset
-from quadfollow_sim.city.renderer import Picture, Renderer, Renders
+from quadfollow_sim.city.renderer import Picture, Renderer
 from quadfollow_sim.vehicle import Command
 
 FIELD_OF_VIEW = math.radians(60)
@@ -68,7 +68,7 @@ class City:
         pictures: bool = True,
     ) -> None:
         self.setting = draw_setting(preset, seed, outfit)
-        self._renderer: Renders | None = Renderer(self.setting, size) if pictures else None
+        self._renderer: Renderer | None = Renderer(self.setting, size) if pictures else None
         self._lens = Intrinsics.from_fov(size, size, FIELD_OF_VIEW)
         self._physics = Physics(self.setting, start_place(self.setting))
         self._wind = _draw_wind(self.setting)

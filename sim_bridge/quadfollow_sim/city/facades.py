@@ -105,11 +105,11 @@ def house(building: Building, rng: Generator) -> Mesh:
     return merge(parts).placed((x, y, 0.0), building.outline.yaw)
 
 
-def _cell_uv(kinds: Floats, repeat: tuple[float, float] = (1.0, 1.0)) -> Floats:
+def _cell_uv(kinds: Floats) -> Floats:
     """Texture coordinates ``(N, 4, 2)`` of whole cells, from the lower left corner counter-clockwise."""
     row, column = np.divmod(kinds.astype(int), CELLS)
     low = np.stack([column / CELLS, 1 - (row + 1) / CELLS], axis=-1)
-    square = np.array([[0, 0], [repeat[0], 0], repeat, [0, repeat[1]]])
+    square = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
     return np.asarray(low[:, None] + _MARGIN + square * (1 / CELLS - 2 * _MARGIN))
 
 
@@ -164,6 +164,4 @@ def _roof(half: tuple[float, float], base: float, pitch: float) -> Mesh:
         [feet[0], feet[1], ends[1], ends[0]], [feet[1], feet[2], ends[1], ends[1] + 1e-3],
         [feet[2], feet[3], ends[0], ends[1]], [feet[3], feet[0], ends[0], ends[0] + 1e-3],
     ]  # fmt: skip
-    corners = np.array(faces)
-    corners[2] = corners[2][[0, 1, 2, 3]]
-    return quads(corners, _cell_uv(np.full(4, float(ROOF))))
+    return quads(np.array(faces), _cell_uv(np.full(4, float(ROOF))))

@@ -15,28 +15,22 @@ from quadfollow_sim.city.physics import GRAVITY, Airframe, State
 
 PERIOD = 0.008
 """Seconds between two control steps: 125 Hz."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What the quadrotor may do."""
-
-    speed: float = 6.0
-    """m/s, level; half of it up and down."""
-    acceleration: float = 5.0
-    """m/s² by which a velocity set-point may change."""
-    tilt: float = 0.6
-    """Radians from level."""
-    yaw_rate: float = 1.6
-    """rad/s"""
+SPEED = 6.0
+"""m/s at most on the level; half of it up and down."""
+ACCELERATION = 5.0
+"""m/s² by which a velocity set-point may change."""
+TILT = 0.6
+"""Radians from level at most."""
+YAW_RATE = 1.6
+"""rad/s at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setpoint:
-    """What to do next; a position wins over the velocity, a yaw over the yaw rate."""
+    """What to do next; a velocity is added to the approach to a position, a yaw wins over the yaw rate."""
 
     velocity: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """World frame, m/s; added to the approach where a position is given."""
+    """World frame, m/s."""
     position: tuple[float, float, float] | None = None
     """World frame, metres."""
     yaw: float | None = None
@@ -55,8 +49,8 @@ class FlightController:
     WINDUP = 7.0
     """Largest integral, m/s²."""
 
-    def __init__(self, airframe: Airframe, yaw: float, limits: Limits | None = None) -> None:
-        self._airframe, self._limits = airframe, limits or Limits()
+    def __init__(self, airframe: Airframe, yaw: float) -> None:
+        self._airframe = airframe
         self._unmix = np.linalg.inv(airframe.mixing)
         self._inertia = np.array(airframe.inertia)
         self._velocity, self._integral, self._yaw = np.zeros(3), np.zeros(3), yaw
@@ -74,13 +68,13 @@ class FlightController:
     def _acceleration(self, state: State, setpoint: Setpoint) -> Floats:
         """The specific force to produce, world frame, m/s², within the tilt limit."""
         wanted = self._wanted_velocity(state, setpoint)
-        change = np.clip(_shorten(wanted - self._velocity, self._limits.acceleration * PERIOD), -1, 1)
+        change = _shorten(wanted - self._velocity, ACCELERATION * PERIOD)
         self._velocity = self._velocity + change
         error = self._velocity - state.velocity
         self._integral = np.clip(self._integral + error * self.INTEGRAL * PERIOD, -self.WINDUP, self.WINDUP)
         force = error * self.DAMPING + self._integral + change / PERIOD * 0.8
         force[2] = min(max(force[2] + GRAVITY, 0.35 * GRAVITY), 1.8 * GRAVITY)
-        force[:2] = _shorten(force[:2], math.tan(self._limits.tilt) * force[2])
+        force[:2] = _shorten(force[:2], math.tan(TILT) * force[2])
         return force
 
     def _wanted_velocity(self, state: State, setpoint: Setpoint) -> Floats:
@@ -88,20 +82,20 @@ class FlightController:
         if setpoint.position is not None:
             offset = np.array(setpoint.position) - state.position
             wanted = wanted + offset * min(self.APPROACH, self._stopping_rate(offset))
-        wanted[:2] = _shorten(wanted[:2], self._limits.speed)
-        wanted[2] = min(max(wanted[2], -self._limits.speed / 2), self._limits.speed / 2)
+        wanted[:2] = _shorten(wanted[:2], SPEED)
+        wanted[2] = min(max(wanted[2], -SPEED / 2), SPEED / 2)
         return wanted
 
     def _stopping_rate(self, offset: Floats) -> float:
         """Speed per metre from which half the acceleration still stops in time."""
-        return math.sqrt(self._limits.acceleration / max(math.sqrt(offset @ offset), 1e-6))
+        return math.sqrt(ACCELERATION / max(math.sqrt(offset @ offset), 1e-6))
 
     def _turn(self, setpoint: Setpoint) -> float:
         """Move the desired heading and return its rate, rad/s."""
         rate = setpoint.yaw_rate
         if setpoint.yaw is not None:
             rate = 3.0 * math.remainder(setpoint.yaw - self._yaw, 2 * math.pi)
-        rate = min(max(rate, -self._limits.yaw_rate), self._limits.yaw_rate)
+        rate = min(max(rate, -YAW_RATE), YAW_RATE)
         self._yaw += rate * PERIOD
         return rate
 

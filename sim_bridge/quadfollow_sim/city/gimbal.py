@@ -19,8 +19,8 @@ _LAG = 0.08
 class Gimbal:
     """One tilting axis, stabilised in roll and pitch."""
 
-    def __init__(self, tilt: float = 0.3) -> None:
-        self.tilt = tilt
+    def __init__(self) -> None:
+        self.tilt = 0.3
         """Radians below the horizon."""
 
     def turn(self, wanted: float, duration: float) -> None:

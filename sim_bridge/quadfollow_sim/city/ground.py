@@ -8,8 +8,7 @@ from collections import defaultdict
 import numpy as np
 from numpy.typing import NDArray
 
-from quadfollow_sim.city.fields import Floats
-from quadfollow_sim.city.mesh import Mesh
+from quadfollow_sim.city.mesh import Floats, Mesh
 from quadfollow_sim.city.plan import PAVEMENT, REACH, ROAD_Z, Plan
 
 TILE_METRES = {"asphalt": 6.0, "kerb": 1.0, "pavement": 2.4, "slabs": 4.5, "border": 1.0, "grass": 5.0}

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.random import Generator
 
-from quadfollow_sim.city.fields import Box, Floats, Road, Shape
-from quadfollow_sim.city.mesh import Mesh, loft, merge, quads, ring, rotation_z
+from quadfollow_sim.city.fields import Box, Road, Shape
+from quadfollow_sim.city.mesh import Floats, Mesh, loft, merge, quads, ring, rotation_z
 from quadfollow_sim.city.plan import REACH, ROAD_Z, Plan
 
 WHITE, YELLOW = 0.25, 0.75

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.random import Generator
 
 from quadfollow_core.errors import BadInput
-from quadfollow_sim.city.textures import Floats, Picture, noise, paint
+from quadfollow_sim.city.mesh import Floats
+from quadfollow_sim.city.textures import Picture, noise, paint
 
 Colour = tuple[int, int, int]
 Hair = Literal["bald", "short", "long", "tail"]

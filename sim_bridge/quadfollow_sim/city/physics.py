@@ -92,8 +92,8 @@ class Wind:
 class Physics:
     """One quadrotor in one setting."""
 
-    def __init__(self, setting: Setting, start: tuple[Floats, float], airframe: Airframe | None = None) -> None:
-        self.airframe = airframe or Airframe()
+    def __init__(self, setting: Setting, start: tuple[Floats, float]) -> None:
+        self.airframe = Airframe()
         self._mujoco = load_mujoco()
         self._model = _compile(self._mujoco, setting, self.airframe)
         self._data = self._mujoco.MjData(self._model)

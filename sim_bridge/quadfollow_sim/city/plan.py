@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from quadfollow_sim.city.fields import Box, Disc, Floats, Road, Shape, smooth_union
+from quadfollow_sim.city.fields import Box, Disc, Road, Shape, smooth_union
+from quadfollow_sim.city.mesh import Floats
 from quadfollow_sim.city.presets import Preset
 
 ROAD_Z = -0.12

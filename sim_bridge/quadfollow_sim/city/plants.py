@@ -61,16 +61,16 @@ def _foliage(rng: Generator, centers: Floats, radii: Floats, count: int, leaf: f
     return Mesh(flat.vertices, lit, flat.uv, flat.faces).two_sided()
 
 
-def draw_bush(rng: Generator, count: int = 130) -> Mesh:
+def draw_bush(rng: Generator) -> Mesh:
     """A bush of radius 1 and height 1, standing on the ground."""
     centers = np.column_stack([rng.uniform(-0.55, 0.55, (9, 2)), rng.uniform(0.15, 0.7, 9)])
-    return _foliage(rng, centers, rng.uniform(0.25, 0.42, 9), count, 0.13)
+    return _foliage(rng, centers, rng.uniform(0.25, 0.42, 9), 130, 0.13)
 
 
-def kerb_ring(radius: float, height: float = 0.35) -> Mesh:
+def kerb_ring(radius: float) -> Mesh:
     """A low wall of radius ``radius`` about the origin; a stone every half metre along u."""
     sides = 24
-    profile = [(radius, 0.0), (radius, height), (radius - 0.3, height), (radius - 0.3, 0.05)]
+    profile = [(radius, 0.0), (radius, 0.35), (radius - 0.3, 0.35), (radius - 0.3, 0.05)]
     rings = np.stack([ring((0, 0, z), (r, r), sides) for r, z in profile])
     wall = loft(rings, np.array([0.0, 1.0, 1.6, 2.4]), closed=(False, False))
     return wall.with_uv(wall.uv * [max(4.0, round(2 * np.pi * radius)), 1.0])

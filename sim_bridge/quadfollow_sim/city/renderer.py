@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,19 +34,6 @@ class Picture:
     """``(H, W)``: 0 background, 1 person, 2 target."""
     depth: NDArray[np.float32]
     """``(H, W)`` metres along the optical axis; 100 where there is nothing nearer."""
-
-
-class Renders(Protocol):
-    """Whatever draws a city: swap in a faster one for bulk data."""
-
-    def pose_people(self, time: float) -> None:
-        """Put everybody where they are at ``time`` seconds."""
-
-    def render(self, camera: Camera) -> Picture:
-        """Draw what ``camera`` sees."""
-
-    def close(self) -> None:
-        """Give back what drawing took."""
 
 
 class Renderer:

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 
+from quadfollow_sim.city.mesh import Floats
+
 Picture = NDArray[np.uint8]
-Floats = NDArray[np.float64]
 
 
 def noise(rng: Generator, size: int, cells: int, octaves: int = 3) -> Floats:

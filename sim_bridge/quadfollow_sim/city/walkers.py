@@ -20,6 +20,7 @@ SPACING = 0.2
 _CLEARANCE = 1.0
 _SPREAD = 0.7
 """How far from a common node a person may pass it, metres."""
+_NODES = 90
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +93,15 @@ def draw_crowd(plan: Plan, outfits: Sequence[Outfit], pace: tuple[float, float],
     return Crowd(plan, np.vstack(rounds), firsts, lengths, starts, paces, heights)
 
 
-def _draw_nodes(plan: Plan, rng: Generator, count: int = 90) -> Floats:
-    points = np.concatenate([rng.normal(plan.stage, 13, (4 * count, 2)), rng.uniform(-WALKED, WALKED, (4 * count, 2))])
+def _draw_nodes(plan: Plan, rng: Generator) -> Floats:
+    points = np.concatenate(
+        [rng.normal(plan.stage, 13, (4 * _NODES, 2)), rng.uniform(-WALKED, WALKED, (4 * _NODES, 2))]
+    )
     points = rng.permutation(points)
     x, y = points.T
     usable = (plan.free(x, y) > 1.4) & (np.abs(points).max(axis=1) < WALKED)
     usable &= (plan.asphalt(x, y) > 0.4) | (rng.random(len(points)) < 0.25)
-    return np.asarray(points[usable][:count])
+    return np.asarray(points[usable][:_NODES])
 
 
 def _ways(plan: Plan, nodes: Floats) -> dict[tuple[int, int], list[int]]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
 
 from quadfollow_core.geometry import Camera
+from quadfollow_sim.airspace import Airspace
 from quadfollow_sim.mavlink.autopilot import Autopilot
 from quadfollow_sim.surroundings import Surroundings
 from quadfollow_sim.vehicle import Command, OwnState
@@ -16,44 +16,19 @@ STEP = 0.02
 """Seconds between two looks at the link."""
 
 
-class Scene(Protocol):
-    """Where the pictures come from: an :class:`quadfollow_sim.airspace.Airspace` without its vehicle."""
-
-    @property
-    def time(self) -> float:
-        """Seconds since the start."""
-
-    @property
-    def surroundings(self) -> Surroundings:
-        """What stands around."""
-
-    @property
-    def collisions(self) -> tuple[str, ...]:
-        """What the vehicle has touched so far."""
-
-    def advance(self, time: float) -> None:
-        """Go on until ``time``."""
-
-    def capture(self) -> Observation:
-        """The picture of now; its camera's intrinsics count, its pose does not."""
-
-    def close(self) -> None:
-        """Give back what it holds."""
-
-
 class MavlinkAirspace:
     """A scene seen from a vehicle that an autopilot flies. Where the camera is, telemetry alone says.
 
     Args:
-        scene: what is seen.
+        scene: what is seen; of its pictures' cameras the intrinsics count, the pose does not.
         autopilot: what flies.
-        advance: what lets the scene's time pass, such as :meth:`ImitatedVehicle.advance`; the scene itself if None.
+        advance: what lets the scene's time pass, such as :meth:`ImitatedVehicle.advance`.
     """
 
-    def __init__(self, scene: Scene, autopilot: Autopilot, advance: Callable[[float], None] | None = None) -> None:
+    def __init__(self, scene: Airspace, autopilot: Autopilot, advance: Callable[[float], None]) -> None:
         self._scene = scene
         self._autopilot = autopilot
-        self._advance = advance or scene.advance
+        self._advance = advance
         self._reached = 0.0
 
     @property
@@ -97,7 +72,3 @@ class MavlinkAirspace:
     def command(self, command: Command) -> None:
         """Hand a command to the autopilot."""
         self._autopilot.command(command)
-
-    def close(self) -> None:
-        """Close the scene."""
-        self._scene.close()

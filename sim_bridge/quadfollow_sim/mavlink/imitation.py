@@ -8,16 +8,15 @@ as on a stand. Roll and pitch are said to be zero, since an :class:`OwnState` ha
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
+from quadfollow_sim.airspace import Airspace
 from quadfollow_sim.limits import clamp
 from quadfollow_sim.mavlink.dialect import PX4, Dialect
 from quadfollow_sim.mavlink.link import Link
 from quadfollow_sim.mavlink.ned import swap_axes, swap_heading
 from quadfollow_sim.mavlink.streams import Streams
-from quadfollow_sim.vehicle import Brake, Command, OwnState, Velocity
+from quadfollow_sim.vehicle import Brake, Command, Velocity
 from quadfollow_sim.world import Point
 
 SYSTEM, COMPONENT = 1, 1
@@ -27,24 +26,6 @@ YAW_GAIN, FASTEST_TURN = 2.0, 1.0
 """How a heading is flown: radians per second per radian, and at most."""
 STEP = 0.01
 """Seconds of the world between two looks at the link."""
-
-
-class Flown(Protocol):
-    """What the vehicle needs of a world; an :class:`quadfollow_sim.airspace.Airspace` has it."""
-
-    @property
-    def time(self) -> float:
-        """Seconds since the start."""
-
-    @property
-    def own(self) -> OwnState:
-        """The vehicle's state now."""
-
-    def advance(self, time: float) -> None:
-        """Fly on until ``time``."""
-
-    def command(self, command: Command) -> None:
-        """Take a command."""
 
 
 class ImitatedVehicle:
@@ -57,7 +38,7 @@ class ImitatedVehicle:
         motors: whether they run from the start, the vehicle hovering, as after a take-off by hand.
     """
 
-    def __init__(self, world: Flown, link: Link, dialect: Dialect = PX4, *, motors: bool = False) -> None:
+    def __init__(self, world: Airspace, link: Link, dialect: Dialect = PX4, *, motors: bool = False) -> None:
         self.motors = motors
         self.mode = dialect.hold
         self.refuses: dict[int, int] = {}
@@ -189,11 +170,3 @@ class ImitatedVehicle:
         if message.param_id in self.parameters and math.isfinite(message.param_value):
             self.parameters[message.param_id] = float(message.param_value)
         self._streams.send_parameters(self.parameters, message.param_id)
-
-
-def fly_beside_the_clock(vehicle: ImitatedVehicle, stop: Callable[[], bool]) -> None:
-    """Let a vehicle and its world go on as the real clock does, until ``stop`` says so."""
-    start = time.monotonic()
-    while not stop():
-        vehicle.advance(time.monotonic() - start)
-        time.sleep(STEP / 2)

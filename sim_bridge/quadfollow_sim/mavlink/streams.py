@@ -65,7 +65,8 @@ class Streams:
             self._sent[heartbeat] = -math.inf
         self._mode, self._motors = mode, motors
         for number, build in self._builders.items():
-            if now - self._sent[number] >= self._intervals[number] - 1e-6:
+            interval = self._intervals[number]
+            if interval < math.inf and now - self._sent[number] >= interval - 1e-6:
                 self._sent[number] = now
                 self._link.send(build(now, own))
 

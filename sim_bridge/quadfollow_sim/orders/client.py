@@ -39,7 +39,11 @@ class OrdersClient:
         # An answer that came too late for its question is passed over, not taken for the next one's.
         self._socket.setsockopt(zmq.REQ_RELAXED, 1)
         self._socket.setsockopt(zmq.REQ_CORRELATE, 1)
-        self._socket.connect(address)
+        try:
+            self._socket.connect(address)
+        except zmq.ZMQError as error:
+            self.close()
+            raise BadInput(f"{address!r} is not where a flight takes orders: {error}") from error
 
     def status(self) -> dict[str, Any]:
         """How the pilot stands.

@@ -15,7 +15,7 @@ import zmq
 
 from quadfollow_core.errors import QuadfollowError, Unavailable
 from quadfollow_core.wire import is_ipv6
-from quadfollow_sim.orders.wire import ADDRESS, LARGEST, LATE, Question, decode_question, encode_reply, require_private
+from quadfollow_sim.orders.wire import ADDRESS, LARGEST, LATE, Question, decode_question, encode, require_private
 from quadfollow_sim.safety import GOALS, Mode, Order
 
 MOST = 16
@@ -88,7 +88,7 @@ class OrdersDoor:
                 parts = self._socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:  # it was none that a REQ sends, and is gone
                 continue
-            self._socket.send_multipart(encode_reply(_answer(parts, craft, late=late)))
+            self._socket.send_multipart(encode(_answer(parts, craft, late=late)))
 
     def close(self) -> None:
         """Close it; the last replies go out first."""

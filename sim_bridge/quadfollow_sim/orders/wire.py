@@ -39,7 +39,7 @@ class Question:
 def encode_question(question: Question) -> list[bytes]:
     """Lay a question out as message parts."""
     kind = {"type": "status"} if question.order is None else {"type": "order", "order": question.order}
-    return encode_reply(kind | {"id": question.id})
+    return encode(kind | {"id": question.id})
 
 
 def decode_question(parts: Sequence[Bytes]) -> Question:
@@ -63,8 +63,8 @@ def decode_question(parts: Sequence[Bytes]) -> Question:
     return Question(order, name)
 
 
-def encode_reply(body: dict[str, Any]) -> list[bytes]:
-    """Lay a reply out as message parts."""
+def encode(body: dict[str, Any]) -> list[bytes]:
+    """Lay a question or a reply out as message parts."""
     return [MAGIC, json.dumps(body).encode()]
 
 

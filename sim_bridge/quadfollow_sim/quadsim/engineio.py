@@ -15,13 +15,9 @@ from typing import Any
 
 from quadfollow_core.errors import BadMessage
 
-PING, PONG = "2", "3"
-CONNECTED = "40"
-"""The server's Socket.IO 2 greeting; it carries no session id."""
-
 
 class Kind(StrEnum):
-    """The first characters of a packet that says something to this server."""
+    """The first characters of a packet; ``CONNECT`` alone is the server's greeting to Socket.IO 2."""
 
     CLOSE = "1"
     PING = "2"
@@ -99,7 +95,7 @@ def open_packet(session: str, ping_interval: float, ping_timeout: float) -> str:
 
 def connect_packet(session: str) -> str:
     """Write the answer to a present-day client's ``40``."""
-    return CONNECTED + _dump({"sid": session})
+    return Kind.CONNECT + _dump({"sid": session})
 
 
 def refuse_namespace(namespace: str) -> str:

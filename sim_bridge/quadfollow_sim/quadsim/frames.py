@@ -11,36 +11,17 @@ from typing import Any
 import simplejpeg
 
 from quadfollow_core.codec import decode_depth
-from quadfollow_core.errors import BadImage, BadInput, BadMessage
+from quadfollow_core.errors import BadImage, BadMessage
 from quadfollow_core.geometry import Camera, Intrinsics
 from quadfollow_core.locate import Depth
-from quadfollow_sim.quadsim.pose import Attitude, parse_pose, parse_seconds
+from quadfollow_sim.quadsim.pose import Attitude, parse_pose
 
 FOV = math.radians(60)
 """Vertical field of view of QuadSim's camera; its picture is square, 256 pixels, so fx = fy = 221.7."""
 FAR = 100.0
-"""Metres at which depth is 255, in the last build; some others have 50 or 500."""
+"""Metres at which depth is :data:`SKY`, in the last build; some others have 50 or 500."""
 SKY = 255
-
-
-@dataclass(frozen=True, slots=True)
-class DepthPicture:
-    """Planar depth as an 8 bit PNG, red = green = blue = 255 · z / ``far``; 255 is sky."""
-
-    png: bytes = field(repr=False)
-    far: float = FAR
-
-    def __post_init__(self) -> None:
-        if not (self.far > 0 and math.isfinite(self.far)):
-            raise BadInput(f"the far plane is a positive number of metres, got {self.far}")
-
-    def header(self) -> dict[str, Any]:
-        """Say how to read it in the words of the wire's ``depth`` object; the bytes go out as they are."""
-        return {"encoding": "png", "scale": self.far / SKY, "max_value": SKY}
-
-    def decode(self) -> Depth:
-        """Decode to depth in metres."""
-        return Depth(decode_depth(self.png), self.far / SKY, SKY)
+"""Depth of what is at the far plane or beyond: of nothing that was measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +30,11 @@ class SensorFrame:
 
     image: bytes = field(repr=False)
     """A JPEG of quality 75, 256×256."""
-    depth: DepthPicture | None
+    depth: Depth | None = field(repr=False)
     camera: Camera
     """Intrinsics, and the pose of the camera in the world frame."""
     body: Attitude
     """The quadcopter's own place and attitude; the camera hangs 0.11 m below."""
-    timestamp: float
-    """UTC seconds by the simulator's clock."""
 
 
 def parse_sensor_frame(data: object, far: float = FAR) -> SensorFrame:
@@ -74,14 +53,17 @@ def parse_sensor_frame(data: object, far: float = FAR) -> SensorFrame:
         raise BadMessage(f"sensor_frame must be a JSON object, got {type(data).__name__}")
     eye = parse_pose(_value(data, "gimbal_pose"), "gimbal_pose")
     image = _bytes(data, "rgb_image")
-    depth = _bytes(data, "depth_image") if data.get("depth_image") else None
     return SensorFrame(
         image=image,
-        depth=None if depth is None else DepthPicture(depth, far),
+        depth=_depth(_bytes(data, "depth_image"), far) if data.get("depth_image") else None,
         camera=Camera(_intrinsics(image), eye.camera_pose()),
         body=parse_pose(_value(data, "pose"), "pose"),
-        timestamp=parse_seconds(_value(data, "timestamp"), "timestamp"),
     )
+
+
+def _depth(png: bytes, far: float) -> Depth:
+    """Read planar depth from an 8 bit PNG, red = green = blue = 255 · z / ``far``."""
+    return Depth(decode_depth(png), far / SKY, SKY)
 
 
 def _intrinsics(jpeg: bytes) -> Intrinsics:

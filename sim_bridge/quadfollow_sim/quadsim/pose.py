@@ -71,19 +71,6 @@ def parse_pose(text: object, what: str) -> Attitude:
     return Attitude((x, y, z), *(wrap(math.radians(angle)) for angle in (roll, pitch, yaw)))
 
 
-def parse_seconds(text: object, what: str) -> float:
-    """Read one number, such as the time stamp: UTC seconds since 1970.
-
-    Raises:
-        WrongCulture: a number with a decimal comma.
-        BadMessage: not a finite number.
-    """
-    plain = str(text).strip()
-    if re.fullmatch(r"-?\d+,\d+(?:[eE][+-]?\d+)?", plain):
-        raise WrongCulture(f"{what} has a decimal comma: {plain!r}. {REMEDY}")
-    return _finite(plain, what, plain)
-
-
 def wrap(angle: float) -> float:
     """Bring an angle in radians into [-π, π)."""
     wrapped = math.remainder(angle, math.tau)

@@ -98,7 +98,7 @@ class Session:
         try:
             await self._send(engineio.open_packet(self.id, self._timing.ping_interval, self._timing.ping_timeout))
             if self._greet_first:
-                await self._greet(engineio.CONNECTED)
+                await self._greet(Kind.CONNECT)
             tasks.append(asyncio.create_task(self._ping()))
             await self._read()
         finally:
@@ -143,10 +143,10 @@ class Session:
             await self._connect(packet)
             return
         if not self._greeted:  # QuadSim, which never sends a connect packet
-            await self._greet(engineio.CONNECTED)
+            await self._greet(Kind.CONNECT)
         if packet.kind is Kind.PING:
             self._counts.pings += 1
-            await self._send(engineio.PONG + packet.body)
+            await self._send(Kind.PONG + packet.body)
         elif packet.kind is Kind.EVENT:
             await self._accept(packet)
 
@@ -176,7 +176,7 @@ class Session:
             if time.monotonic() - self.last_heard > self._timing.ping_interval + self._timing.ping_timeout:
                 await self.hang_up()
                 return
-            await self._send(engineio.PING)
+            await self._send(Kind.PING)
 
     async def _write(self) -> None:
         while True:

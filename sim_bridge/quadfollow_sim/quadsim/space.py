@@ -119,16 +119,18 @@ class QuadSimSpace:
             case _:
                 raise BadInput(f"QuadSim takes points to follow, not {command}")
 
-    def close(self) -> None:
-        """Hang up."""
-        self._world.close()
-
     def _check_patience(self) -> None:
         if self._first is None and time.monotonic() - self._opened > self._patience:
-            raise Unavailable(
-                f"no picture of QuadSim came to {self._world.address} within {self._patience:g} s: "
-                "start it on this machine, it connects by itself, or wait longer with --patience"
-            )
+            where = f"no picture of QuadSim came to {self._world.address} within {self._patience:g} s"
+            raise Unavailable(f"{where}: {self._why_not()}")
+
+    def _why_not(self) -> str:
+        counts = self._world.counts
+        if counts.malformed:
+            return "; ".join([f"it connected, but {counts.malformed} messages cannot be read", *self._world.notices])
+        if counts.clients:
+            return "it connected, but sent none: wait longer with --patience"
+        return "start it on this machine, it connects by itself, or wait longer with --patience"
 
     def _take(self, observation: Observation) -> None:
         before, self._newest = self._newest, observation.captured

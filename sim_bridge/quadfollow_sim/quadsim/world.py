@@ -30,14 +30,13 @@ log = logging.getLogger(__name__)
 
 
 class QuadSimWorld:
-    """A frame source, and a vehicle that takes points. Use it as a context manager, from one thread.
+    """A place for QuadSim to connect to. Use it as a context manager, from one thread.
 
     Args:
         host: address to listen at; QuadSim looks at 127.0.0.1 only.
         port: port to listen at; QuadSim looks at 4567 only.
         far: the simulator's far plane in metres: 100 in its last builds.
         ground: height of the ground in metres, against which ``far`` is checked; None for no check.
-        patience: seconds without a frame after which :meth:`read` gives up.
         tell: told each of the notices; a warning in the log by default.
 
     Raises:
@@ -51,7 +50,6 @@ class QuadSimWorld:
         *,
         far: float = FAR,
         ground: float | None = 0.0,
-        patience: float = 60.0,
         tell: Callable[[str], None] = log.warning,
     ) -> None:
         self.notices: list[str] = []
@@ -61,7 +59,6 @@ class QuadSimWorld:
         self._tell = tell
         self._far = far
         self._check = None if ground is None else FarPlaneCheck(far, ground)
-        self._patience = patience
         self._endpoint = Endpoint(host, port)
         self._endpoint.start()
         log.info("waiting for QuadSim at %s", self._endpoint.address)
@@ -75,11 +72,6 @@ class QuadSimWorld:
         self.close()
 
     @property
-    def rate(self) -> float:
-        """Frames per second that QuadSim sends."""
-        return RATE
-
-    @property
     def port(self) -> int:
         """The port listened at."""
         return self._endpoint.port
@@ -88,11 +80,6 @@ class QuadSimWorld:
     def address(self) -> str:
         """Where a simulator connects."""
         return self._endpoint.address
-
-    @property
-    def connected(self) -> bool:
-        """Whether a simulator is connected."""
-        return self._endpoint.connected
 
     @property
     def counts(self) -> Counts:
@@ -104,18 +91,12 @@ class QuadSimWorld:
         """Frames that a newer one replaced before they were read."""
         return self._endpoint.frames.skipped
 
-    def read(self, skip: int = 0) -> Observation | None:
-        """Wait for the next frame and return it; None when none came for ``patience`` seconds, or after close.
-
-        The newest frame is the only one kept, so ``skip`` has happened already; :attr:`skipped` counts it.
+    def poll(self, seconds: float) -> Observation | None:
+        """Wait for the next frame and return it; None when none came for so long, or after close.
 
         Raises:
             WrongCulture: QuadSim prints decimal commas, and would misread our numbers; the message names the remedy.
         """
-        return self.poll(self._patience)
-
-    def poll(self, seconds: float) -> Observation | None:
-        """The same for another time than ``patience``."""
         end = time.monotonic() + seconds
         while (received := self._endpoint.frames.take(max(0.0, end - time.monotonic()))) is not None:
             observation = self._observe(received)
@@ -150,17 +131,16 @@ class QuadSimWorld:
         """Read a frame; None for a malformed one, which is counted."""
         try:
             frame = parse_sensor_frame(received.packet.argument(), self._far)
-            depth = None if frame.depth is None else frame.depth.decode()
         except WrongCulture:
             raise
         except QuadfollowError as error:
             self._reject(error)
             return None
         self.body = frame.body
-        if depth is not None:
-            self._check_far_plane(depth, frame.camera)
+        if frame.depth is not None:
+            self._check_far_plane(frame.depth, frame.camera)
         name = f"quadsim_{received.number:06d}"
-        return Observation(frame.image, name, received.at, frame.camera, depth)
+        return Observation(frame.image, name, received.at, frame.camera, frame.depth)
 
     def _check_far_plane(self, depth: Depth, camera: Camera) -> None:
         if self._check is None:

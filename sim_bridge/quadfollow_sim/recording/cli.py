@@ -44,7 +44,7 @@ def _record(
 ) -> dict[str, Any]:
     from quadfollow_core.client_key import ClientKey
     from quadfollow_core.errors import BadInput
-    from quadfollow_sim.files import require_address
+    from quadfollow_sim.plans import require_address
     from quadfollow_sim.recording.retention import Retention, parse_size
     from quadfollow_sim.recording.subscriber import record_publications
     from quadfollow_sim.recording.tape import Tape
@@ -57,8 +57,11 @@ def _record(
     key = ClientKey.from_environment()
     with stopping() as stop, Tape(out, retention, origin=address) as tape:
         click.echo(f"recording {address} to {tape.files[0]}; people are in these pictures. Ctrl-C ends it", err=True)
-        how = {"stream": stream, "key": key, "seconds": seconds, "stop": stop}
-        heard = record_publications(address, tape, **how, tell=lambda text: click.echo(text, err=True))  # type: ignore[arg-type]
+
+        def tell(text: str) -> None:
+            click.echo(text, err=True)
+
+        heard = record_publications(address, tape, stream=stream, key=key, seconds=seconds, stop=stop, tell=tell)
     return {
         "files": [str(path) for path in tape.files],
         "deleted": [str(path) for path in tape.deleted],

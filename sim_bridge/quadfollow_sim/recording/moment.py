@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from quadfollow_core.codec import as_file, encode_png
-from quadfollow_core.errors import BadMessage, QuadfollowError
 from quadfollow_core.request import RAW, camera_header, parse_request
 from quadfollow_core.stream_client import Fate
+from quadfollow_sim.answers import well_formed
 from quadfollow_sim.world import Observation
 
 NEARBY = 60.0
@@ -28,15 +26,6 @@ class Moment:
     """The answer as the server publishes it: the result with ``camera`` and, of a simulator, ``truth``."""
     image: bytes | None = field(repr=False)
     """A JPEG, PNG or WebP file; None where the picture was too large to be published."""
-
-
-@contextlib.contextmanager
-def well_formed() -> Iterator[None]:
-    """Turn whatever reading an answer raises that is not of the wire's form into a BadMessage."""
-    try:
-        yield
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, QuadfollowError) as error:
-        raise BadMessage(f"not of the wire's form: {error!r}") from error
 
 
 @well_formed()

@@ -17,8 +17,8 @@ from quadfollow_core.codec import decode_image
 from quadfollow_core.errors import BadDataset, QuadfollowError
 from quadfollow_core.geometry import Camera
 from quadfollow_core.request import parse_camera
+from quadfollow_sim.answers import well_formed
 from quadfollow_sim.recording.messages import IMAGE, RESULT, RESULT_SCHEMA
-from quadfollow_sim.recording.moment import well_formed
 from quadfollow_sim.recording.reader import Heard, read_messages
 from quadfollow_sim.timing import timing
 from quadfollow_sim.world import Observation, Point

@@ -16,8 +16,9 @@ from mcap.writer import CompressionType, Writer
 from mcap_protobuf.schema import register_schema
 
 from quadfollow_core.errors import BadInput, QuadfollowError, Unavailable
+from quadfollow_sim.answers import well_formed
 from quadfollow_sim.recording.messages import RESULT_SCHEMA, Level, Message, log_message, messages_of, nanoseconds
-from quadfollow_sim.recording.moment import Moment, well_formed
+from quadfollow_sim.recording.moment import Moment
 from quadfollow_sim.recording.retention import CHUNK, Retention, next_file
 
 FLUSH = 1.0

@@ -14,6 +14,7 @@ import click
 
 from quadfollow_core.errors import BadMessage, QuadfollowError
 from quadfollow_core.stream_client import Fate
+from quadfollow_sim.answers import reason_of
 from quadfollow_sim.judge import Row
 from quadfollow_sim.recording.messages import Level
 from quadfollow_sim.recording.moment import moment_of_fate
@@ -23,7 +24,7 @@ from quadfollow_sim.world import Observation
 WAITING = 256
 """Pictures that may wait for the disk; what is beyond is left out and counted."""
 PATIENCE = 0.2
-"""Seconds between two looks at whether something is to be flushed."""
+"""Seconds between two looks at whether something is to be flushed, or the flight is over."""
 CLOSING = 10.0
 """Seconds that the last pictures are given to reach the disk."""
 
@@ -46,7 +47,8 @@ class FlightRecorder:
         self._tape = Tape(path, origin=origin)
         self._stream = stream
         self._start: float | None = None
-        self._waiting: queue.Queue[Seen | None] = queue.Queue(WAITING)
+        self._waiting: queue.Queue[Seen] = queue.Queue(WAITING)
+        self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._thread.start()
 
@@ -77,8 +79,7 @@ class FlightRecorder:
 
     def close(self) -> None:
         """Let what waits reach the disk, and finish the file."""
-        with contextlib.suppress(queue.Full):
-            self._waiting.put(None, timeout=CLOSING)
+        self._over.set()
         self._thread.join(CLOSING)
 
     def summary(self) -> dict[str, Any]:
@@ -100,10 +101,10 @@ class FlightRecorder:
             try:
                 seen = self._waiting.get(timeout=PATIENCE)
             except queue.Empty:
+                if self._over.is_set():
+                    return
                 self._tape.tick()
                 continue
-            if seen is None:
-                return
             try:
                 self._write(*seen)
             except BadMessage as error:
@@ -118,7 +119,7 @@ class FlightRecorder:
         if fate.outcome == "result":
             self._tape.write(moment_of_fate(self._stream, observation, fate, when))
             return
-        reason = fate.body.get("reason") or fate.body.get("detail") or "no answer"
+        reason = reason_of(fate) or "no answer"
         level: Level = "error" if fate.outcome == "error" else "warning"
         self._tape.log(when, level, f"{observation.name} {fate.outcome}: {reason}")
 

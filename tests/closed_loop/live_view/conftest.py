@@ -11,8 +11,9 @@ from itertools import cycle, islice
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests.closed_loop.conftest import served
+from tests.sim_bridge.unhurried import PATIENCE
 
 from quadfollow_core.shipped import find_model
 from quadfollow_core.stream_client import StreamClient
@@ -24,6 +25,7 @@ from quadfollow_sim.world import Observation, ScriptedSource
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 Open = Callable[..., Page]
+expect.set_options(timeout=1000 * PATIENCE)  # for all tests of the process
 
 
 @pytest.fixture(scope="module")
@@ -93,4 +95,4 @@ def streaming(address: str, walk: list[Observation], *streams: str, rate: float 
     finally:
         over.set()
         for thread in threads:
-            thread.join(30)
+            thread.join(PATIENCE)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import zmq
+from tests.server.conftest import has_ipv6
 from tests.server.scale.conftest import Scaled
 
 from quadfollow_core import wire
@@ -56,6 +57,13 @@ def test_the_gateway_speaks_the_same_wire(two: Scaled, dealer: Callable[..., Any
     client.send(2, stream="s", data=bytes(1_000_001))
     assert client.read().body["limit"] == "max_body_bytes"
     assert client.ask(3)["type"] == "result"
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
+@pytest.mark.parametrize("host", ["::1"])
+def test_replicas_meet_the_gateway_over_ipv6(two: Scaled, dealer: Callable[..., Any]) -> None:
+    """On a node that has an address of IPv6, whatever clients use."""
+    assert dealer(two.address).ask(1)["type"] == "result"
 
 
 def test_without_replicas_a_client_is_told_so(scaled: Scaled, dealer: Callable[..., Any]) -> None:

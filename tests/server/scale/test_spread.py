@@ -58,7 +58,7 @@ def test_limits_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     books.hear(b"a", 0)
     for number in range(module.MAX_FLIGHTS):
         books.send(STREAM, number, 0)
-    with pytest.raises(Overloaded, match="32 frames"):
+    with pytest.raises(Overloaded, match="max_flights is limited to 32"):
         books.send(STREAM, 99, 0)
     books.send((b"x", ""), 1, 1)
     with pytest.raises(Overloaded, match="2 streams") as refused:

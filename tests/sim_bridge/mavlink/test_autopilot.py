@@ -31,6 +31,16 @@ def heard_by_vehicle(rig: Any, kind: str, seconds: float = 1.0) -> list[Any]:
     return found
 
 
+def test_what_is_sent_on_request_alone_is_not_sent_unasked(rig: Any) -> None:
+    """Of a vehicle that nobody asks anything, telemetry comes and neither version nor gimbal's make."""
+    kinds: set[str] = set()
+    for _ in range(50):
+        rig.vehicle.advance(rig.world.time + 0.02)
+        kinds |= {message.get_type() for message, _ in rig.ends[1].receive()}
+    assert {"HEARTBEAT", "ATTITUDE", "LOCAL_POSITION_NED"} <= kinds
+    assert not kinds & {"AUTOPILOT_VERSION", "GIMBAL_MANAGER_INFORMATION", "GIMBAL_DEVICE_INFORMATION"}
+
+
 @DIALECTS
 def test_telemetry_is_the_pose(make_rig: Callable[..., Any], dialect: Dialect) -> None:
     """Where the vehicle is, how it flies and looks comes through in our axes, to what a float of 32 bits holds."""

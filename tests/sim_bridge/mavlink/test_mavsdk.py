@@ -14,19 +14,12 @@ from typing import Any
 import pytest
 from tests.sim_bridge.unhurried import PATIENCE, StallFreeClock
 
-from quadfollow_sim.mavlink import imitation
 from quadfollow_sim.mavlink.dialect import ARDUPILOT, PX4, Dialect
-from quadfollow_sim.mavlink.imitation import COMPONENT, SYSTEM, ImitatedVehicle, fly_beside_the_clock
+from quadfollow_sim.mavlink.imitation import COMPONENT, STEP, SYSTEM, ImitatedVehicle
 from quadfollow_sim.mavlink.link import Link
 from quadfollow_sim.paper import PaperSpace
 
 mavsdk = pytest.importorskip("mavsdk", reason="the MAVSDK client is not installed")
-
-
-@pytest.fixture(autouse=True)
-def _no_stalls(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stall of the machine is no second without a setpoint."""
-    monkeypatch.setattr(imitation, "time", StallFreeClock())
 
 
 @dataclass
@@ -56,6 +49,15 @@ def free_port() -> int:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def fly_beside_the_clock(vehicle: ImitatedVehicle, stop: Callable[[], bool]) -> None:
+    """Let a vehicle and its world go on as the clock does; a stall of the machine is no second without a setpoint."""
+    clock = StallFreeClock()
+    start = clock.monotonic()
+    while not stop():
+        vehicle.advance(clock.monotonic() - start)
+        time.sleep(STEP / 2)
 
 
 @contextlib.contextmanager

@@ -213,6 +213,12 @@ def test_a_socket_file_is_not_taken_from_another_flight(tmp_path: Path) -> None:
         assert client.order("arm")["obeyed"]
 
 
+def test_a_free_port_can_be_taken_and_not_asked() -> None:
+    """An order goes to a door that is somewhere."""
+    with pytest.raises(BadInput, match="where a flight takes orders"):
+        OrdersClient("tcp://127.0.0.1:*")
+
+
 def test_an_open_address_is_refused() -> None:
     """At both ends."""
     with pytest.raises(BadInput):

@@ -61,8 +61,8 @@ def _no_stalls(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def world() -> Iterator[QuadSimWorld]:
-    """A world at a free port, with patience."""
-    with QuadSimWorld(port=0, patience=PATIENCE) as one:
+    """A world at a free port."""
+    with QuadSimWorld(port=0) as one:
         yield one
 
 

@@ -16,9 +16,10 @@ import pytest
 from click.testing import CliRunner
 from tests.sim_bridge.conftest import by_colour
 from tests.sim_bridge.unhurried import PATIENCE, PROGRAM, PatientClient
+from websockets.sync.client import connect
 
 from quadfollow_core.cli import quadfollow
-from quadfollow_core.errors import BadInput
+from quadfollow_core.errors import BadInput, Unavailable
 from quadfollow_core.request import FrameRequest, Result
 from quadfollow_core.track import Look, Track
 from quadfollow_core.trackers import make_tracker
@@ -28,7 +29,7 @@ from quadfollow_sim.quadsim.guide import Guide
 from quadfollow_sim.quadsim.imitation.client import Imitation, Settings
 from quadfollow_sim.quadsim.imitation.quad import Quad, State
 from quadfollow_sim.quadsim.imitation.scene import ScriptedScene
-from quadfollow_sim.quadsim.imitation.telemetry import GERMAN
+from quadfollow_sim.quadsim.imitation.telemetry import GERMAN, Culture
 from quadfollow_sim.quadsim.pose import WrongCulture
 from quadfollow_sim.quadsim.space import AT_REST, QuadSimSpace
 from quadfollow_sim.quadsim.world import QuadSimWorld
@@ -127,8 +128,35 @@ def test_quadsim_is_not_waited_for_without_end(tmp_path: Path, start_peer: Any) 
     assert all(word in error for word in ("no picture of QuadSim", f":{port}", "start it", "--patience"))
 
 
+@pytest.mark.parametrize(("culture", "why"), [(Culture("~", "~"), "cannot be read"), (None, "sent none")])
+def test_a_quadsim_that_connects_and_shows_nothing_is_not_missed(
+    eventually: Wait, culture: Culture | None, why: str
+) -> None:
+    """What came is said, instead of how to start it: frames that cannot be read, or none."""
+    with QuadSimWorld(port=0) as world, contextlib.ExitStack() as stack:
+        if culture is None:
+            stack.enter_context(connect(f"{world.address}?EIO=4&transport=websocket"))
+            eventually(lambda: world.counts.clients == 1)
+        else:
+            settings = Settings(port=world.port, culture=culture)
+            stack.enter_context(Imitation(ScriptedScene, settings=settings))
+            eventually(lambda: world.poll(0.05) is None and world.counts.malformed > 0)
+        space = QuadSimSpace(world, patience=0.0)
+        with pytest.raises(Unavailable, match=f"it connected, but .*{why}"):
+            space.wait(0.0)
+
+
 @pytest.mark.parametrize(
-    "wrong", [("--preset", "plaza"), ("--rate", "9"), ("--listen", "4567"), ("--far", "0"), ("--frames", ".")]
+    "wrong",
+    [
+        ("--preset", "plaza"),
+        ("--rate", "9"),
+        ("--listen", "4567"),
+        ("--listen", "127.0.0.1:²"),
+        ("--far", "0"),
+        ("--far", "inf"),
+        ("--frames", "."),
+    ],
 )
 def test_what_means_nothing_to_quadsim_is_refused(tmp_path: Path, wrong: tuple[str, str]) -> None:
     """Before anything is opened."""

@@ -8,17 +8,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from quadfollow_core.errors import BadImage, BadInput, BadMessage, QuadfollowError
-from quadfollow_core.request import parse_request
+from quadfollow_core.codec import decode_depth
+from quadfollow_core.errors import BadImage, BadMessage, QuadfollowError
 from quadfollow_sim.quadsim.far_plane import FarPlaneCheck, implied_far_plane
-from quadfollow_sim.quadsim.frames import DepthPicture, parse_sensor_frame
+from quadfollow_sim.quadsim.frames import parse_sensor_frame
 from quadfollow_sim.quadsim.imitation.quad import Quad
 from quadfollow_sim.quadsim.imitation.scene import ScriptedScene
 from quadfollow_sim.quadsim.imitation.telemetry import depth_png, sensor_frame
 
 
 def test_a_frame_is_read(frame: dict[str, str]) -> None:
-    """Picture, intrinsics, poses and time arrive in our units."""
+    """Picture, intrinsics and poses arrive in our units."""
     got = parse_sensor_frame(frame)
     assert got.image.startswith(b"\xff\xd8\xff")
     lens = got.camera.intrinsics
@@ -27,28 +27,24 @@ def test_a_frame_is_read(frame: dict[str, str]) -> None:
     assert got.camera.pose.position == (0.0, 0.0, 2.89)
     np.testing.assert_allclose(got.camera.pose.rotation[:, 2], (math.cos(math.radians(30)), 0, -0.5), atol=1e-6)
     assert got.body.position == (0.0, 0.0, 3.0)
-    assert got.timestamp == 1508362462.25
 
 
 def test_depth_is_in_metres_and_the_sky_measures_nothing(frame: dict[str, str]) -> None:
     """The centre pixel lies on the ground at 2.89 / sin 30; the top row is sky."""
     depth = parse_sensor_frame(frame).depth
     assert depth is not None
-    decoded = depth.decode()
-    metres = decoded.values * decoded.scale
+    metres = depth.values * depth.scale
     assert abs(metres[128, 128] - 2.89 / 0.5) < 0.4
-    sky = DepthPicture(depth_png(np.full((4, 4), np.inf), 100.0)).decode()
-    assert (sky.values >= sky.max_value).all()
+    assert (depth.values[0] >= depth.max_value).all()
 
 
-def test_the_depth_header_is_the_wire_s(frame: dict[str, str]) -> None:
-    """The PNG goes out untouched under a header that the server reads to the same metres."""
-    got = parse_sensor_frame(frame, far=50.0)
-    assert got.depth is not None
-    request = parse_request({"depth": got.depth.header()}, got.image, got.depth.png).decode_depth()
-    assert request is not None
-    assert (request.scale, request.max_value) == (50 / 255, 255)
-    np.testing.assert_array_equal(request.values, got.depth.decode().values)
+def test_the_far_plane_scales_the_depth(frame: dict[str, str]) -> None:
+    """Half as far, half as many metres."""
+    near, far = (parse_sensor_frame(frame, far).depth for far in (50.0, 100.0))
+    assert near is not None
+    assert far is not None
+    assert near.scale == far.scale / 2
+    np.testing.assert_array_equal(near.values, far.values)
 
 
 def test_a_frame_without_depth_is_one_without_depth(frame: dict[str, str]) -> None:
@@ -66,7 +62,7 @@ def test_a_frame_without_depth_is_one_without_depth(frame: dict[str, str]) -> No
         ({"depth_image": 7}, BadMessage),
         ({"pose": "here"}, BadMessage),
         ({"gimbal_pose": None}, BadMessage),
-        ({"timestamp": "now"}, BadMessage),
+        ({"depth_image": "aGVsbG8="}, BadImage),
     ],
 )
 def test_a_malformed_frame_is_named(frame: dict[str, str], change: dict[str, object], error: type[Exception]) -> None:
@@ -75,7 +71,7 @@ def test_a_malformed_frame_is_named(frame: dict[str, str], change: dict[str, obj
         parse_sensor_frame(frame | change)
 
 
-@pytest.mark.parametrize("key", ["timestamp", "pose", "gimbal_pose", "rgb_image"])
+@pytest.mark.parametrize("key", ["pose", "gimbal_pose", "rgb_image"])
 def test_a_missing_key_is_named(frame: dict[str, str], key: str) -> None:
     """The message says which key is missing."""
     del frame[key]
@@ -90,12 +86,6 @@ def test_a_frame_is_an_object(data: object) -> None:
         parse_sensor_frame(data)
 
 
-def test_a_far_plane_is_positive() -> None:
-    """Zero metres would put everything at the lens."""
-    with pytest.raises(BadInput, match="far plane"):
-        DepthPicture(b"", 0.0)
-
-
 @pytest.mark.parametrize("truth", [50.0, 100.0, 500.0])
 @pytest.mark.parametrize("height", [2.0, 4.5])
 @pytest.mark.parametrize("pitch", [10, 30, 60])
@@ -103,7 +93,7 @@ def test_the_ground_tells_the_far_plane(truth: float, height: float, pitch: int)
     """Whatever the height and pitch, the true far plane comes out, unless too little is left of 8 bits."""
     quad = Quad(position=(0, 0, height), camera_pitch=math.radians(pitch))
     camera, picture = quad.camera(), ScriptedScene().render(quad.camera())
-    values = DepthPicture(depth_png(picture.depth, truth), 100.0).decode().values
+    values = decode_depth(depth_png(picture.depth, truth))
     implied = implied_far_plane(values, camera)
     if truth < 500:
         assert implied is not None
@@ -118,7 +108,7 @@ def check(truth: float, setting: float, frames: int = 8) -> str | None:
         data = sensor_frame(scene.render(quad.camera()), quad.body(), quad.eye(), 0.0, far=truth)
         got = parse_sensor_frame(data, setting)
         assert got.depth is not None
-        checker.add(got.depth.decode().values, got.camera)
+        checker.add(got.depth.values, got.camera)
     return checker.verdict()
 
 

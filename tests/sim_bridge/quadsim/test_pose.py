@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from quadfollow_core.errors import BadMessage
 from quadfollow_sim.quadsim.imitation.telemetry import ENGLISH, FRENCH, GERMAN, SWISS, Culture, pose_text
-from quadfollow_sim.quadsim.pose import Attitude, WrongCulture, parse_pose, parse_seconds, wrap
+from quadfollow_sim.quadsim.pose import Attitude, WrongCulture, parse_pose, wrap
 
 
 def attitude(text: str) -> Attitude:
@@ -98,12 +98,3 @@ def test_a_long_text_is_refused_at_once() -> None:
     """Numbers that could be read in two ways are not tried in all of them: of these there would be 2 to the 1000th."""
     with pytest.raises(BadMessage):
         parse_pose("123,1234," * 1000 + "x", "pose")
-
-
-def test_seconds_know_the_comma_too() -> None:
-    """A time stamp is read, and a comma in it recognised."""
-    assert parse_seconds("1508362462.25", "timestamp") == 1508362462.25
-    with pytest.raises(WrongCulture, match="decimal comma"):
-        parse_seconds("1508362462,25", "timestamp")
-    with pytest.raises(BadMessage, match="finite"):
-        parse_seconds("soon", "timestamp")

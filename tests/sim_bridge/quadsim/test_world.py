@@ -20,7 +20,7 @@ from quadfollow_sim.quadsim.imitation.scene import RED, ScriptedScene
 from quadfollow_sim.quadsim.imitation.telemetry import GERMAN, Culture
 from quadfollow_sim.quadsim.pose import Attitude, WrongCulture
 from quadfollow_sim.quadsim.world import QuadSimWorld
-from quadfollow_sim.world import FrameSource, Observation, Point, known_fields
+from quadfollow_sim.world import Observation, Point, known_fields
 
 Wait = Callable[..., None]
 
@@ -49,15 +49,9 @@ def find(observation: Observation) -> Point | None:
 
 def read(world: QuadSimWorld) -> Observation:
     """Read a frame that must come."""
-    observation = world.read()
+    observation = world.poll(PATIENCE)
     assert observation is not None
     return observation
-
-
-def test_a_world_is_a_frame_source(world: QuadSimWorld) -> None:
-    """The bridge can ask it for frames as it asks any other."""
-    assert isinstance(world, FrameSource)
-    assert world.rate == 5.0
 
 
 def test_frames_arrive_as_observations(world: QuadSimWorld) -> None:
@@ -132,14 +126,14 @@ def test_pongs_flow_while_the_consumer_is_busy(world: QuadSimWorld) -> None:
 def test_a_dead_server_sends_it_back_to_patrol_and_it_returns(eventually: Wait) -> None:
     """After the watchdog's time without pongs it patrols, and finds a new server at the same place."""
     with contextlib.ExitStack() as stack:
-        with QuadSimWorld(port=0, patience=PATIENCE) as world:
+        with QuadSimWorld(port=0) as world:
             port = world.port
             simulator = stack.enter_context(flying(world, watchdog=1.0))
             read(world)
             world.follow((6.0, 0.0, 1.0))
             eventually(lambda: State.FOLLOW in simulator.record.states)
         eventually(lambda: simulator.record.states[:3] == [State.LOOKING, State.FOLLOW, State.LOOKING])
-        with QuadSimWorld(port=port, patience=PATIENCE) as world:
+        with QuadSimWorld(port=port) as world:
             read(world)
         assert simulator.record.connections >= 2
 
@@ -173,13 +167,6 @@ def test_malformed_frames_are_passed_over_and_counted(world: QuadSimWorld, event
     assert world.counts.malformed >= 1
     assert len(world.notices) == 1
     assert "cannot be read" in world.notices[0]
-
-
-def test_without_a_simulator_reading_ends() -> None:
-    """No frame within the time allowed is the end of the world."""
-    with QuadSimWorld(port=0, patience=0.1) as world:
-        assert world.read() is None
-        assert not world.connected
 
 
 def test_boxes_are_shown_moved_and_hidden(world: QuadSimWorld, eventually: Wait) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 from tests.sim_bridge.recording.conftest import BODY, decoded, picture
+from tests.sim_bridge.unhurried import PATIENCE
 
 from quadfollow_core.stream_client import Fate
 from quadfollow_sim.judge import judge
+from quadfollow_sim.recording import witness
 from quadfollow_sim.recording.witness import FlightRecorder
 from quadfollow_sim.world import Observation
 
@@ -44,3 +48,30 @@ def test_whatever_ends_the_recording_is_told(tmp_path: Path, capsys: Any) -> Non
     assert "AttributeError" in summary["error"]
     assert "the flight goes on" in capsys.readouterr().err
     assert sum(topic == "/front/image" for topic, *_ in decoded(tmp_path / "a.mcap")) == 1
+
+
+class Stuck:
+    """A camera that holds the recorder up until it is let go, and then fails."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+
+    @property
+    def intrinsics(self) -> None:
+        """Fail at last."""
+        self.go.wait(PATIENCE)
+        raise OSError("the disk")
+
+
+def test_a_recording_that_ended_is_closed_at_once(tmp_path: Path, monkeypatch: Any) -> None:
+    """However much still waits for the disk, nobody waits for a recorder that is gone."""
+    monkeypatch.setattr(witness, "CLOSING", threading.TIMEOUT_MAX)
+    camera, end = Stuck(), time.monotonic() + PATIENCE
+    with FlightRecorder(tmp_path / "a.mcap") as recorder:
+        for number in range(witness.WAITING + 2):
+            show(recorder, number, camera=camera)
+        camera.go.set()
+        while recorder.error is None:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+    assert recorder.left_out == witness.WAITING + 2

@@ -106,8 +106,8 @@ ARMS: tuple[Arm, ...] = (
 SEEDS = 3
 
 
-def find_arms(names: tuple[str, ...] = ()) -> tuple[Arm, ...]:
-    """The arms of these names, or all of them.
+def find_arms(names: tuple[str, ...] = (), hold_out: tuple[str, ...] = ()) -> tuple[Arm, ...]:
+    """The arms of these names, or all of them; they hold out these runs, or those of their recipes.
 
     Raises:
         NotFound: there is none of that name.
@@ -116,7 +116,8 @@ def find_arms(names: tuple[str, ...] = ()) -> tuple[Arm, ...]:
     unknown = [name for name in names if name not in known]
     if unknown:
         raise NotFound(f"no arm named {', '.join(unknown)}: there are {', '.join(known)}")
-    return tuple(known[name] for name in names) or ARMS
+    chosen = tuple(known[name] for name in names) or ARMS
+    return tuple(replace(arm, recipe=replace(arm.recipe, hold_out=hold_out or arm.recipe.hold_out)) for arm in chosen)
 
 
 def plan(arms: tuple[Arm, ...], seeds: int | None) -> Iterator[tuple[Arm, int]]:

@@ -69,9 +69,7 @@ def study(
     if page is not None:
         found = write_page(results, page, tuning)
     elif data:
-        found = run_study(
-            data, results, find_arms(names), pixels=pixels, seeds=seeds, minutes=minutes, hold_out=hold_out or None
-        )
+        found = run_study(data, results, find_arms(names, hold_out), pixels=pixels, seeds=seeds, minutes=minutes)
     else:
         raise BadInput("the study needs the published frames: --data, or QUADFOLLOW_DATA; or --page for what is there")
     click.echo(json.dumps(found) if as_json else "\n".join(f"{key}: {value}" for key, value in found.items()))

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quadfollow_core.resize import TARGET, without_bars
-from quadfollow_core.scoring import MIN_TARGET_PIXELS, threshold_channels
+from quadfollow_core.scoring import MIN_TARGET_PIXELS, threshold_channels, to_levels
 from quadfollow_training.frames import Frames
-from quadfollow_training.holdout import NEAR_PIXELS, Probabilities, quantise
+from quadfollow_training.holdout import NEAR_PIXELS, Probabilities
 
 CLOSE = 0.04
 """A place within this part of the frame's width counts as right: 10 pixels of QuadSim's 256."""
@@ -33,7 +33,7 @@ class PlaceRecorder:
     def __call__(self, images: NDArray[np.uint8]) -> Any:
         """Predict the next batch."""
         probabilities = self.predict(images)
-        real = threshold_channels(quantise(probabilities))[: len(self.frames) - len(self.places)]  # the rest fills up
+        real = threshold_channels(to_levels(probabilities))[: len(self.frames) - len(self.places)]  # the rest fills up
         for channels in real:
             width, height = self.frames.facts[len(self.places)].size
             inner = without_bars(channels, (height, width, 3), self.size)

@@ -12,11 +12,11 @@ from quadfollow_training.compiling import compile_network
 from quadfollow_training.frames import Frames
 from quadfollow_training.holdout import held_out_score
 from quadfollow_training.recipes import Recipe
+from quadfollow_training.sampling import sampler
 from quadfollow_training.study.arms import Arm
 from quadfollow_training.study.classifier import LabelledBatches, ask, compile_classifier
 from quadfollow_training.study.costs import costs
 from quadfollow_training.study.locations import Place, PlaceRecorder, compare, same_place, true_places
-from quadfollow_training.train import sampler
 from quadfollow_training.trial import fit_epoch, quicken
 
 Measured = dict[str, Any]

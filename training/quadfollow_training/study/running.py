@@ -10,13 +10,13 @@ from typing import Any
 from rich.console import Console
 
 from quadfollow_training.frames import Frames, open_frames
+from quadfollow_training.holdout import split
 from quadfollow_training.recipes import OFFICIAL
 from quadfollow_training.rundir import cpu, environment
-from quadfollow_training.study.arms import PLAIN, Arm, plan
+from quadfollow_training.study.arms import Arm, plan
 from quadfollow_training.study.costs import require_exporter
 from quadfollow_training.study.measuring import measure
 from quadfollow_training.study.results import Result, Results, require_comparable
-from quadfollow_training.trial import split
 
 
 def run_study(
@@ -27,18 +27,16 @@ def run_study(
     pixels: int,
     seeds: int | None = None,
     minutes: float | None = None,
-    hold_out: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Measure what is not measured yet, and say what was and what is left.
 
     Args:
         data: data sets, or folders of data sets; of them only the published ones are used.
         results: the folder of results.
-        arms: which arms.
+        arms: which arms; all hold out the same runs.
         pixels: the budget of each: how many pixels it is trained on in one pass.
         seeds: seeds per arm; None for the plan's own.
         minutes: begin no further arm after so long.
-        hold_out: runs never to train on; by default the recipes'.
 
     Raises:
         BadDataset: files that cannot be used.
@@ -48,7 +46,7 @@ def run_study(
     require_exporter()
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     deadline = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
-    learn, held_out = split(open_frames(data, OFFICIAL), PLAIN, hold_out)
+    learn, held_out = split(open_frames(data, OFFICIAL), arms[0].recipe, needed=True)
     facts = {"pixels": pixels, "data": _facts(learn, held_out)}
     done, waiting = [], list(plan(arms, seeds))
     for arm, seed in _missing(results, facts, waiting):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,8 @@ def tune(
     recipe, out = choose_recipe(recipe_name), out.resolve()
     if ray is None and (workers > 1 or gpus):
         raise click.UsageError("--workers and --gpus are for --ray; here, start the command several times")
-    how |= {"hold_out": hold_out or None}
+    if hold_out:
+        recipe = replace(recipe, hold_out=hold_out)
     searched = recipe, [path.resolve() for path in data]
     storage = absolute(storage or (f"sqlite:///{out / 'trials.db'}" if ray is None else str(out / "trials.log")))
     if ray is None:

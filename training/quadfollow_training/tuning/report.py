@@ -1,23 +1,20 @@
-"""What a search found: the trials, the best numbers and which of them mattered, as JSON and as plots."""
+"""What a search found: the trials, the best numbers and which of them mattered, as JSON and as a plot."""
 
 from __future__ import annotations
 
 import json
-import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import optuna
-from matplotlib import pyplot
-from optuna.exceptions import ExperimentalWarning
 from optuna.importance import get_param_importances
 from optuna.trial import FrozenTrial, TrialState
-from optuna.visualization import matplotlib as plots
 
-from quadfollow_core.files import save_whole, write_whole
+from quadfollow_core.files import write_whole
 from quadfollow_training.recipes import Recipe
 from quadfollow_training.rundir import cpu
+from quadfollow_training.study.plots import draw_search
 from quadfollow_training.tuning import OUTCOME
 from quadfollow_training.tuning.space import RANGES, with_numbers
 
@@ -26,14 +23,14 @@ ENOUGH = 4
 
 
 def report(study: optuna.Study, recipe: Recipe, out: Path) -> dict[str, Any]:
-    """Write ``tuning.json`` and, once there is something to show, the plots; return what the JSON says.
+    """Write ``tuning.json`` and, once there is something to show, its plot; return what the JSON says.
 
     Its ``recipe`` is the one given with the best numbers, ready for ``quadfollow train --recipe``.
     """
     trials = study.get_trials(deepcopy=False)
     whole = sorted((trial for trial in trials if trial.state == TrialState.COMPLETE), key=_score, reverse=True)
     best = whole[0] if whole else None
-    outcome = {
+    outcome: dict[str, Any] = {
         "search": study.study_name,
         "facts": study.user_attrs["facts"],
         "counts": {state.name.lower(): sum(trial.state == state for trial in trials) for state in TrialState},
@@ -46,7 +43,7 @@ def report(study: optuna.Study, recipe: Recipe, out: Path) -> dict[str, Any]:
     }
     write_whole(out / OUTCOME, json.dumps(outcome, indent=1) + "\n")
     if len(whole) >= ENOUGH:
-        _draw(study, out)
+        draw_search(outcome["trials"], outcome["importance"], out / "search.png")
     return outcome
 
 
@@ -74,19 +71,3 @@ def _told(trial: FrozenTrial) -> dict[str, Any]:
         "by_epoch": [round(score, 4) for _, score in sorted(trial.intermediate_values.items())],
         "numbers": {name: float(f"{value:.3g}") for name, value in trial.params.items()},
     }
-
-
-def _draw(study: optuna.Study, out: Path) -> None:
-    """Draw Optuna's plots: best score over the trials, what mattered, every trial's scores while it ran."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        _save(plots.plot_optimization_history(study, target_name="held-out score"), out / "history.png")
-        _save(plots.plot_param_importances(study), out / "importance.png")
-        _save(plots.plot_intermediate_values(study), out / "pruning.png")
-
-
-def _save(axes: Any, path: Path) -> None:
-    figure = axes.figure
-    figure.set_size_inches(7, 4)
-    save_whole(path, lambda part: figure.savefig(part, dpi=80, format="png", bbox_inches="tight"))
-    pyplot.close(figure)

@@ -17,10 +17,11 @@ from rich.console import Console
 from quadfollow_core.errors import BadInput
 from quadfollow_training.compiling import compile_network
 from quadfollow_training.frames import Frames, open_frames
-from quadfollow_training.holdout import held_out_score
+from quadfollow_training.holdout import held_out_score, split
 from quadfollow_training.recipes import Recipe
-from quadfollow_training.train import sampler
-from quadfollow_training.trial import fit_epoch, quicken, split, steps_for
+from quadfollow_training.rundir import UNDECIDING
+from quadfollow_training.sampling import sampler
+from quadfollow_training.trial import fit_epoch, quicken, steps_for
 from quadfollow_training.tuning.space import SEARCHED, first_try, suggest
 from quadfollow_training.tuning.storage import open_search, open_storage
 
@@ -36,21 +37,19 @@ def search(
     trials: int,
     epochs: int,
     pixels: int,
-    hold_out: Sequence[str] | None = None,
     minutes: float | None = None,
     seed: int | None = None,
 ) -> optuna.Study:
     """Search until so many trials are finished, by this process and all others at the same storage.
 
     Args:
-        recipe: what is trained, but for the numbers searched.
+        recipe: what is trained, but for the numbers searched; trials are scored on the runs that it holds out.
         data: data sets, or folders of data sets.
         storage: a database's URL, or the path of a journal.
         name: the search's.
         trials: how many in all.
         epochs: how often a trial is scored.
         pixels: how many a trial that is not given up trains on.
-        hold_out: runs to score on and never to train on; by default those of the recipe that are in the data.
         minutes: begin no further trial after so long.
         seed: of the sampler, for a search that can be repeated by one process; one that goes on takes another.
 
@@ -65,7 +64,7 @@ def search(
         )
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     frames = open_frames(data, recipe.folders)
-    learn, held_out = split(frames, recipe, hold_out)
+    learn, held_out = split(frames, recipe, needed=True)
     study = open_search(open_storage(storage), name, _facts(recipe, frames, held_out, epochs, pixels), seed)
     study.enqueue_trial(first_try(recipe), skip_if_exists=True)
 
@@ -130,7 +129,7 @@ def _train(trial: Trial, recipe: Recipe, learn: Frames, held_out: Frames) -> flo
 
 def _facts(recipe: Recipe, frames: Frames, held_out: Frames, epochs: int, pixels: int) -> dict[str, Any]:
     """What decides a trial's outcome beside its numbers; whoever joins a search must agree."""
-    fixed = recipe.as_dict()
+    fixed = {key: value for key, value in recipe.as_dict().items() if key not in ("name", *SEARCHED, *UNDECIDING)}
     del fixed["shares"]["target"]
     return {
         "recipe": recipe.name,
@@ -138,4 +137,4 @@ def _facts(recipe: Recipe, frames: Frames, held_out: Frames, epochs: int, pixels
         "pixels": pixels,
         "data": frames.fingerprint,
         "held_out_runs": held_out.runs,
-    } | {f"recipe's {key}": value for key, value in fixed.items() if key not in ("name", *SEARCHED)}
+    } | {f"recipe's {key}": value for key, value in fixed.items()}

@@ -14,8 +14,6 @@ from quadfollow_core.codec import encode_jpeg
 from quadfollow_sim.quadsim.imitation.scene import Picture
 from quadfollow_sim.quadsim.pose import Attitude
 
-QUALITY = 75
-
 
 @dataclass(frozen=True, slots=True)
 class Culture:
@@ -62,6 +60,6 @@ def sensor_frame(
         "timestamp": culture.general(timestamp),
         "pose": pose_text(body, culture),
         "gimbal_pose": pose_text(eye, culture),
-        "rgb_image": base64.b64encode(encode_jpeg(picture.image, QUALITY)).decode(),
+        "rgb_image": base64.b64encode(encode_jpeg(picture.image)).decode(),
         "depth_image": base64.b64encode(depth_png(picture.depth, far)).decode(),
     }
