@@ -11,7 +11,9 @@ pursuit off, the past tells for neither. Rivals take the place of the pursued pe
   seen side by side;
 - once she is lost: by evidence enough, anywhere.
 
-So a false blob during an occlusion costs nothing, and a target that comes back elsewhere is found again.
+So a false blob during an occlusion costs nothing, and a target that comes back elsewhere is found again. Who stands
+surely seen, for a few frames, close to where the pursued person should be and is not, is taken for that person: waiting
+for both to be seen side by side lost the target of a flight in wind to the passer-by who had dragged the pursuit off.
 """
 
 from __future__ import annotations
@@ -23,7 +25,6 @@ from quadfollow_core.measure import Measurement, Noise, measure
 from quadfollow_core.pursuit import (
     BESIDE,
     COAST_FOR,
-    CONFIRMING,
     ENOUGH,
     EXPIRE_AFTER,
     MARGIN,
@@ -103,18 +104,19 @@ class KalmanTracker:
             self._pursued = moved.pop(0)
         elif known is not None:
             self._pursued = known.miss()
-        newcomers = [begin(one, look.time, gain) for one in self._unexplained(sightings, list(hits.values()))]
-        rivals = [self._with_past(who) for who in moved + newcomers]
-        self._rivals = sorted(rivals, key=lambda who: -who.evidence)[:MOST_RIVALS]
+        clear = MARGIN + (hits[0].quality if seen else 0.0)
+        newcomers = [
+            self._newcomer(one, look.time, gain, known if trusted and one.quality > clear else None)
+            for one in self._unexplained(sightings, list(hits.values()))
+        ]
+        self._rivals = sorted(moved + newcomers, key=lambda who: -who.evidence)[:MOST_RIVALS]
 
-    def _with_past(self, rival: Pursuit) -> Pursuit:
-        """Let a new rival who may be the one followed, whom another dragged off, have what spoke for that one."""
-        known = self._pursued
-        if known is None or known.misses > 0 or rival.misses > 0 or rival.updates > CONFIRMING:
-            return rival
-        if rival.quality <= known.quality + MARGIN or not known.near(rival, astray=TRUST_FOR):
-            return rival
-        return replace(rival, evidence=max(rival.evidence, known.evidence))
+    def _newcomer(self, measurement: Measurement, time: float, gain: float, known: Pursuit | None) -> Pursuit:
+        """Somebody new; close to the ``known`` one perhaps her, whom another drags off: the past is of both then."""
+        person = begin(measurement, time, gain)
+        if known is None or not known.near(person, astray=TRUST_FOR):
+            return person
+        return replace(person, evidence=known.evidence + person.evidence)
 
     def _hits(self, seen: _Seen, people: Sequence[Pursuit], *, first: bool) -> dict[int, Measurement]:
         """Which sighting moves whom, each at most one: the least surprising pairs within the gate first.
@@ -140,7 +142,7 @@ class KalmanTracker:
         """Sightings that no other one explains, largest first: the pieces of one person are one person."""
         fresh: list[Measurement] = []
         for _, measurement in seen.by(self._pursued):
-            if all(apart(measurement, one) for one in explained + fresh):
+            if all(measurement is not one and apart(measurement, one) for one in explained + fresh):
                 fresh.append(measurement)
         return fresh
 
@@ -156,7 +158,7 @@ class KalmanTracker:
             return
         self._pursued = replace(best, updates=before.updates + best.updates)
         if before.trusted:
-            self._rivals.append(replace(before, beside=best.beside))
+            self._rivals.append(before)
         elif before.age <= COAST_FOR:
             self._pursued = replace(self._pursued, evidence=max(before.evidence, best.evidence))
 

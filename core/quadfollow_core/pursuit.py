@@ -63,8 +63,6 @@ class Pursuit:
     """The distance from the camera where the space has none of its own, metres."""
     distance_source: DistanceSource | None
     confidence: float
-    quality: float
-    """Of the last sighting: how much it speaks for the target, 0 to 1."""
     evidence: float = 0.0
     """Mean quality of the frames of the last second or so, 0 where it was not seen in any."""
     gain: float = 0.0
@@ -149,7 +147,6 @@ class Pursuit:
             range=_ranged(self.range, measurement),
             distance_source=measurement.distance_source or self.distance_source,
             confidence=measurement.confidence,
-            quality=measurement.quality,
         )
 
     def miss(self) -> Pursuit:
@@ -185,7 +182,6 @@ def begin(measurement: Measurement, time: float, gain: float = 0.0) -> Pursuit:
         range=_ranged(None, measurement),
         distance_source=measurement.distance_source,
         confidence=measurement.confidence,
-        quality=measurement.quality,
         evidence=gain * measurement.quality,
     )
 

@@ -9,7 +9,7 @@ import pytest
 from tests.core.eye import CAMERA, EXACT, NOBODY, RATE, STEP, Eye, Point, error_of, following, run, walk
 
 from quadfollow_core.kalman_tracker import KalmanTracker
-from quadfollow_core.pursuit import BESIDE, COAST_FOR
+from quadfollow_core.pursuit import COAST_FOR
 from quadfollow_core.track import Look, Track
 from quadfollow_core.types import Sighting, Target
 
@@ -170,30 +170,6 @@ def test_a_hidden_target_is_not_given_up_for_somebody_less_sure() -> None:
     track = flickering(tracker, start, (8.0, 4.5, 0.8), 1.9, hidden=True)
     assert track.state == "coasting"
     assert error_of(track, walk(track.time)) < 0.3
-
-
-def test_who_steps_before_her_is_not_taken_for_her() -> None:
-    """While she is hidden, somebody dressed like her beside where she was does not begin with what spoke for her."""
-    tracker, start = following(Eye(), 1.5)
-    for k in range(6):
-        time = start + k * STEP
-        aside = np.add(walk(time), (0.0, -1.0, 0.0)).tolist()
-        track = tracker.update(Eye().look(time, aside))
-        assert track.state == "coasting", k
-    assert error_of(track, walk(time)) < 0.15
-
-
-def test_who_is_replaced_is_surely_somebody_else() -> None:
-    """From the frame on in which the right person takes the place, the one seen beside her is known for another."""
-    tracker, decoy = KalmanTracker(noise=EXACT), (8.0, 2.5, 0.8)
-    run(tracker, (Eye().look(k * STEP, decoy) for k in range(5)))
-    for k in range(5, 40):
-        targets = Eye().target(walk(k * STEP)), replace(Eye().target(decoy), confidence=0.5)
-        track = tracker.update(Look(Sighting(targets[0], (), targets[1:]), k * STEP, CAMERA))
-        if error_of(track, walk(track.time)) < 0.1:
-            break
-    assert error_of(track, walk(track.time)) < 0.1
-    assert [rival.beside >= BESIDE for rival in tracker.rivals] == [True]
 
 
 def test_the_pieces_of_one_person_are_one_person() -> None:
