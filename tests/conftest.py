@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import hypothesis
@@ -24,6 +25,8 @@ hypothesis.settings.load_profile("quadfollow" if os.environ.get("QUADFOLLOW_FUZZ
 for step in ("connect", "read", "write", "pool"):
     setattr(DEFAULT_TIMEOUT_CONFIG, step, 60.0)
 RunningServer.__init__.__kwdefaults__["wait"] = 240.0
+# A shell's background job is started with Ctrl-C ignored, which every program inherits that a test interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 BESIDE_THE_CHECKOUT = Path(__file__).resolve().parents[2] / "shared" / "quadsim"
 
