@@ -122,7 +122,7 @@ def test_one_refusal_does_not_end_the_lockstep(
 
 
 class Waking(LocalEyes):
-    """Eyes that answer after 150 ms of the clock, but the pictures of the first second not at all."""
+    """Eyes that answer after 140 ms of the clock, but the pictures of the first second not at all."""
 
     def __init__(self, clock: SteppedClock) -> None:
         super().__init__("truth")
@@ -134,7 +134,7 @@ class Waking(LocalEyes):
         number = super().offer(observation)
         fate = self._fates.pop()
         if observation.captured >= 1.0:
-            self._due.append((self._clock.now + 0.15, fate))
+            self._due.append((self._clock.now + 0.14, fate))
         return number
 
     def poll(self, timeout: float) -> list[Fate]:
@@ -152,7 +152,7 @@ def test_silence_ends_the_lockstep_until_somebody_answers(clock: SteppedClock) -
     began = clock.now
     outcomes = [step.outcome for step in fly(Waking(clock), 4.0).steps]
     assert outcomes == ["lost"] * 20 + ["result"] * 60
-    waited = ANSWER_WITHIN + 22 * SILENT_WITHIN + 57 * 0.15 + closed_loop.SILENCE
+    waited = ANSWER_WITHIN + 22 * SILENT_WITHIN + 57 * 0.14 + closed_loop.SILENCE
     assert clock.now - began == pytest.approx(waited, abs=0.01)
 
 
