@@ -20,7 +20,7 @@ from measuring import results
 from numpy.typing import NDArray
 
 from quadfollow_core.resize import TARGET
-from quadfollow_core.scoring import FOLLOWING, PATROL_TARGET, THRESHOLD
+from quadfollow_core.scoring import FOLLOWING, PATROL_TARGET, THRESHOLD, to_levels
 from quadfollow_core.shipped import DEFAULT_MODEL, find_model
 
 NAME = "decision"
@@ -42,7 +42,6 @@ class Rule:
     def __call__(self, probabilities: Probabilities) -> Probabilities:
         """Decide on ``(N, H, W, 3)``: the target becomes 1 where the rule sees one, else 0."""
         from quadfollow_export.head import hold_back
-        from quadfollow_export.parity import to_levels
 
         decided = probabilities.copy()
         levels = to_levels(hold_back(probabilities, self.lead))[..., TARGET]

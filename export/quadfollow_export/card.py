@@ -230,7 +230,7 @@ def _score(score: dict[str, Any]) -> str:
     heading = f"## Official score\n\nFinal score **{score['final']:.4f}**"
     if "weight" in score:
         heading += f" = weight {score['weight']:.4f} × IoU {score['final_iou']:.4f}"
-    heading += f", official threshold, {EVALUATION}."
+    heading += f", official threshold, {OFFICIAL}."
     if not sets:
         return heading
     by_set = _table(("set", "frames", "TP", "FP", "FN", "IoU target", "people", "ground"), sets)
@@ -238,7 +238,7 @@ def _score(score: dict[str, Any]) -> str:
     return f"{heading}\n\n{by_set}\n\nBy the target's size, in pixels of the mask:\n\n{by_size}"
 
 
-EVALUATION = "official evaluation sets (never trained on; they had a part only in refusing candidates and variants)"
+OFFICIAL = "official evaluation sets (never trained on; they had a part only in refusing candidates and variants)"
 _IOUS = ("iou_hero", "iou_people", "iou_bg")
 
 
