@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from quadfollow_core.client_key import ClientKey
 from quadfollow_core.codec import MEDIA_TYPES, as_file, sniff
 from quadfollow_core.errors import BadInput, QuadfollowError, ServerGone
+from quadfollow_core.json_text import dump
 from quadfollow_core.types import Sighting
-from quadfollow_core.wire import dump
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 

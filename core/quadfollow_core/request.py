@@ -68,6 +68,8 @@ class FrameRequest:
 
     def rule(self, default: Rule) -> Rule:
         """The decision rule for this frame: the model's own where the request names none."""
+        if self.threshold is None and self.min_area is None:
+            return default
         threshold = default.threshold if self.threshold is None else self.threshold
         return Rule(threshold, default.min_area if self.min_area is None else self.min_area)
 

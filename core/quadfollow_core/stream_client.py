@@ -213,12 +213,13 @@ class StreamClient:
         return socket
 
     def _receive(self, milliseconds: int) -> None:
-        """Take all replies that are there, waiting so long for the first one."""
+        """Take the replies that are there, waiting so long for the first one."""
         self._socket.rcvtimeo = milliseconds
         with suppress(zmq.Again):
-            while True:
-                self._accept(self._socket.recv_multipart())
+            self._accept(self._socket.recv_multipart())
+            while self._in_flight:  # else nothing is to come, and looking takes its time
                 self._socket.rcvtimeo = 0
+                self._accept(self._socket.recv_multipart())
         self._expire()
         self._pump()
 

@@ -8,12 +8,12 @@ Publication (PUB): ``stream + NUL``, JSON; with its picture, for who asks: ``0xf
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from quadfollow_core.errors import BadMessage, LimitExceeded
+from quadfollow_core.json_text import dump, dump_finite, load
 from quadfollow_core.request import Bytes, FrameRequest, Result, frame_id, parse_request, shown
 
 MAGIC = b"qf1"
@@ -21,7 +21,6 @@ PICTURES = b"\xff"
 """What topics of publications with pictures begin with; no stream's name does, because UTF-8 has no such byte."""
 MAX_HEADER = 64 * 1024
 """Largest JSON header of a request, in bytes; a reply with ``mask:rle`` may be larger."""
-_JSON = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ def decode_header(parts: Sequence[Bytes], most: int | None = MAX_HEADER) -> dict
     if most is not None and len(parts[1]) > most:
         raise LimitExceeded("max_header_bytes", got=len(parts[1]), allowed=most)
     try:
-        header = json.loads(bytes(parts[1]))
+        header = load(parts[1])
     except (ValueError, RecursionError) as error:
         raise BadMessage(f"part 1 is not JSON: {error}") from error
     if not isinstance(header, dict):
@@ -89,7 +88,7 @@ def decode_header(parts: Sequence[Bytes], most: int | None = MAX_HEADER) -> dict
 
 def encode_reply(result: Result) -> list[bytes]:
     """Lay a reply out as message parts."""
-    parts = [MAGIC, dump(result.body)]
+    parts = [MAGIC, dump_finite(result.body)]
     return parts if result.mask_png is None else [*parts, result.mask_png]
 
 
@@ -117,7 +116,7 @@ def picture_topic(stream: str) -> bytes:
 
 def encode_publication(stream: str, body: dict[str, Any]) -> list[bytes]:
     """Lay a published result out as message parts."""
-    return [topic(stream), dump(body)]
+    return [topic(stream), dump_finite(body)]
 
 
 def decode_publication(parts: Sequence[Bytes]) -> tuple[str, dict[str, Any]]:
@@ -133,7 +132,7 @@ def decode_publication(parts: Sequence[Bytes]) -> tuple[str, dict[str, Any]]:
 
 def encode_picture(stream: str, body: dict[str, Any], image: Bytes) -> list[Bytes]:
     """Lay a published result with its picture out as message parts."""
-    return [picture_topic(stream), dump(body), image]
+    return [picture_topic(stream), dump_finite(body), image]
 
 
 def decode_picture(parts: Sequence[Bytes]) -> tuple[str, dict[str, Any], bytes]:
@@ -152,15 +151,3 @@ def _stream(name: Bytes) -> str:
         return bytes(name).decode()
     except UnicodeDecodeError as error:
         raise BadMessage(f"a stream's name is UTF-8: {error}") from error
-
-
-def dump(value: dict[str, Any]) -> bytes:
-    """Write a JSON object in as few bytes as it takes.
-
-    Raises:
-        BadMessage: it holds what JSON cannot, such as NaN or numpy's numbers.
-    """
-    try:
-        return _JSON.encode(value).encode()
-    except (ValueError, TypeError) as error:
-        raise BadMessage(f"a header holds what JSON knows, and finite numbers only: {error}") from error

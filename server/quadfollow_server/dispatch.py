@@ -11,8 +11,8 @@ import asyncio
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager, suppress
 
 from quadfollow_core.errors import Overloaded
 from quadfollow_core.request import Result
@@ -86,11 +86,9 @@ class Dispatcher:
             name = f"quadfollow-inference-{worker}"
             threading.Thread(target=self._work, args=(worker,), name=name, daemon=True).start()
 
-    @contextmanager
-    def gathering(self) -> Iterator[None]:
-        """Let no worker take anything until the block ends, so that all that has arrived competes."""
-        with self._state:
-            yield
+    def gathering(self) -> AbstractContextManager[object]:
+        """A block until whose end no worker takes anything, so that all that has arrived competes."""
+        return self._state
 
     def submit(self, job: Job) -> None:
         """Take a frame; what becomes of it is delivered, refusals too."""
@@ -250,6 +248,10 @@ class Dispatcher:
             case Dropped():
                 self._remember_drop(job.lane)
         job.deliver(outcome)
+        self._loop.call_soon(self._record, job, outcome)  # behind what the delivery itself has set going
+
+    def _record(self, job: Job, outcome: Outcome) -> None:
+        """Tell everybody else of an outcome, now that its client has it."""
         self._metrics.tell(job.door, outcome)
         tell_outcome(job, outcome)
         if self._trace is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 from collections import Counter
 from collections.abc import Callable, Coroutine, Hashable
 from functools import partial
@@ -19,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from quadfollow_core.errors import Overloaded, QuadfollowError
+from quadfollow_core.json_text import dump_finite
 from quadfollow_core.request import MAX_NAME, Result
 from quadfollow_server.frame_log import tell_refusal
 from quadfollow_server.http_request import PNG, Asked, read_request
@@ -177,7 +177,7 @@ def _json(result: Result) -> Response:
     if result.mask_png is not None:
         data = base64.b64encode(result.mask_png).decode()
         body = body | {"mask": body["mask"] | {"data": data}}
-    return Response(json.dumps(body, separators=(",", ":")), media_type="application/json")
+    return Response(dump_finite(body), media_type="application/json")
 
 
 def _picture(result: Result) -> Response:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from starlette.requests import Request
 
 from quadfollow_core.codec import MEDIA_TYPES
 from quadfollow_core.errors import BadImage, BadMessage, LimitExceeded, UnsupportedEncoding
+from quadfollow_core.json_text import load
 from quadfollow_core.request import FrameRequest, parse_request
 from quadfollow_core.wire import MAX_HEADER
 from quadfollow_server.settings import UPLOAD_SECONDS
@@ -132,7 +132,7 @@ async def _object(form: FormData, name: str) -> dict[str, Any] | None:
     if len(text) > MAX_HEADER:
         raise LimitExceeded("max_header_bytes", got=f"more in part {name!r}", allowed=MAX_HEADER)
     try:
-        value = json.loads(text)
+        value = load(text)
     except (ValueError, RecursionError) as error:
         raise BadMessage(f"part {name!r} is not JSON: {error}") from error
     if not isinstance(value, dict):

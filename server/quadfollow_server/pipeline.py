@@ -38,6 +38,7 @@ def process(
         BadInput, LimitExceeded: the frame is not what it claims to be, or too large.
         Unavailable: inference failed.
     """
+    rule = request.rule(segmenter.contract.rule)
     watch = Stopwatch()
     frame, depth = request.decode(max_pixels), request.decode_depth(max_pixels)
     watch.lap("decode_ms")
@@ -46,7 +47,6 @@ def process(
     classes, probability = segmenter.segment(image, alone=alone())
     watch.lap("infer_ms")
     seen = Segmentation(classes, probability, letterbox, (frame.shape[1], frame.shape[0]))
-    rule = request.rule(segmenter.contract.rule)
     sighting = locate(seen, rule, request.camera, depth, people="people" in request.want)
     watch.lap("locate_ms")
     place = {}

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 
+import cv2
+
 from quadfollow_server.binding import bound
 from quadfollow_server.caught_signals import Terminal
 from quadfollow_server.heartbeat import Heartbeat
@@ -140,6 +142,7 @@ def serve(settings: Settings, heartbeat: int | None = None) -> None:
         handlers[signal.SIGHUP] = lambda: server.stop() if terminal.is_gone else server.reload()
     _trace_native_calls()
     map_large_blocks()
+    cv2.setNumThreads(1)  # waking another takes longer than searching a mask
     _allow_open_files()
     with _restored(handlers):
         run(server, handlers)

@@ -29,7 +29,7 @@ class MessageReader:
         self,
         socket: zmq.Socket[bytes],
         accept: Accept,
-        gathering: Callable[[], AbstractContextManager[None]] = nullcontext,
+        gathering: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self._socket = socket
         self._descriptor = int(socket.getsockopt(zmq.FD))
