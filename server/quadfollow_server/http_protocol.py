@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -95,6 +95,28 @@ class MustRead(asyncio.Protocol):
             self.transport.abort()
 
 
+class _HeadWithBody:
+    """A connection as one answer sees it: its head waits for the first piece of the body, and both leave in one packet.
+
+    The transport alone would write each at once, since nothing may wait in it unnoticed (see :class:`MustRead`).
+    """
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+        self._transport = cycle.transport
+        self._head = b""
+        self._is_head_due = cycle.scope["method"] != "HEAD"
+        self.close, self.is_closing = self._transport.close, self._transport.is_closing
+
+    def write(self, data: bytes) -> None:
+        """Write, except for the head; what comes before it (``100 Continue``) is not that."""
+        if self._is_head_due and self._cycle.response_started:
+            self._is_head_due, self._head = False, data
+        else:
+            self._transport.write(self._head + data if self._head else data)
+            self._head = b""
+
+
 class BoundedHead(MustRead, HttpToolsProtocol):
     """Refuses a request whose line and headers, or trailers, go on for too long: httptools collects them for ever.
 
@@ -167,6 +189,7 @@ class BoundedHead(MustRead, HttpToolsProtocol):
         while self._unanswered and self._unanswered[0].response_complete:
             self._unanswered.popleft()
         if self.cycle is not before:
+            self.cycle.transport = cast(asyncio.Transport, _HeadWithBody(self.cycle))
             self._receiving = self.cycle
             self._unanswered.append(self.cycle)
 

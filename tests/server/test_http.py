@@ -6,6 +6,8 @@ import base64
 import concurrent.futures
 import json
 import socket
+import struct
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from http.client import HTTPConnection
@@ -283,3 +285,37 @@ def test_a_refusal_is_documented_too(http: httpx.Client) -> None:
     response = http.post("/segment", content=b"rubbish", headers=PNG)
     assert response.headers["content-type"] == "application/problem+json"
     ProblemShape.model_validate(response.json())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts packets as Linux tells them")
+def test_an_answer_is_one_packet(server: RunningServer, png: bytes) -> None:
+    """Head and body leave together: two packets would wake the client twice."""
+    post = b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(png), png)
+    with socket.create_connection(("127.0.0.1", server.service.ports.http), timeout=30) as raw:
+        for count in range(1, 6):
+            raw.sendall(post)
+            head, _, body = raw.recv(65536).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200")
+            assert json.loads(body)["type"] == "result"
+            (packets,) = struct.unpack_from("I", raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192), 152)
+            assert packets == count  # tcpi_data_segs_in
+
+
+def test_a_client_that_asks_before_it_sends_its_picture(server: RunningServer, png: bytes) -> None:
+    """`Expect: 100-continue` is answered at once, the picture once it has come."""
+    head = b"POST /segment HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(png)
+    with socket.create_connection(("127.0.0.1", server.service.ports.http), timeout=30) as raw:
+        raw.sendall(head)
+        assert raw.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        raw.sendall(png)
+        assert raw.recv(65536).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_a_head_without_its_body(server: RunningServer) -> None:
+    """HEAD is answered, with a head alone; what is asked next over the connection is answered too."""
+    with socket.create_connection(("127.0.0.1", server.service.ports.http), timeout=30) as raw:
+        raw.sendall(b"HEAD /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        head, _, body = raw.recv(65536).partition(b"\r\n\r\n")
+        assert (head.split(b" ")[1], body) == (b"405", b"")
+        raw.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert raw.recv(65536).endswith(b'{"alive":true}')
