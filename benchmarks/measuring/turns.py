@@ -29,12 +29,18 @@ def in_turns(ways: Mapping[str, Callable[[], T]], rounds: int, warm_up: int = 1)
     return kept
 
 
-def timed(way: Callable[[], object], calls: int) -> Callable[[], list[float]]:
-    """Make a way that calls another so many times in a row and returns the milliseconds of each call."""
+def timed(
+    way: Callable[[], object], calls: int, before: Callable[[], object] = lambda: None
+) -> Callable[[], list[float]]:
+    """Make a way that calls another so many times in a row and returns the milliseconds of each call.
+
+    What is to be done ``before`` each is not counted.
+    """
 
     def measure() -> list[float]:
         times = []
         for _ in range(calls):
+            before()
             started = time.perf_counter()
             way()
             times.append(1000 * (time.perf_counter() - started))
