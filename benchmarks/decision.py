@@ -95,6 +95,17 @@ def open_network(path: Path) -> tuple[Predict, tuple[int, int]]:
     return (lambda images: np.asarray(session(images)[0])), contract.size
 
 
+def with_mirrored(predict: Predict) -> Predict:
+    """What a network says of a frame and of its mirror image: the mean of both, class by class, of logits."""
+
+    def predict_both(images: NDArray[np.uint8]) -> Probabilities:
+        mirrored = predict(np.ascontiguousarray(images[:, :, ::-1]))[:, :, ::-1]
+        product = np.sqrt(predict(images) * mirrored)
+        return np.asarray(product / product.sum(axis=-1, keepdims=True))
+
+    return predict_both
+
+
 def table(result: dict[str, Any]) -> str:
     """Lay out the figures."""
     rows = result["figures"]["rules"]
@@ -122,8 +133,9 @@ def table(result: dict[str, Any]) -> str:
     type=click.Path(exists=True, path_type=Path),
     help="Labelled frames of the city to count in as well; may be given again.",
 )
+@click.option("--mirrored", is_flag=True, help="Ask about each frame's mirror image too, at twice the cost.")
 @results.out_option
-def main(model: str, data: Path, streets: tuple[Path, ...], out: Path) -> None:
+def main(model: str, data: Path, streets: tuple[Path, ...], mirrored: bool, out: Path) -> None:
     """Score every rule."""
 
     def measure() -> dict[str, Any]:
@@ -132,7 +144,7 @@ def main(model: str, data: Path, streets: tuple[Path, ...], out: Path) -> None:
         from quadfollow_training.recipes import HOLD_OUT, REAL
 
         network, size = open_network(find_model(model))
-        asked = AskedOnce(network)
+        asked = AskedOnce(with_mirrored(network) if mirrored else network)
         _, held_out = open_frames([data], REAL).split(HOLD_OUT)
         city = open_frames(streets, None) if streets else None
         rows: list[dict[str, Any]] = []
@@ -152,7 +164,7 @@ def main(model: str, data: Path, streets: tuple[Path, ...], out: Path) -> None:
             rows.append(row)
         return {"frames": len(held_out), "runs": held_out.runs, "streets": len(city) if city else 0, "rules": rows}
 
-    click.echo(table(results.run(f"{NAME}-{Path(model).stem}", out, {"model": model}, measure)))
+    click.echo(table(results.run(f"{NAME}-{Path(model).stem}", out, {"model": model, "mirrored": mirrored}, measure)))
 
 
 if __name__ == "__main__":

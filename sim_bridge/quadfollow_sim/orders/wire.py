@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
 from quadfollow_core.errors import BadInput, BadMessage
-from quadfollow_core.request import Bytes
+from quadfollow_core.json_text import dump_finite
+from quadfollow_core.request import Bytes, FrameId, frame_id
 from quadfollow_core.wire import MAGIC, decode_header
 from quadfollow_sim.safety import Order
 
@@ -21,11 +21,8 @@ ADDRESS = "tcp://127.0.0.1:5557"
 """Where a flight takes orders unless told otherwise."""
 LARGEST = 4096
 """Bytes of one part at most."""
-LONGEST_ID = 128
 LATE: tuple[Order, ...] = ("arm", "resume")
 """Orders that are not obeyed when they come before a flight begins: what sets in motion must be meant now."""
-
-Id = str | int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +30,7 @@ class Question:
     """An order, or with None only how the pilot stands; ``id`` is repeated in the reply."""
 
     order: Order | None = None
-    id: Id = None
+    id: FrameId = None
 
 
 def encode_question(question: Question) -> list[bytes]:
@@ -47,13 +44,12 @@ def decode_question(parts: Sequence[Bytes]) -> Question:
 
     Raises:
         BadMessage: it is none.
+        LimitExceeded: its id is too long.
     """
     header = decode_header(parts)
     if len(parts) != 2:
         raise BadMessage(f"a question has 2 parts (qf1, JSON), got {len(parts)}")
-    kind, order, name = header.get("type"), header.get("order"), header.get("id")
-    if not (name is None or type(name) is int or (isinstance(name, str) and len(name) <= LONGEST_ID)):
-        raise BadMessage(f"an id is an integer or a string up to {LONGEST_ID} characters")
+    kind, order, name = header.get("type"), header.get("order"), frame_id(header)
     if kind == "status":
         return Question(None, name)
     if kind != "order":
@@ -65,7 +61,7 @@ def decode_question(parts: Sequence[Bytes]) -> Question:
 
 def encode(body: dict[str, Any]) -> list[bytes]:
     """Lay a question or a reply out as message parts."""
-    return [MAGIC, json.dumps(body).encode()]
+    return [MAGIC, dump_finite(body)]
 
 
 def decode_reply(parts: Sequence[Bytes]) -> dict[str, Any]:

@@ -117,7 +117,7 @@ def test_what_is_no_question_is_answered_with_its_fault(door: OrdersDoor) -> Non
         assert b"bad-message" in socket.recv_multipart()[2]
         socket.send_multipart([b"", *encode_question(Question("arm", 7))])
         assert socket.poll(1000 * PATIENCE)
-        assert b'"id": 7, "order": "arm", "obeyed": true' in socket.recv_multipart()[2]
+        assert b'"id":7,"order":"arm","obeyed":true' in socket.recv_multipart()[2]
 
 
 def test_who_sends_too_much_is_cut_off_alone(door: OrdersDoor) -> None:
@@ -171,7 +171,7 @@ def test_late_orders_set_nothing_in_motion(door: OrdersDoor) -> None:
             door.attend(craft, PATIENCE, late=True)
             assert socket.poll(1000 * PATIENCE)
         assert b"order it again" in socket.recv_multipart()[2]
-        assert b'"mode": "aborted"' in socket.recv_multipart()[2]
+        assert b'"mode":"aborted"' in socket.recv_multipart()[2]
 
 
 def test_nobody_there_is_said_and_nothing_stays_behind() -> None:
