@@ -18,6 +18,7 @@ from quadfollow_core.codec import MAX_PIXELS, MEDIA_TYPES, check_size, decode_de
 from quadfollow_core.errors import BadGeometry, BadMessage, LimitExceeded, UnsupportedEncoding
 from quadfollow_core.geometry import Camera, Intrinsics, Pose
 from quadfollow_core.locate import Depth, Rule, Segmentation
+from quadfollow_core.track import MAX_TIME
 
 MAX_NAME = 128
 """Longest id, stream or model name, in characters."""
@@ -128,7 +129,7 @@ def parse_request(header: Mapping[str, Any], image: Bytes, depth_data: Bytes | N
         encoding=encoding,
         id=frame_id(header),
         stream=stream_name(header),
-        captured_at=_number(header, "captured_at"),
+        captured_at=_time(header, "captured_at"),
         size=size,
         camera=parse_camera(header.get("camera")),
         depth=depth,
@@ -212,6 +213,13 @@ def _number(source: Mapping[str, Any], key: str, *, positive: bool = False) -> f
     if positive and value <= 0:
         raise BadMessage(f"{key} must be above zero, got {value}")
     return float(value)
+
+
+def _time(source: Mapping[str, Any], key: str) -> float | None:
+    value = _number(source, key)
+    if value is not None and abs(value) > MAX_TIME:
+        raise BadMessage(f"{key} must be a number from {-MAX_TIME:g} to {MAX_TIME:g}, in seconds, got {value}")
+    return value
 
 
 def _flag(source: Mapping[str, Any], key: str) -> bool:

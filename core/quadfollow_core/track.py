@@ -21,6 +21,8 @@ Space = Literal["world", "bearing", "pixel"]
 DIMENSIONS: Mapping[Space, int] = {"world": 3, "bearing": 2, "pixel": 2}
 REWIND = 1.0
 """Seconds by which a stream's clock must jump back to count as a new start; by less, the frame is merely late."""
+MAX_TIME = 1e20
+"""Largest time, before 0 or after: nanoseconds since 1970 pass, and no difference of two can overflow."""
 _VECTORS = ("position", "velocity", "position_sigma", "velocity_sigma")
 
 
@@ -36,8 +38,11 @@ class Look:
     """Metres between neighbouring values of the depth picture, 0 where it is fine (QuadSim: 0.39)."""
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.time) and math.isfinite(self.depth_step) and self.depth_step >= 0):
-            raise BadInput(f"a look needs finite numbers, got time {self.time}, depth_step {self.depth_step}")
+        if not (abs(self.time) <= MAX_TIME and math.isfinite(self.depth_step) and self.depth_step >= 0):
+            raise BadInput(
+                f"a look needs finite numbers and a time within {MAX_TIME:g} of 0, "
+                f"got time {self.time}, depth_step {self.depth_step}"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from quadfollow_core.track import MAX_TIME
+
 
 class _Shape(BaseModel):
     model_config = ConfigDict(extra="forbid")
@@ -122,7 +124,7 @@ _PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
     "model": ({"type": "string"}, "name of a model in /info; the default one if absent"),
     "stream": ({"type": "string"}, "name of the stream this frame belongs to; its results are published"),
     "id": ({"type": "string"}, "repeated in the answer"),
-    "captured_at": ({"type": "number"}, "repeated in the answer"),
+    "captured_at": ({"type": "number", "minimum": -MAX_TIME, "maximum": MAX_TIME}, "repeated in the answer"),
     "track": ({"enum": ["0", "1"], "default": "0"}, "add the stream's track; needs a stream"),
     "reset_track": ({"enum": ["0", "1"], "default": "0"}, "forget the stream's target first"),
     "mask": ({"enum": ["none", "rle", "png"], "default": "none"}, "add the class mask"),

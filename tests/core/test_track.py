@@ -17,7 +17,7 @@ from quadfollow_core.errors import BadInput
 from quadfollow_core.geometry import LARGEST, SMALLEST_FOCAL, Camera, Intrinsics, Pose
 from quadfollow_core.kalman_tracker import KalmanTracker
 from quadfollow_core.measure import MAX_DISTANCE
-from quadfollow_core.track import Look, Track
+from quadfollow_core.track import MAX_TIME, Look, Track
 from quadfollow_core.trackers import make_tracker
 from quadfollow_core.types import DistanceSource, Sighting, Target
 
@@ -159,7 +159,7 @@ def any_look(draw: st.DrawFn) -> Look:
         st.none() | st.builds(Pose, st.tuples(coordinate, coordinate, coordinate), st.just((0.0, 0.0, 0.0, 1.0)))
     )
     camera = draw(st.none() | st.just(Camera(lens, pose)))
-    return Look(Sighting(draw(st.none() | st.just(target))), draw(number | st.floats(0, 10)), camera)
+    return Look(Sighting(draw(st.none() | st.just(target))), draw(st.floats(-MAX_TIME, MAX_TIME) | st.floats(0, 10)), camera)
 
 
 pause = st.none() | st.floats(0, 0.5)
@@ -185,6 +185,16 @@ def test_finite_looks_give_finite_tracks(name: str) -> None:
 
     look_on()
     assert min(states["following"], states["coasting"]) > 0
+
+
+@pytest.mark.parametrize("name", ["kalman", "centroid"])
+def test_times_as_far_apart_as_can_be_give_finite_tracks(name: str) -> None:
+    """Somebody followed at the earliest time is out of sight at the latest; beyond these there is no look."""
+    tracker, eye = make_tracker(name), Eye()
+    for time in (-MAX_TIME, MAX_TIME):
+        json.dumps(tracker.update(eye.look(time, *([walk(0)] if time < 0 else []))).as_dict(), allow_nan=False)
+        with pytest.raises(BadInput, match="time within"):
+            eye.look(2 * time)
 
 
 @given(st.floats(1e-3, MAX_DISTANCE - 1), st.floats(-1.5, 1.5), st.floats(-1.5, 1.5), st.floats(1.0, 1e5))

@@ -124,6 +124,8 @@ BAD_HEADERS = [
     ({"captured_at": "now"}, "captured_at"),
     ({"captured_at": float("nan")}, "finite"),
     ({"captured_at": 10**400}, "finite"),
+    ({"captured_at": 1.7e308}, "from -1e"),
+    ({"captured_at": -1.7e308}, "from -1e"),
     ({"deadline_ms": -1}, "above zero"),
     ({"want": "target"}, "want"),
     ({"reset_track": "yes"}, "reset_track"),

@@ -80,6 +80,7 @@ def test_an_empty_body(http: httpx.Client) -> None:
         ({"deadline_ms": "nan"}, 400, "bad-message"),
         ({"deadline_ms": "0"}, 400, "bad-message"),
         ({"captured_at": "inf"}, 400, "bad-message"),
+        ({"captured_at": "-1.7e308"}, 400, "bad-message"),
         ({"overlay": "maybe"}, 400, "bad-message"),
         ({"overlay": "1"}, 400, "bad-message"),
         ({"track": "maybe", "stream": "front"}, 400, "bad-message"),

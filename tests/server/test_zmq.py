@@ -124,6 +124,7 @@ NAN_POSE = b'{"id":3,"camera":{"fx":1,"fy":1,"cx":1,"cy":1,"pose":{"position":[N
         ([b"qf1", b'{"id":3,"type":"order"}', b"x"], "bad-message", 3),
         ([b"qf1", b'{"id":3,"encoding":"gif"}', b"x"], "unsupported-encoding", 3),
         ([b"qf1", b'{"id":3,"captured_at":NaN}', b"x"], "bad-message", 3),
+        ([b"qf1", b'{"id":3,"captured_at":1.7e308}', b"x"], "bad-message", 3),
         ([b"qf1", b'{"id":3,"deadline_ms":-1}', b"x"], "bad-message", 3),
         ([b"qf1", b'{"id":3,"want":"mask"}', b"x"], "bad-message", 3),
         ([b"qf1", b'{"id":3,"depth":{"encoding":"png","scale":1}}', b"x"], "bad-message", 3),
