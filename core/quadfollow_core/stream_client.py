@@ -163,7 +163,8 @@ class StreamClient:
 
         Raises:
             BadImage, BadInput: the image is neither pixels nor a picture's file.
-            BadMessage: the header holds what JSON cannot. In either case the frame is not taken, and one that waits
+            BadMessage: the header holds what JSON cannot.
+            LimitExceeded: it is longer than a server reads. In each case the frame is not taken, and one that waits
                 goes on waiting.
         """
         captured = time.monotonic() if captured is None else captured

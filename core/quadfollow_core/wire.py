@@ -36,8 +36,15 @@ def is_ipv6(address: str) -> bool:
 
 
 def encode_request(header: dict[str, Any], image: Bytes, depth: Bytes | None = None) -> list[Bytes]:
-    """Lay a request out as message parts."""
-    parts: list[Bytes] = [MAGIC, dump(header), image]
+    """Lay a request out as message parts.
+
+    Raises:
+        BadMessage: the header holds what JSON cannot.
+        LimitExceeded: it has more bytes than a server reads.
+    """
+    text = dump(header)
+    _require_short(text, MAX_HEADER)
+    parts: list[Bytes] = [MAGIC, text, image]
     return parts if depth is None else [*parts, depth]
 
 
@@ -75,8 +82,8 @@ def decode_header(parts: Sequence[Bytes], most: int | None = MAX_HEADER) -> dict
         raise BadMessage(f"part 0 must be {MAGIC!r}, the wire's version, got {got!r}")
     if len(parts) < 2:
         raise BadMessage("part 1, the JSON header, is missing")
-    if most is not None and len(parts[1]) > most:
-        raise LimitExceeded("max_header_bytes", got=len(parts[1]), allowed=most)
+    if most is not None:
+        _require_short(parts[1], most)
     try:
         header = load(parts[1])
     except (ValueError, RecursionError) as error:
@@ -144,6 +151,11 @@ def decode_picture(parts: Sequence[Bytes]) -> tuple[str, dict[str, Any], bytes]:
     if len(parts) != 3 or bytes(parts[0][:1]) != PICTURES or bytes(parts[0][-1:]) != b"\0":
         raise BadMessage("a publication with its picture has a topic from 0xff to NUL, a JSON body and the image")
     return _stream(parts[0][1:-1]), decode_header([MAGIC, parts[1]], most=None), bytes(parts[2])
+
+
+def _require_short(header: Bytes, most: int) -> None:
+    if len(header) > most:
+        raise LimitExceeded("max_header_bytes", got=len(header), allowed=most)
 
 
 def _stream(name: Bytes) -> str:

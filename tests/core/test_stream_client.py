@@ -14,7 +14,7 @@ import zmq
 
 from quadfollow_core import stream_client, wire
 from quadfollow_core.codec import encode_jpeg
-from quadfollow_core.errors import BadInput, BadMessage
+from quadfollow_core.errors import BadInput, BadMessage, LimitExceeded
 from quadfollow_core.stream_client import Fate, StreamClient
 from quadfollow_core.track import Track
 
@@ -335,12 +335,14 @@ def test_an_answer_carries_its_track() -> None:
 
 
 def test_an_offer_that_is_refused_leaves_the_waiting_frame_its_one_fate(start: Callable[..., Peer]) -> None:
-    """A header that JSON cannot carry is refused; what waited before goes on waiting, and is answered once."""
+    """A header that JSON cannot carry, or no server reads, is refused; what waited goes on waiting, answered once."""
     peer = start()
     with StreamClient(peer.address, timeout=PATIENCE) as client:
         first, second = client.offer(IMAGE), client.offer(IMAGE)
         with pytest.raises(BadMessage):
             client.offer(IMAGE, camera={"fx": float("nan")})
+        with pytest.raises(LimitExceeded, match="max_header_bytes"):
+            client.offer(IMAGE, note="x" * wire.MAX_HEADER)
         fates = []
         for _ in range(2):
             peer.answer(*peer.take())

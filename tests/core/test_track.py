@@ -159,7 +159,8 @@ def any_look(draw: st.DrawFn) -> Look:
         st.none() | st.builds(Pose, st.tuples(coordinate, coordinate, coordinate), st.just((0.0, 0.0, 0.0, 1.0)))
     )
     camera = draw(st.none() | st.just(Camera(lens, pose)))
-    return Look(Sighting(draw(st.none() | st.just(target))), draw(st.floats(-MAX_TIME, MAX_TIME) | st.floats(0, 10)), camera)
+    time = draw(st.floats(-MAX_TIME, MAX_TIME) | st.floats(0, 10))
+    return Look(Sighting(draw(st.none() | st.just(target))), time, camera)
 
 
 pause = st.none() | st.floats(0, 0.5)

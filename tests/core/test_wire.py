@@ -243,6 +243,16 @@ def test_a_reply_may_be_larger_than_a_request() -> None:
         wire.decode_request([*reply, b"image"])
 
 
+def test_a_header_that_no_server_reads_is_refused_before_sending() -> None:
+    """The longest one is read as written; a byte more is refused by its sender as by its reader."""
+    note = "x" * (wire.MAX_HEADER - len(b'{"note":""}'))
+    message = wire.encode_request({"note": note}, IMAGE)
+    assert len(message[1]) == wire.MAX_HEADER
+    wire.decode_request(message)
+    with pytest.raises(LimitExceeded, match="max_header_bytes"):
+        wire.encode_request({"note": note + "x"}, IMAGE)
+
+
 def test_values_that_json_does_not_know_are_refused_before_sending() -> None:
     """NumPy's own numbers are the usual ones."""
     with pytest.raises(BadMessage, match="what JSON knows"):
