@@ -2,12 +2,14 @@
 
 A session is the client's name and an expiry, signed for that very client with a secret made of the server's own key:
 nothing is kept, every server with the same folder of keys knows it, also after a restart, and the revoking of the
-client's key ends it, whoever gets the name next.
+client's key ends it, whoever gets the name next. Browsers keep one jar for all ports of a host, so servers with other
+keys name their cookies differently.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import hmac
 import html
 import time
@@ -22,7 +24,6 @@ from quadfollow_server.keys import Client, Clients
 from quadfollow_server.settings import UPLOAD_SECONDS
 
 LOGIN_PATH = "/login"
-COOKIE = "quadfollow_session"
 SESSION_SECONDS = 12 * 3600
 MAX_FORM = 4096
 
@@ -59,6 +60,7 @@ class Login:
     def __init__(self, clients: Clients, clock: Callable[[], float] = time.time) -> None:
         self.clients = clients
         self._clock = clock
+        self._cookie = cookie_name(clients.server.public_key)
         self._secret = hmac.digest(clients.server.secret_key.encode(), b"quadfollow sessions", "sha256")
 
     def client_of(self, connection: HTTPConnection) -> Client | None:
@@ -67,7 +69,7 @@ class Login:
         presented = bearer.strip() if kind.lower() == "bearer" else connection.headers.get("x-api-key")
         if presented:
             return self._of_api_key(presented)
-        return self._of_session(connection.cookies.get(COOKIE, ""))
+        return self._of_session(connection.cookies.get(self._cookie, ""))
 
     async def post(self, scope: Scope, receive: Receive) -> Response:
         """Take the form: a cookie and the way on, or the form again."""
@@ -82,8 +84,9 @@ class Login:
             return login_form(wanted, "This key is not known here.")
         answer = RedirectResponse(wanted, 303)
         secure = scope.get("scheme") == "https"
+        session = self._session(client)
         answer.set_cookie(
-            COOKIE, self._session(client), max_age=SESSION_SECONDS, httponly=True, samesite="strict", secure=secure
+            self._cookie, session, max_age=SESSION_SECONDS, httponly=True, samesite="strict", secure=secure
         )
         return answer
 
@@ -107,6 +110,11 @@ class Login:
     def _sign(self, client: Client, expiry: str) -> str:
         signed = f"{client.name}.{expiry}.{client.api_key_sha256}"
         return hmac.digest(self._secret, signed.encode(), "sha256").hex()
+
+
+def cookie_name(server_key: str) -> str:
+    """The name of the cookie that holds a session of the servers with this public key."""
+    return "quadfollow_" + hashlib.sha256(server_key.encode()).hexdigest()[:16]
 
 
 def login_form(wanted: str, message: str = "") -> Response:

@@ -25,7 +25,7 @@ from quadfollow_core.http_client import HttpClient, RequestRefused
 from quadfollow_core.stream_client import StreamClient
 from quadfollow_server.access import Access
 from quadfollow_server.keys import Clients, new_client, revoke_client
-from quadfollow_server.login import COOKIE, SESSION_SECONDS, Login
+from quadfollow_server.login import SESSION_SECONDS, Login, cookie_name
 from quadfollow_server.running import RunningServer
 
 HTML = {"accept": "text/html,*/*"}
@@ -62,8 +62,8 @@ def test_a_stranger_gets_nothing_but_the_probes(
     """Every other route answers 401 without a key, or with a wrong one, in each place a key can stand."""
     routes = paths(locked, key)
     assert {("POST", "/segment"), ("GET", "/metrics"), ("GET", "/info")} <= set(routes)
-    wrong = "qf_" + "A" * 43
-    for shown in ({}, {"authorization": f"Bearer {wrong}"}, {"x-api-key": wrong}, {"cookie": f"{COOKIE}=drone.9.x"}):
+    wrong, forged = "qf_" + "A" * 43, f"{cookie_name(key.server_key)}=drone.9.x"
+    for shown in ({}, {"authorization": f"Bearer {wrong}"}, {"x-api-key": wrong}, {"cookie": forged}):
         answers = {(method, path): http.request(method, path, headers=shown) for method, path in routes}
         assert {route for route, answer in answers.items() if answer.status_code != 401} == {
             ("GET", "/livez"),
@@ -83,8 +83,9 @@ def test_a_viewer_needs_a_key_too_and_goes_with_it(
 ) -> None:
     """The live view's WebSocket lets in by key or session from the server's own page, and ends with a revoked key."""
     address = locked.url.replace("http", "ws") + "/view"
+    name = cookie_name(key.server_key)
     http.post("/login", data={"key": key.api_key})
-    cookie = {"cookie": f"{COOKIE}={http.cookies[COOKIE]}"}
+    cookie = {"cookie": f"{name}={http.cookies[name]}"}
     refused = [({}, None), ({"authorization": "Bearer qf_wrong"}, None), (cookie, "https://evil.example")]
     for headers, origin in refused:
         with (
@@ -116,7 +117,7 @@ def test_a_viewer_goes_when_its_session_ends(locked: RunningServer, key: ClientK
     def come_in(left: float = 5.0) -> ClientConnection:
         login = Login(Clients(folder), clock=lambda: time.time() - SESSION_SECONDS + left)
         (drone,) = login.clients.all
-        cookie = {"cookie": f"{COOKIE}={login._session(drone)}"}
+        cookie = {"cookie": f"{cookie_name(key.server_key)}={login._session(drone)}"}
         try:
             return connect(address, proxy=None, additional_headers=cookie)
         except InvalidStatus:  # it was over before it was looked at
@@ -148,26 +149,48 @@ def test_keys_change_while_the_server_runs(
 
 def test_a_person_logs_in_for_a_cookie(http: httpx.Client, key: ClientKey, folder: Path) -> None:
     """A browser gets a form; the key in it gives a cookie that scripts cannot read and other sites cannot send."""
+    kept = cookie_name(key.server_key)
     form = http.get("/docs", headers=HTML)
     assert (form.status_code, 'name="next" type="hidden" value="/docs"' in form.text) == (401, True)
     again = http.post("/login", data={"key": "qf_wrong", "next": "/docs"})
-    assert (again.status_code, "not known" in again.text, http.cookies.get(COOKIE)) == (401, True, None)
+    assert (again.status_code, "not known" in again.text, http.cookies.get(kept)) == (401, True, None)
     welcome = http.post("/login", data={"key": key.api_key, "next": "/docs"})
     assert (welcome.status_code, welcome.headers["location"]) == (303, "/docs")
     cookie = welcome.headers["set-cookie"]
     assert all(word in cookie for word in ("HttpOnly", "SameSite=strict", "Path=/"))
     assert key.api_key not in cookie
     assert http.get("/docs", headers=HTML).status_code == 200
-    session = http.cookies[COOKIE]
+    session = http.cookies[kept]
     name, expiry, signature = session.split(".")
     http.cookies.clear()
     for forged in (f"other.{expiry}.{signature}", f"{name}.{int(expiry) + 1}.{signature}", f"{name}..", name):
-        assert http.get("/info", headers={"cookie": f"{COOKIE}={forged}"}).status_code == 401
-    assert http.get("/info", headers={"cookie": f"{COOKIE}={session}"}).status_code == 200
+        assert http.get("/info", headers={"cookie": f"{kept}={forged}"}).status_code == 401
+    assert http.get("/info", headers={"cookie": f"{kept}={session}"}).status_code == 200
     revoke_client(folder, "drone")
-    assert http.get("/info", headers={"cookie": f"{COOKIE}={session}"}).status_code == 401
+    assert http.get("/info", headers={"cookie": f"{kept}={session}"}).status_code == 401
     new_client(folder, "drone")
-    assert http.get("/info", headers={"cookie": f"{COOKIE}={session}"}).status_code == 401, "it was another's"
+    assert http.get("/info", headers={"cookie": f"{kept}={session}"}).status_code == 401, "it was another's"
+
+
+def test_a_login_at_one_server_ends_none_at_another(
+    locked: RunningServer, key: ClientKey, folder: Path, tmp_path: Path, constant: Callable[..., Any]
+) -> None:
+    """A browser sends its cookies to all ports of a host; servers with the same keys know each other's sessions."""
+    others = new_client(tmp_path / "others", "drone")
+    with (
+        RunningServer(replace(ANY, access=Access(keys=str(tmp_path / "others"))), [constant()]) as other,
+        RunningServer(replace(ANY, access=Access(keys=str(folder))), [constant()]) as twin,
+        httpx.Client(timeout=30) as browser,
+    ):
+
+        def seen() -> list[int]:
+            return [browser.get(f"{server.url}/info").status_code for server in (locked, other, twin)]
+
+        assert seen() == [401, 401, 401]
+        browser.post(f"{locked.url}/login", data={"key": key.api_key})
+        assert seen() == [200, 401, 200]
+        browser.post(f"{other.url}/login", data={"key": others.api_key})
+        assert seen() == [200, 200, 200]
 
 
 @pytest.mark.parametrize(

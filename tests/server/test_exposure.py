@@ -24,7 +24,7 @@ from quadfollow_core.stream_client import StreamClient
 from quadfollow_server.access import Access
 from quadfollow_server.binding import bound
 from quadfollow_server.keys import new_client
-from quadfollow_server.login import COOKIE
+from quadfollow_server.login import cookie_name
 from quadfollow_server.running import RunningServer
 
 
@@ -114,7 +114,7 @@ def test_no_secret_is_told(
             shown += [http.get(path, headers=bearer(key)).text for path in ("/info", "/metrics", "/openapi.json")]
             shown += [http.get(path, headers=bearer(wrong)).text for path in ("/info", f"/{key.api_key}"[:9])]
             login = http.post("/login", data={"key": key.api_key})
-            hidden.add(http.cookies[COOKIE])
+            hidden.add(http.cookies[cookie_name(key.server_key)])
             shown += [login.text, http.get("/info").text]
         with StreamClient(served.address, timeout=30, key=key) as client:
             client.offer(png)
