@@ -58,7 +58,7 @@ def bound(settings: Settings, clients: Clients | None = None) -> Iterator[Socket
         BadInput: other machines could reach the server and it asks for no keys.
         Unavailable: a port is taken or the host is not this machine's; names the port and the option to change it.
     """
-    with bound_zmq(settings, clients) as zeromq, _listen(zeromq.address, settings.port) as http:
+    with bound_zmq(settings, clients) as zeromq, _listen_to_http(zeromq.address, settings.port) as http:
         yield Sockets(http, zeromq, Ports(http.getsockname()[1], port_of(zeromq.router), port_of(zeromq.pub)))
 
 
@@ -69,7 +69,7 @@ def bound_zmq(settings: Settings, clients: Clients | None = None) -> Iterator[Zm
     Raises:
         BadInput, Unavailable: see :func:`bound`.
     """
-    address = _resolve(settings.host)
+    address = resolve(settings.host)
     settings.access.require_private(address)
     with ExitStack() as stack:
         context = stack.enter_context(zmq.Context())
@@ -108,19 +108,33 @@ def limit_pub(pub: zmq.Socket[bytes]) -> None:
     pub.maxmsgsize = 4096  # subscriptions
 
 
-def _resolve(host: str) -> str:
+def resolve(host: str) -> str:
+    """The IP address that a host stands for.
+
+    Raises:
+        Unavailable: it stands for none.
+    """
     try:
         return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
     except (OSError, UnicodeError) as error:
         raise Unavailable(f"--host {host!r} is no address of this machine: {error}") from error
 
 
-def _listen(address: str, port: int) -> socket.socket:
+def listen(address: str, port: int) -> socket.socket:
+    """Listen on a TCP port of an IP address, 0 for any free one.
+
+    Raises:
+        OSError: the port is taken, or the address is not this machine's.
+    """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     # "::" means every address, IPv4's too, as it does to ZeroMQ.
     both = address == "::" and socket.has_dualstack_ipv6()
+    return socket.create_server((address, port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
+
+
+def _listen_to_http(address: str, port: int) -> socket.socket:
     try:
-        return socket.create_server((address, port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
+        return listen(address, port)
     except OSError as error:
         raise _taken("HTTP", address, port, error.strerror, "--port") from error
 

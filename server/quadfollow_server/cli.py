@@ -154,13 +154,14 @@ def info(url: str | None, as_json: bool) -> None:
     "--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="Where you want to serve."
 )
 @click.option("--model", help="Path of an ONNX file, or a shipped model's name. Default: the shipped default.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address you want to listen on.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def doctor(device: str, model: str | None, as_json: bool) -> int:
+def doctor(device: str, model: str | None, host: str, as_json: bool) -> int:
     """Look at all that serving needs of this machine; name what is missing, with its remedy."""
     from quadfollow_core.errors import Unavailable
     from quadfollow_server.doctor import examine, report, text
 
-    findings = examine(device, model)
+    findings = examine(device, model, Settings(host=host))
     told = report(findings)
     click.echo(json.dumps(told) if as_json else text(findings))
     return 0 if told["well"] else Unavailable.exit_code

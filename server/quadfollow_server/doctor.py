@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
@@ -11,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from quadfollow_core.errors import QuadfollowError
+from quadfollow_core.errors import QuadfollowError, Unavailable
 from quadfollow_core.shipped import find_model
 from quadfollow_server.accelerator import Finding
+from quadfollow_server.binding import listen, resolve
 from quadfollow_server.cores import bound_cores, inference_threads, share
 from quadfollow_server.device import look
 from quadfollow_server.engine import load_model
@@ -123,15 +123,18 @@ def _look_at_model(device: str, model: str | None) -> Finding:
 
 
 def _look_at_ports(doors: Settings) -> Iterator[Finding]:
+    try:
+        address = resolve(doors.host)
+    except Unavailable as error:
+        yield Finding("host", str(error), "name an address of this machine")
+        return
     for setting in ("port", "zmq_port", "pub_port"):
         number = getattr(doors, setting)
         name = f"port {number}"
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((doors.host, number))
-            except OSError as error:
-                remedy = f"end what listens there (a server that runs already?), or choose another {option(setting)}"
-                yield Finding(name, f"cannot be taken: {error.strerror}", remedy)
-            else:
-                yield Finding(name, "free")
+        try:
+            listen(address, number).close()
+        except OSError as error:
+            remedy = f"end what listens there (a server that runs already?), or choose another {option(setting)}"
+            yield Finding(name, f"cannot be taken: {error.strerror}", remedy)
+        else:
+            yield Finding(name, "free")

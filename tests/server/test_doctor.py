@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tomllib
+from contextlib import suppress
 from importlib.metadata import distributions
 from pathlib import Path
 
@@ -43,11 +44,11 @@ def libraries(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _doctor(libraries: Path | None, device: str) -> tuple[int, dict[str, dict[str, object]]]:
+def _doctor(libraries: Path | None, device: str, *more: str) -> tuple[int, dict[str, dict[str, object]]]:
     environment = dict(os.environ) | ({"LD_LIBRARY_PATH": str(libraries)} if libraries else {})
     code = "from quadfollow_core.cli import main; main()"
     done = subprocess.run(
-        [sys.executable, "-c", code, "doctor", "--device", device, "--json"],
+        [sys.executable, "-c", code, "doctor", "--device", device, "--json", *more],
         env=environment,
         capture_output=True,
         text=True,
@@ -114,3 +115,21 @@ def test_a_taken_port_and_a_missing_model_are_named() -> None:
     assert "nowhere.onnx" in str(found["model"].remedy)
     again = {finding.name: finding for finding in examine("cpu", "nowhere.onnx", Settings(pub_port=number))}
     assert again[f"port {number}"].found == "free"
+
+
+def test_ports_are_looked_at_where_they_are_wanted() -> None:
+    """The default ports of the address that is asked for, IPv6 too; a host that is none is told of, with its remedy."""
+    with suppress(OSError), socket.create_server(("::1", 8000), family=socket.AF_INET6):  # else another has it
+        assert "cannot be taken" in str(_doctor(None, "cpu", "--host", "::1")[1]["port 8000"]["found"])
+
+    def free(host: str) -> bool:
+        found = examine("cpu", "nowhere.onnx", Settings(host=host, pub_port=number))
+        return next(one.well for one in found if one.name == f"port {number}")
+
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as listener:
+        number = listener.getsockname()[1]
+        assert (free("::1"), free("127.0.0.1")) == (False, True)
+    assert free("::1")
+    host = _doctor(None, "cpu", "--host", "nowhere.invalid")[1]["host"]
+    assert "nowhere.invalid" in str(host["found"])
+    assert host["well"] is False
