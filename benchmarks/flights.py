@@ -22,7 +22,8 @@ from quadfollow_core.files import write_whole
 from quadfollow_core.shipped import DEFAULT_MODEL, find_model
 from quadfollow_server.model_file import read_file
 from quadfollow_sim.eyes import Arm
-from quadfollow_sim.mission import REPORT, MissionPlan, carry_out_mission
+from quadfollow_sim.mission import MissionPlan, carry_out_mission
+from quadfollow_sim.run_folder import REPORT
 from quadfollow_sim.server_process import ServerProcess
 
 FLIGHTS = {"street": 20, "plaza": 5, "crowd": 5, "dusk": 5, "wind": 5}

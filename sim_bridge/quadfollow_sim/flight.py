@@ -12,7 +12,6 @@ import click
 
 from quadfollow_core.client_key import ClientKey
 from quadfollow_core.errors import BadInput
-from quadfollow_core.files import write_whole
 from quadfollow_core.stream_client import Fate, StreamClient
 from quadfollow_sim.bridge import Asker, Lens, fly, require_server
 from quadfollow_sim.calibration import load_calibration
@@ -25,14 +24,13 @@ from quadfollow_sim.recording.extra import require_mcap
 from quadfollow_sim.recording.flights import note_recording, open_recorder
 from quadfollow_sim.replay import RATE, ReplaySource
 from quadfollow_sim.report import summarise
+from quadfollow_sim.run_folder import REPORT, ROWS, VIDEO, keep_report
 from quadfollow_sim.signals import stopping
 from quadfollow_sim.video import VideoWriter
 from quadfollow_sim.walk import LENGTH
 from quadfollow_sim.world import FrameSource, Observation
 
 World = Literal["replay", "drawn", "camera"]
-VIDEO, REPORT, ROWS = "flight.mp4", "report.json", "frames.jsonl"
-"""What a flight writes into its folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +139,7 @@ def carry_out(plan: FlightPlan, key: ClientKey | None = None) -> dict[str, Any]:
         )
     report = {"plan": plan.as_dict()} | summarise(flight) | {"files": _files(plan, film)}
     note_recording(report, recorder)
-    write_whole(plan.out / REPORT, json.dumps(report, indent=1) + "\n")
+    keep_report(plan.out, report)
     return report
 
 

@@ -28,6 +28,7 @@ from quadfollow_sim.orders.wire import ADDRESS, require_private
 from quadfollow_sim.page import draw_page
 from quadfollow_sim.plans import in_words, require_address, require_positive
 from quadfollow_sim.recording.flights import note_recording, open_recorder
+from quadfollow_sim.run_folder import PAGE, REPORT, STEPS, VIDEO, flight_folder, keep_report
 from quadfollow_sim.signals import stopping
 from quadfollow_sim.sortie import Sortie, Step
 from quadfollow_sim.venue import QuadSimPlan, Venue, open_city, open_quadsim
@@ -35,7 +36,6 @@ from quadfollow_sim.video import VideoWriter
 
 EyesName = Literal["network", Arm]
 AutopilotName = Literal["none", "mavlink"]
-VIDEO, PAGE, STEPS, REPORT = "flight.mp4", "flight.png", "steps.jsonl", "report.json"
 TIMEOUT = {"lockstep": 5.0, "real": 1.0}
 """Seconds after which an unanswered picture counts as lost, by clock."""
 
@@ -156,7 +156,7 @@ def _keep_report(plan: MissionPlan, flights: list[dict[str, Any]], steps: list[S
         "aborted": flights[-1]["aborted"],
         "files": {"report": str(plan.out / REPORT)} | flights[0]["files"],
     }
-    write_whole(plan.out / REPORT, json.dumps(report, indent=1) + "\n")
+    keep_report(plan.out, report)
     return report
 
 
@@ -175,7 +175,7 @@ def _fly(
     plan: MissionPlan, number: int, stop: Callable[[], bool], door: OrdersDoor | None, key: ClientKey | None
 ) -> tuple[Sortie, dict[str, Any]]:
     """One flight, and what its report holds beside the measures: its files, and what its world has to say."""
-    folder = plan.out / f"flight_{number:02d}"
+    folder = flight_folder(plan.out, number)
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         eyes = _open_eyes(plan, key, stack)
