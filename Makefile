@@ -3,7 +3,6 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -29,6 +28,11 @@ setup: $(READY) ## make .venv with everything pinned, and install what the syste
 $(READY): pyproject.toml constraints.txt deploy/setup.sh
 	PYTHON="$(PYTHON)" VENV="$(VENV)" deploy/setup.sh
 	@touch $@
+
+# Who names a Python is told where the environment has another one.
+ifeq ($(origin PYTHON),command line)
+.PHONY: $(READY)
+endif
 
 demo: setup ## serve the shipped model, follow a person, print the table (FRAMES=dir: over your frames; VIEW=1: live view)
 	$(BIN)/quadfollow demo $(if $(FRAMES),--frames "$(FRAMES)") $(if $(VIEW),--view)

@@ -11,11 +11,12 @@ fail() {
     exit 1
 }
 
+version_of() { "$1" -c 'import platform; print(platform.python_version())'; }
 new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
 has_pip() { "$1" -m pip --version >/dev/null 2>&1; }
 
 command -v "$python" >/dev/null || fail "there is no $python: install Python 3.11 or newer, or name one: make setup PYTHON=python3.12"
-new_enough "$python" || fail "quadfollow needs Python 3.11 or newer, and $python is $("$python" -c 'import platform; print(platform.python_version())'):" \
+new_enough "$python" || fail "quadfollow needs Python 3.11 or newer, and $python is $(version_of "$python"):" \
     "install one, or name one that is there: make setup PYTHON=python3.12"
 
 has_library() { [[ $(uname) != Linux ]] || { ldconfig -p 2>/dev/null || /sbin/ldconfig -p; } | grep -F "$1 " >/dev/null; }
@@ -42,6 +43,9 @@ if ! { new_enough "$venv/bin/python" && has_pip "$venv/bin/python"; }; then
     [[ ! -e $venv || -e $venv/pyvenv.cfg || -e $venv/bin/python || -z $(ls -A "$venv") ]] ||
         fail "$venv is there and is no virtual environment: name a folder that is not there yet, or an empty one"
     "$python" -m venv --clear "$venv"
+elif [[ -n ${PYTHON:-} && $(version_of "$venv/bin/python") != "$(version_of "$python")" ]]; then
+    fail "$venv is there with Python $(version_of "$venv/bin/python"), and $python is $(version_of "$python"):" \
+        "remove it first (make clean), or name another folder: make setup PYTHON=$python VENV=.venv-other"
 fi
 echo "setup: installing into $venv; the first time this downloads about 1.5 GB"
 "$venv/bin/python" -m pip install --quiet --progress-bar off --constraint constraints.txt --editable '.[dev]'
