@@ -9,7 +9,6 @@ import ipaddress
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
@@ -67,7 +66,7 @@ ON_ALL = _encoded(SECURITY_HEADERS)
 ON_DOCS = _encoded(SECURITY_HEADERS | {"content-security-policy": DOCS_POLICY})
 
 
-def guarded(app: ASGIApp, access: Access, clients: Clients | None, address: str, metrics: Metrics) -> ASGIApp:
+def guarded(app: ASGIApp, access: Access, clients: Clients | None, address: str | None, metrics: Metrics) -> ASGIApp:
     """Put an application behind the gate, let pages of allowed origins ask first (CORS), and close every answer."""
     gate: ASGIApp = HttpGate(app, access, clients, address, metrics)
     if access.allow_origins:
@@ -87,24 +86,25 @@ class HttpGate:
         app: what is guarded.
         access: the server's rules.
         clients: who may come in; None to ask nobody for a key.
-        address: the IP address the server listens on; empty where it is not known.
+        address: the IP address the server listens on; None where another program does, and each request tells.
         metrics: told of each refusal.
     """
 
-    def __init__(self, app: ASGIApp, access: Access, clients: Clients | None, address: str, metrics: Metrics) -> None:
+    def __init__(
+        self, app: ASGIApp, access: Access, clients: Clients | None, address: str | None, metrics: Metrics
+    ) -> None:
         self._app = app
         self._metrics = metrics
         self._login = None if clients is None else Login(clients)
         self._origins = access.allow_origins
-        # A page that rebinds its own name to this machine would else pass for same-origin.
-        self._check_names = clients is None and is_loopback(address)
+        self._address = address
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection's scope (ASGI)."""
         if scope["type"] not in ("http", "websocket"):
             return await self._app(scope, receive, send)
         connection = HTTPConnection(scope)
-        if (fault := self._foreign(connection.headers)) is not None:
+        if (fault := self._foreign(connection)) is not None:
             self._metrics.refuse("http", "origin")
             return await _refuse(document(403, "forbidden", fault), scope, receive, send)
         if scope["path"] in OPEN or self._login is None:
@@ -123,11 +123,13 @@ class HttpGate:
             send = _while_admitted(connection, client, self._login, send)
         return await self._app(scope, receive, send)
 
-    def _foreign(self, headers: Headers) -> str | None:
+    def _foreign(self, connection: HTTPConnection) -> str | None:
         """Say what is wrong with the page that asks, or the name it asks by; None where nothing is."""
-        host = headers.get("host", "")
-        origin = headers.get("origin")
-        if self._check_names and not _is_own_name(host, self._origins):
+        host = connection.headers.get("host", "")
+        origin = connection.headers.get("origin")
+        asked = self._address or (connection.scope.get("server") or ("",))[0]
+        # A page that rebinds its own name to this machine would else pass for same-origin.
+        if self._login is None and is_loopback(asked) and not _is_own_name(host, self._origins):
             return f"this server does not go by the name {host[:80]!r}: use --allow-origin to give it one"
         if origin is None or is_same_origin(origin, host) or origin in self._origins:
             return None

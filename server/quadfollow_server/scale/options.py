@@ -36,10 +36,12 @@ class Options(BaseModel):
     keys: str | None = None
     """Folder of keys that clients must show, on every machine."""
     insecure_public: bool = False
+    allow_origins: tuple[str, ...] = ()
+    """Web origins whose pages may call this server, and host names it goes by; ORIGIN,ORIGIN on the command line."""
     gateway_resource: str | None = None
     """Name of a resource of Ray's: the gateway runs where there is some, so that its address is known beforehand."""
 
-    @field_validator("models", mode="before")
+    @field_validator("models", "allow_origins", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(filter(None, value.split(","))) if isinstance(value, str) else value
@@ -65,5 +67,5 @@ class Options(BaseModel):
             device=self.device,
             threads=max(1, round(self.cpus)),
             tracker=self.tracker,
-            access=Access(keys=self.keys, insecure_public=self.insecure_public),
+            access=Access(self.keys, self.insecure_public, allow_origins=self.allow_origins),
         )

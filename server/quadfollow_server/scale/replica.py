@@ -112,8 +112,8 @@ class Replica:
 def routes(service: Service) -> ASGIApp:
     """The HTTP door of one replica."""
     access = service.settings.access
-    # Where HTTP listens is Ray's to say, so no name that it is asked by can be told for a stranger's.
-    return guarded(SameReplica(build_app(service)), access, access.clients(), "", service.metrics)
+    # Where HTTP listens is Ray's to say, not our settings'.
+    return guarded(SameReplica(build_app(service)), access, access.clients(), None, service.metrics)
 
 
 class SameReplica:

@@ -9,13 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 import uvicorn
 from tests.server.conftest import PATIENCE, bearer
 from tests.server.scale.conftest import SETTINGS, Scaled
 
 from quadfollow_core.client_key import ClientKey
-from quadfollow_server.access import Access
+from quadfollow_server.access import Access, is_loopback
 from quadfollow_server.http_gate import SECURITY_HEADERS
 from quadfollow_server.scale.member import Member
 from quadfollow_server.scale.replica import STICKY, routes
@@ -33,7 +34,7 @@ def served(scaled: Scaled, access: Access, segmenter: ConstantSegmenter) -> Iter
 
     member = scaled.run(join())
     scaled.members.append(member)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    with socket.create_server(("0.0.0.0", 0)) as listening:
         server = uvicorn.Server(uvicorn.Config(routes(member.service), lifespan="on", log_config=None))
         serving = scaled.start(server.serve([listening]))
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
@@ -71,9 +72,20 @@ def test_a_stream_that_may_have_come_to_any_replica_is_refused_behind_the_gate(
         assert {name: answer.headers[name] for name in SECURITY_HEADERS} == SECURITY_HEADERS
 
 
-def test_a_replica_goes_by_any_name(scaled: Scaled, constant: Callable[..., ConstantSegmenter]) -> None:
-    """Ray says where it listens, which the gateway's own address tells nothing of; foreign pages are turned away."""
-    with served(scaled, Access(), constant()) as client:
-        named = {"host": "head.example.com:8000"}
-        assert client.get("/info", headers=named).status_code == 200
-        assert client.get("/info", headers=named | {"origin": "https://evil.example"}).status_code == 403
+def test_a_replica_goes_by_any_name_but_over_the_loopback(
+    scaled: Scaled, constant: Callable[..., ConstantSegmenter]
+) -> None:
+    """Ray says where it listens, so what counts is where a request came in; foreign pages are turned away anyhow."""
+    strange, ours = {"host": "evil.example:8000"}, {"host": "head.example.com:8000"}
+    with served(scaled, Access(allow_origins=("http://head.example.com:8000",)), constant()) as client:
+        assert [client.get("/info", headers=each).status_code for each in (strange, ours, {})] == [403, 200, 200]
+        if (address := own_address()) is not None:
+            elsewhere = str(client.base_url.copy_with(host=address))
+            assert client.get(f"{elsewhere}/info", headers=strange).status_code == 200
+        assert client.get("/info", headers=ours | {"origin": "https://evil.example"}).status_code == 403
+
+
+def own_address() -> str | None:
+    """An address of this machine that others may reach; None where it has none."""
+    found = [one for each in psutil.net_if_addrs().values() for one in each if one.family == socket.AF_INET]
+    return next((one.address for one in found if not is_loopback(one.address)), None)
