@@ -3,7 +3,8 @@
 Each wall allows the approach that can still be braked before it: at most ``gain · gap``, the control-barrier
 condition (Ames et al., *Control Barrier Functions: Theory and Applications*, ECC 2019), and at most
 ``sqrt(2 · brake · gap)``. All walls together are half-spaces of velocity; Dykstra's algorithm (Boyle and Dykstra
-1986) finds their nearest common point.
+1986) finds their nearest common point. Where it has not come to one in its rounds, as with a wish far beyond what so
+many walls allow, the point is computed exactly from the three walls at most that it lies on.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
@@ -21,6 +23,12 @@ ROUNDS = 50
 """Most rounds through the walls."""
 TOLERANCE = 1e-3
 """Metres per second by which a wall may be missed."""
+EXACT = 1e-6
+"""The same where the point is computed."""
+FARTHEST = 1e3
+"""Metres per second in each direction beyond which only the direction of a wish counts, for lack of digits."""
+ALIKE = 1e-9
+"""Radians between two walls that are taken for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +69,19 @@ def wall_from(obstacle: Point, point: Point, margin: float) -> Wall:
 
 
 def steer_clear(velocity: Point, walls: Sequence[Wall], caution: Caution) -> Point | None:
-    """The velocity nearest to the one wished for that heeds all walls; None where none is found.
-
-    In a wedge too narrow for the search to settle that is a standstill, if all walls allow it.
-    """
+    """The velocity nearest to the one wished for that heeds all walls; None where there is none."""
     if not walls:
         return velocity
+    wish = np.array(velocity, dtype=np.float64)
     normals = np.array([wall.away for wall in walls])
     least = np.array([caution.least(wall.gap) for wall in walls])
-    found = _project(np.array(velocity, dtype=np.float64), normals, least)
-    if np.all(normals @ found >= least - TOLERANCE):
-        x, y, z = (float(value) for value in found)
-        return x, y, z
-    return (0.0, 0.0, 0.0) if np.all(least <= 0) else None
+    found: Vector | None = _project(wish, normals, least)
+    if not np.all(normals @ found >= least - TOLERANCE):
+        found = nearest(wish * (FARTHEST / max(FARTHEST, *np.abs(wish))), normals, least)
+    if found is None:
+        return None
+    x, y, z = (float(value) for value in found)
+    return x, y, z
 
 
 def _project(start: Vector, normals: Vector, least: Vector) -> Vector:
@@ -88,6 +96,40 @@ def _project(start: Vector, normals: Vector, least: Vector) -> Vector:
         if np.max(np.abs(found - before)) < TOLERANCE / 100 and np.all(normals @ found >= least - TOLERANCE):
             break
     return found
+
+
+def nearest(wish: Vector, normals: Vector, least: Vector) -> Vector | None:
+    """The velocity ``(3,)`` nearest to the wish with ``normals @ v >= least``, exactly; None where there is none.
+
+    Normals ``(n, 3)`` are unit vectors, all else is in metres per second. An active-set search: the wall missed by most
+    joins those that the point lies on, and the nearest point that heeds these four at most is the next one. Each is
+    farther from the wish than the last, so no set of walls comes twice.
+    """
+    found, touched = wish, list[int]()
+    for _ in range(ROUNDS):
+        slack = normals @ found - least
+        worst = int(np.argmin(slack))
+        if slack[worst] >= -EXACT:
+            return found
+        if np.isnan(slack[worst]):
+            return None
+        few = [*touched, worst]
+        points = [
+            (math.dist(point, wish), some, point)
+            for size in range(3)
+            for some in ([*others, worst] for others in combinations(touched, size))
+            if np.all(normals[few] @ (point := _on(wish, normals[some], least[some])) >= least[few] - EXACT)
+        ]
+        if not points:
+            return None
+        _, touched, found = min(points, key=lambda each: each[0])
+    return None
+
+
+def _on(wish: Vector, normals: Vector, least: Vector) -> Vector:
+    """The point nearest to the wish that lies on all of these walls, one to three of them."""
+    push = np.linalg.lstsq(normals, least - normals @ wish, rcond=ALIKE)[0]
+    return wish + push.astype(np.float64)
 
 
 def closing_speed(velocity: Point, wall: Wall) -> float:

@@ -1,4 +1,4 @@
-"""The controller: turns to the target, keeps its place, heeds walls and searches."""
+"""The controller: turns to the target, keeps its place, stays within limits and searches."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from quadfollow_core.errors import BadInput
 from quadfollow_core.track import Space, State, Track
-from quadfollow_sim.barrier import Caution, Wall, steer_clear
 from quadfollow_sim.follow import Formation, follow
 from quadfollow_sim.limits import Limits
 from quadfollow_sim.search import Search, search, side_of
@@ -140,7 +139,7 @@ def test_doubt_stands_back() -> None:
     assert distances[-1] == FORMATION.farthest
 
 
-# ---- limits and walls
+# ---- limits
 
 
 @given(st.tuples(speed, speed, speed), st.tuples(speed, speed, speed), angle, angle, st.floats(0, 0.2))
@@ -154,68 +153,6 @@ def test_limits_hold(wish: Point, before: Point, yaw_rate: float, pitch: float, 
     assert abs(flown.yaw_rate) <= limits.yaw_rate
     assert flown.tilt is not None
     assert limits.gimbal[0] <= flown.tilt <= limits.gimbal[1]
-
-
-@st.composite
-def walls(draw: st.DrawFn) -> list[Wall]:
-    """A few walls in any direction."""
-    found = []
-    for _ in range(draw(st.integers(0, 5))):
-        azimuth, height = draw(angle), draw(st.floats(-1, 1))
-        level = math.sqrt(1 - height * height)
-        found.append(Wall((level * math.cos(azimuth), level * math.sin(azimuth), height), draw(st.floats(-1, 8))))
-    return found
-
-
-@given(st.tuples(speed, speed, speed), walls())
-def test_walls_are_heeded(velocity: Point, around: list[Wall]) -> None:
-    """The velocity flown heeds every wall, and is the one wished for where that does."""
-    caution = Caution()
-    clear = steer_clear(velocity, around, caution)
-    slack = [np.dot(velocity, wall.away) - caution.least(wall.gap) for wall in around]
-    if all(value >= 0 for value in slack):
-        assert clear == pytest.approx(velocity)
-    if clear is not None:
-        assert all(np.dot(clear, wall.away) >= caution.least(wall.gap) - 2e-3 for wall in around)
-    elif all(wall.gap >= 0 for wall in around):
-        pytest.fail("standing still heeds all walls, so there is an answer")
-
-
-def test_no_allowed_velocity_is_nearer() -> None:
-    """Of all velocities that heed the walls the one flown is nearest to the wish, but for a standstill in a wedge."""
-    caution, in_the_way = Caution(), 0
-
-    @given(st.tuples(speed, speed, speed), walls(), st.tuples(speed, speed, speed))
-    def compare(velocity: Point, around: list[Wall], other: Point) -> None:
-        nonlocal in_the_way
-        clear = steer_clear(velocity, around, caution)
-        for heeding in (other, steer_clear(other, around, caution)):  # by chance, or as near to it as may be
-            if (
-                clear not in (None, (0.0, 0.0, 0.0))
-                and heeding is not None
-                and all(np.dot(heeding, wall.away) >= caution.least(wall.gap) - 2e-3 for wall in around)
-            ):
-                assert math.dist(clear or heeding, velocity) <= math.dist(heeding, velocity) + 0.02
-                in_the_way += clear != velocity
-
-    compare()
-    assert in_the_way > 10
-
-
-@given(st.floats(0, 100))
-def test_what_approaches_a_wall_can_brake_before_it(gap: float) -> None:
-    """The approach allowed is one that the vehicle stops from within the gap, and inside the margin it retreats."""
-    caution = Caution(gain=1.0, brake=1.5)
-    fastest = -caution.least(gap)
-    assert 0 <= fastest <= gap
-    assert fastest**2 / (2 * caution.brake) <= gap + 1e-9
-    assert caution.least(-gap) == pytest.approx(min(caution.retreat, 2 * gap))
-
-
-def test_there_may_be_no_way() -> None:
-    """Between two walls that both push, there is no velocity."""
-    squeeze = [Wall((1.0, 0.0, 0.0), -1.0), Wall((-1.0, 0.0, 0.0), -1.0)]
-    assert steer_clear((0.0, 0.0, 0.0), squeeze, Caution()) is None
 
 
 # ---- the search

@@ -276,6 +276,21 @@ def test_a_controller_that_flies_headlong_is_held_back(ahead: str) -> None:
     assert -0.1 < nearest < 0.5, f"{-nearest:.2f} m too near, or it never came near"
 
 
+@pytest.mark.parametrize("pace", [5.0, 50.0, 500.0])
+def test_beside_many_things_a_controller_that_flies_headlong_is_not_held_still(pace: float) -> None:
+    """Through an alley of many points it flies to her, however much it wishes for, and keeps its distance to them."""
+    things = [(1.0 + 0.7 * k, y, z) for k in range(20) for y in (-2.8, 3.1) for z in (0.5, 1.5, 2.5, 3.5)]
+
+    def onward(track: Track, own: OwnState) -> Velocity:
+        x, y, z = headlong(track, own).linear
+        return Velocity((pace / 50 * x, pace / 50 * y, pace / 50 * z))
+
+    pilot = armed(surroundings=Scattered(things), controller=onward)
+    path = fly(pilot, PointMass((0.0, 0.0, 2.4)), straight((60.0, 0.0, 1.6), (0.0, 0.0, 0.0), 8))
+    assert path[-1].position[0] > 15
+    assert min(math.dist(own.position, thing) for own in path for thing in things) > Plan().obstacle_margin
+
+
 def test_a_person_is_as_tall_as_they_are() -> None:
     """The distance to a person is that to their vertical axis, from above that to the head."""
     rule = SafetyRule(person_margin=1.0, person_height=1.8)
