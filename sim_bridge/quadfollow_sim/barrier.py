@@ -16,6 +16,7 @@ from itertools import combinations
 
 import numpy as np
 
+from quadfollow_core.errors import BadInput
 from quadfollow_core.geometry import Vector
 from quadfollow_sim.world import Point
 
@@ -51,6 +52,10 @@ class Caution:
     """Metres per second squared that the vehicle surely brakes with."""
     retreat: float = 2.0
     """Fastest retreat asked for inside a margin, metres per second."""
+
+    def __post_init__(self) -> None:
+        if not all(0 < number < math.inf for number in (self.gain, self.brake, self.retreat)):
+            raise BadInput(f"caution takes positive numbers, got {self}")
 
     def least(self, gap: float) -> float:
         """The least velocity away from a wall at this gap, metres per second."""

@@ -43,6 +43,10 @@ class Plan:
     obstacle_margin: float = 1.0
     """Metres to any solid thing."""
 
+    def __post_init__(self) -> None:
+        if not 0 < self.obstacle_margin < REACH:
+            raise BadInput(f"a pilot keeps a margin of up to {REACH:g} m to things, got {self.obstacle_margin}")
+
 
 class Pilot(Hearing):
     """Flies one vehicle after one target.

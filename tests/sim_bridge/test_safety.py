@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from quadfollow_core.errors import BadInput
 from quadfollow_core.track import DIMENSIONS, Space, State, Track
+from quadfollow_sim.barrier import Caution
 from quadfollow_sim.limits import Limits
 from quadfollow_sim.pilot import LONGEST_STEP, Pilot, Plan
 from quadfollow_sim.point_mass import PointMass
@@ -381,6 +382,10 @@ def test_no_input_breaks_a_limit() -> None:
         lambda: Fence(west=1, east=0),
         lambda: SafetyRule(person_margin=0),
         lambda: SafetyRule(min_confidence=2),
+        lambda: Caution(brake=-1),
+        lambda: Caution(gain=math.nan),
+        lambda: Plan(obstacle_margin=-1),
+        lambda: Plan(obstacle_margin=math.nan),
         lambda: Pilot(0.0),
     ],
 )
