@@ -90,15 +90,18 @@ class ClosedLoop:
         However it ends, the last command is to brake.
 
         Args:
-            seconds: length of the flight; None for as long as a world that paces itself goes on.
+            seconds: length of the flight; None for as long as it goes on, which takes the real clock or a world
+                that paces itself.
             clock: whether the world waits for answers; of no consequence where it paces itself.
             stop: ends the flight once it says so.
             until_armed: whether the flight begins with the order that arms the pilot. Until then, in lockstep the world
                 stands still; by the real clock it goes on, and the vehicle hovers and looks.
 
         Raises:
-            BadInput: the flight is to begin with an order, and there is no door for any.
+            BadInput: the flight is to begin with an order, and there is no door for any; or it has no end in lockstep.
         """
+        if self._waits(clock) and (seconds is None or not math.isfinite(seconds)):
+            raise BadInput(f"a flight in lockstep takes a length in seconds, got {seconds}")
         if until_armed and not self._craft.takes_orders:
             raise BadInput("a flight that begins with an order needs a door for orders")
         pace, self._begun = Pace(self._sortie.rate), self._world.time
@@ -112,7 +115,7 @@ class ClosedLoop:
         armed = not until_armed or self._is_armed(clock, pace, stop)
         begun, touched = self._world.time, len(self._world.collisions)
         end = math.inf if seconds is None else begun + seconds
-        if armed and clock == "lockstep" and not isinstance(self._world, SelfPaced):
+        if armed and self._waits(clock):
             self._in_lockstep(begun, round((end - begun) * self._sortie.rate), stop)
         elif armed:
             self._beside_the_real_clock(pace, _either(stop, lambda: self._world.time >= end))
@@ -129,13 +132,17 @@ class ClosedLoop:
         """Wait for the order that arms the pilot, recording nothing; False where something else ended that."""
         over = _either(stop, lambda: self._craft.mode != "disarmed")
         self._recorder.recording = False
-        if clock == "lockstep" and not isinstance(self._world, SelfPaced):
+        if self._waits(clock):
             while not over():
                 self._craft.attend(PATIENCE)
         else:
             self._beside_the_real_clock(pace, over)
         self._recorder.recording = self._craft.mode not in ("disarmed", "aborted")
         return self._recorder.recording
+
+    def _waits(self, clock: ClockName) -> bool:
+        """Whether the world waits for answers."""
+        return clock == "lockstep" and not isinstance(self._world, SelfPaced)
 
     def _in_lockstep(self, begun: float, pictures: int, stop: Stop) -> None:
         for number in range(pictures):

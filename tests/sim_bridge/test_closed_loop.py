@@ -269,3 +269,10 @@ def test_arms_need_a_truth() -> None:
     unknown = replace(PaperSpace(walk).capture(), truth=None)
     with pytest.raises(BadInput, match="--eyes network"):
         LocalEyes("truth").offer(unknown)
+
+
+@pytest.mark.parametrize("seconds", [None, math.inf, math.nan])
+def test_lockstep_takes_a_length(seconds: float | None) -> None:
+    """A world that waits for answers would wait for ever: a flight without an end is refused in words."""
+    with pytest.raises(BadInput, match="length in seconds"):
+        fly(LocalEyes("truth"), seconds)  # type: ignore[arg-type]
