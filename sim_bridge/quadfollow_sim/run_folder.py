@@ -21,20 +21,32 @@ def flight_folder(out: Path, number: int) -> Path:
 
 
 def keep_report(out: Path, report: Mapping[str, Any]) -> None:
-    """Write a run's report, and remove what an earlier run left that is not this one's, so that nobody takes it for it.
+    """Write a run's report, and remove what the report that lay there lists and this one does not.
 
-    Nothing goes but files of the names above that the report does not list under ``files``, and emptied folders.
+    So nobody takes an earlier run's flights for this one's. Only films, pages and rows go, and flights' emptied folders.
     """
+    earlier = _earlier(out)
     write_whole(out / REPORT, json.dumps(report, indent=1) + "\n")
-    own = {Path(path) for one in (report, *report.get("flights", ())) for path in one["files"].values()}
-    _remove(out, {VIDEO, ROWS}, own)
-    for folder in out.glob(f"{_FLIGHT}*"):
-        if folder.name.removeprefix(_FLIGHT).isdecimal() and folder.is_dir():
-            _remove(folder, {VIDEO, PAGE, STEPS}, own)
-            with suppress(OSError):  # somebody's things are in it
-                folder.rmdir()
-
-
-def _remove(folder: Path, names: set[str], own: set[Path]) -> None:
-    for path in {folder / name for name in names} - own:
+    for path in earlier - _listed(out, report):
         path.unlink(missing_ok=True)
+        if path.parent != out:
+            with suppress(OSError):  # somebody's things are in it
+                path.parent.rmdir()
+
+
+def _earlier(out: Path) -> set[Path]:
+    """What the report in a folder lists; nothing where there is none, or something else of that name."""
+    try:
+        return _listed(out, json.loads((out / REPORT).read_bytes()))
+    except (OSError, ValueError, TypeError, AttributeError, KeyError):
+        return set()
+
+
+def _listed(out: Path, report: Mapping[str, Any]) -> set[Path]:
+    """The films, pages and rows that a report lists, where they are now: their folder may have been moved."""
+    named = [Path(path) for one in (report, *report.get("flights", ())) for path in one["files"].values()]
+    return {
+        (out / path.parent.name if path.parent.name.startswith(_FLIGHT) else out) / path.name
+        for path in named
+        if path.name in (VIDEO, PAGE, STEPS, ROWS)
+    }
