@@ -16,6 +16,7 @@ from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Route
 
 from quadfollow_core.errors import Overloaded, QuadfollowError
 from quadfollow_core.json_text import dump_finite
@@ -40,8 +41,14 @@ REFUSAL_SECONDS = 0.2
 def build_app(service: Service) -> FastAPI:
     """Lay out the routes."""
     app = FastAPI(
-        title="quadfollow", version=VERSION, description="Find the person to follow in a frame.", redoc_url=None
+        title="quadfollow",
+        version=VERSION,
+        description="Find the person to follow in a frame.",
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
     )
+    for reference in app.routes:  # the only ones that would take HEAD as well
+        cast(Route, reference).methods = {"GET"}
     door = HttpDoor(service)
     app.add_exception_handler(HTTPException, _http_problem)
     app.add_exception_handler(Exception, _internal_problem)

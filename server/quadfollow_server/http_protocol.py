@@ -37,6 +37,8 @@ MAX_MESSAGE = 4096
 """Bytes of the longest message that is taken from a WebSocket."""
 SURPLUS = 16
 """Connections beyond the most there may be, which only probes are answered on: a full house is no dead one."""
+MAPPED = "::ffff:"
+"""How an address of IPv4 begins at a server that listens on both; those of proxies that are believed do not."""
 PROBES = (*OPEN, "/metrics")
 SURPLUS_SECONDS = 1.0
 """Time in which such a connection must ask."""
@@ -142,6 +144,8 @@ class BoundedHead(MustRead, HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first head, or turn away one connection too many; probes are answered all the same."""
         super().connection_made(transport)
+        if self.client is not None:
+            self.client = self.client[0].removeprefix(MAPPED), self.client[1]
         beyond = len(self.connections) - self.max_connections
         if beyond > 0:
             self._is_surplus = True

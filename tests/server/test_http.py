@@ -88,6 +88,13 @@ def test_the_query_is_repeated_and_obeyed(http: httpx.Client, png: bytes) -> Non
     assert http.post("/segment", params={"min_area": 201}, content=png, headers=PNG).json()["target"] is None
 
 
+def test_of_two_parameters_of_one_name_the_last_counts(http: httpx.Client, png: bytes) -> None:
+    """The others are as if they were not there, even where they make no sense."""
+    query = "id=first&id=last&mask=gif&mask=rle&model=nobody&model=small&threshold=high&threshold=100&unknown=1"
+    answer = http.post(f"/segment?{query}", content=png).json()
+    assert (answer["id"], answer["mask"]["encoding"], answer["model"]) == ("last", "rle", "small")
+
+
 def test_a_mask_comes_as_runs_or_as_base64_png(http: httpx.Client, png: bytes) -> None:
     """Both masks are documented, at the model's size, and the same."""
     masks = []
@@ -132,6 +139,26 @@ def test_multipart_carries_camera_and_depth(http: httpx.Client, server: RunningS
     assert target.world == pytest.approx((5, 0.7, 2.4), abs=1e-3)
     files = {"file": ("frame.png", png, "image/png"), "camera": ("camera.json", json.dumps(CAMERA).encode())}
     assert http.post("/segment", files=files).json()["target"]["distance_source"] == "height"
+
+
+def test_of_two_parts_of_one_name_the_last_counts(http: httpx.Client, png: bytes) -> None:
+    """The others, and parts that mean nothing here, are passed over."""
+    parts: list[tuple[str, Any]] = [("file", ("f", b"nonsense")), ("file", ("f", png)), ("other", ("f", b"x"))]
+    parts += [("camera", (None, "{")), ("camera", (None, json.dumps(CAMERA))), ("note", (None, "x"))]
+    answer = http.post("/segment", files=parts).json()
+    assert answer["target"]["distance_source"] == "height"
+    refused = http.post("/segment", files=[parts[1], parts[0], *parts[2:]])
+    assert (refused.status_code, refused.json()["code"]) == (400, "bad-image")
+
+
+@pytest.mark.parametrize("name", ["f", None])
+def test_a_body_may_have_eight_parts_of_each_kind(http: httpx.Client, png: bytes, name: str | None) -> None:
+    """With a file name, the picture among them, and without."""
+    parts: list[tuple[str, Any]] = [("file", ("f", png))]
+    parts += [(f"part {number}", (name, b"x")) for number in range(8 if name is None else 7)]
+    assert http.post("/segment", files=parts).status_code == 200
+    refused = http.post("/segment", files=[*parts, ("part 8", (name, b"x"))])
+    assert (refused.status_code, refused.json()["code"]) == (400, "bad-message")
 
 
 def test_a_model_is_named_by_its_contract_or_its_file(http: httpx.Client, png: bytes) -> None:

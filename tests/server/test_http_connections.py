@@ -59,6 +59,30 @@ def test_a_head_that_comes_whole_is_measured_too(
         assert raw.recv(65536).startswith(b"HTTP/1.1 200" if size < 65_536 else b"HTTP/1.1 431")
 
 
+def test_requests_sent_at_once_are_answered_in_their_order(constant: Callable[..., Any], gate: Any, png: bytes) -> None:
+    """What could be answered at once waits for the frame before it; on another connection it does not."""
+    post = b"POST /segment?id=%s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s"
+    get = b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n"
+    requests = [post % (b"1st", len(png), png), get % b"/livez", post % (b"2nd", len(png), png), get % b"/nowhere"]
+    told = [b'"id":"1st"', b'{"alive":true}', b'"id":"2nd"', b"not-found"]
+    with (
+        RunningServer(ONE_WORKER, [constant(gate)]) as server,
+        socket.create_connection(("127.0.0.1", server.service.ports.http), timeout=60) as raw,
+    ):
+        raw.sendall(b"".join(requests))
+        gate.wait_reached()
+        httpx.get(f"{server.url}/livez").raise_for_status()
+        gate.open()
+        answers = b""
+        while told[-1] not in answers:
+            part = raw.recv(65536)
+            assert part, answers
+            answers += part
+    assert answers.count(b"HTTP/1.1 ") == len(requests)
+    places = [answers.index(text) for text in told]
+    assert places == sorted(places)
+
+
 def test_what_is_wrong_is_no_answer_to_what_came_before(constant: Callable[..., Any], gate: Any, png: bytes) -> None:
     """Nonsense behind a request that still waits ends the connection: a refusal would pass for that one's answer."""
     request = b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(png) + png

@@ -194,6 +194,17 @@ def test_unknown_paths_and_methods_are_problems_too(http: httpx.Client) -> None:
     assert refusal(http.post("/info"), 405, "method-not-allowed")["detail"] == "/info takes no POST: GET it"
 
 
+@pytest.mark.parametrize("path", ["/", "/livez", "/readyz", "/info", "/metrics", "/docs", "/openapi.json", "/segment"])
+def test_a_path_takes_one_method(http: httpx.Client, path: str) -> None:
+    """Every other one is refused, HEAD and OPTIONS too, with the one that is taken in `Allow`."""
+    taken = "POST" if path == "/segment" else "GET"
+    assert http.request(taken, path).status_code != 405
+    for method in {"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND"} - {taken}:
+        response = http.request(method, path)
+        assert (response.status_code, response.headers["allow"]) == (405, taken), method
+        assert response.content if method != "HEAD" else not response.content
+
+
 def test_bodies_being_received_are_limited_too(png: bytes, constant: Callable[..., Any]) -> None:
     """While as many bodies arrive as may wait, a further one is refused; it is taken once there is room."""
     settings = Settings(port=0, zmq_port=0, pub_port=0, workers=1, max_waiting=1)
