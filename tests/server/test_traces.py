@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 from collections.abc import Iterator
@@ -128,6 +129,25 @@ def test_a_frame_without_an_id_is_told_without_one(collector: Collector, setting
     (frame,) = [facts(span) for span in collector.spans if span.name == "frame"]
     assert "quadfollow.id" not in frame
     assert frame["quadfollow.door"] == "http"
+
+
+def test_traces_can_be_read_from_stderr(
+    settings: Settings, dealer: Any, capsys: pytest.CaptureFixture[str], collector: Collector
+) -> None:
+    """One JSON object per span, and nothing on stdout or to any collector."""
+    with RunningServer(replace(settings, traces="console")) as server:
+        timings = dealer(server.address).ask("seen", stream="front")["timings"]
+    written, spans = capsys.readouterr(), []
+    rest = written.err[written.err.index("{") :]
+    while rest:
+        span, end = json.JSONDecoder().raw_decode(rest)
+        spans.append(span)
+        rest = rest[end:].lstrip()
+    (frame,) = [span for span in spans if span["name"] == "frame"]
+    assert (frame["attributes"]["quadfollow.id"], frame["attributes"]["quadfollow.stream"]) == ("seen", "front")
+    stages = [span["name"] for span in spans if span["parent_id"] == frame["context"]["span_id"]]
+    assert stages == [name.removesuffix("_ms") for name in timings]
+    assert (written.out, collector.bodies) == ("", [])
 
 
 def test_without_being_asked_nothing_is_traced(collector: Collector, settings: Settings, dealer: Any) -> None:
