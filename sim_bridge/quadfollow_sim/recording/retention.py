@@ -15,7 +15,9 @@ PARTS = 8
 LONGEST = 3600.0
 """Seconds after which a new file is begun where old ones are deleted by age."""
 CHUNK = 4 << 20
-"""Bytes of a chunk, the unit in which a reader finds its way, where it does not end by time."""
+"""Bytes of a chunk, the unit in which a reader finds its way, where it ends neither by time nor by a limit of size."""
+LEAST = 4 << 20
+"""Bytes that a limit of size must leave: in less there is room for hardly any picture."""
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
@@ -36,8 +38,13 @@ class Retention:
         for name, value in (("--keep-days", self.days), ("--max-size", self.size)):
             if value is not None and not value > 0:
                 raise BadInput(f"{name} must be above zero, got {value}")
-        if self.size is not None and self.size < CHUNK:
-            raise BadInput(f"--max-size must be at least {CHUNK} bytes, since so many are written at once: {self.size}")
+        if self.size is not None and self.size < LEAST:
+            raise BadInput(f"--max-size must be at least {LEAST} bytes, got {self.size}")
+
+    @property
+    def chunk(self) -> int:
+        """Bytes that are written at once: half a file's at most, so that its end is noticed in time."""
+        return CHUNK if self.size is None else min(CHUNK, self.size // PARTS // 2)
 
     def is_full(self, size: int, age: float) -> bool:
         """Whether the file in hand, of ``size`` bytes and begun ``age`` seconds ago, gives way to a new one."""
@@ -48,7 +55,8 @@ class Retention:
         """Delete what may not stay of the recording at ``path``, oldest first, before a new file of it is begun."""
         files = [(file, file.stat()) for file in series(path)]
         kept = sum(status.st_size for _, status in files)
-        room = None if self.size is None else self.size - self.size // PARTS
+        # A file is found to be full after its last chunk, so the new one may become half as large again.
+        room = None if self.size is None else self.size - 2 * (self.size // PARTS)
         gone = []
         for file, status in files:
             old = self.days is not None and time.time() - status.st_mtime > self.days * DAY

@@ -19,7 +19,7 @@ from quadfollow_core.errors import BadInput, QuadfollowError, Unavailable
 from quadfollow_sim.answers import well_formed
 from quadfollow_sim.recording.messages import RESULT_SCHEMA, Level, Message, log_message, messages_of, nanoseconds
 from quadfollow_sim.recording.moment import Moment
-from quadfollow_sim.recording.retention import CHUNK, Retention, next_file
+from quadfollow_sim.recording.retention import Retention, next_file
 
 FLUSH = 1.0
 """Seconds after which what was written is in the file."""
@@ -99,7 +99,7 @@ class Tape:
         with _named(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self.deleted += self._retention.prune(self._path)
-            reel = _Reel(next_file(self._path), self._origin)
+            reel = _Reel(next_file(self._path), self._origin, self._retention.chunk)
         self.files.append(reel.path)
         return reel
 
@@ -115,14 +115,14 @@ class Tape:
 class _Reel:
     """One MCAP file."""
 
-    def __init__(self, path: Path, origin: str) -> None:
+    def __init__(self, path: Path, origin: str, chunk: int) -> None:
         self.path = path
         self._file: BinaryIO = path.open("xb")
         self._began = self._flushed = time.monotonic()
         self._schemas: dict[str, int] = {}
         self._channels: dict[tuple[str, str], int] = {}
         # JPEGs do not get smaller, and a recorder has no time to try.
-        self._writer = Writer(self._file, chunk_size=CHUNK, compression=CompressionType.NONE)
+        self._writer = Writer(self._file, chunk_size=chunk, compression=CompressionType.NONE)
         self._closed = False
         with self._giving_up():
             self._writer.start("", f"quadfollow {version('quadfollow')}")
