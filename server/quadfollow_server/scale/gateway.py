@@ -75,10 +75,13 @@ class Gateway:
         self._stack = ExitStack()
         front = self._stack.enter_context(bound_zmq(settings, settings.access.clients()))
         self._front, self._pub = front.router, front.pub
-        self._back = self._bind_back(front.context, zmq.ROUTER, host)
+        self._back, self._results = front.context.socket(zmq.ROUTER), front.context.socket(zmq.XSUB)
         limit_router(self._back, settings)
         self._back.sndhwm = MAX_UNSENT
-        self._results = self._bind_back(front.context, zmq.XSUB, host)
+        for socket in (self._back, self._results):  # what is set later is not for those who connect
+            socket.linger = 0
+            socket.heartbeat_ivl, socket.heartbeat_timeout = BEAT, 2 * BEAT
+            bind(socket, "the gateway", host, 0, "--host")
         self.addresses = Addresses(
             f"tcp://{bracketed(host)}:{port_of(self._back)}",
             f"tcp://{bracketed(host)}:{port_of(self._results)}",
@@ -115,13 +118,6 @@ class Gateway:
         for socket in (self._back, self._results):
             socket.close(0)
         self._stack.close()
-
-    def _bind_back(self, context: zmq.Context[zmq.Socket[bytes]], kind: int, host: str) -> zmq.Socket[bytes]:
-        socket = context.socket(kind)
-        socket.linger = 0
-        socket.heartbeat_ivl, socket.heartbeat_timeout = BEAT, 2 * BEAT
-        bind(socket, "the gateway", host, 0, "--host")
-        return socket
 
     def _from_client(self, client: bytes, parts: list[memoryview]) -> None:
         try:

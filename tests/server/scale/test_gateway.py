@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 import zmq
-from tests.server.conftest import has_ipv6
+from tests.server.conftest import PATIENCE, has_ipv6
 from tests.server.scale.conftest import Scaled
 
 from quadfollow_core import wire
@@ -22,6 +23,48 @@ def two(scaled: Scaled, constant: Callable[..., Any], until: Callable[..., None]
         scaled.add(constant(name=name))
     until(lambda: len(scaled.streams) == 2)
     return scaled
+
+
+class StandIn:
+    """A replica that takes frames and answers them when it is told to."""
+
+    def __init__(self, socket: zmq.Socket[bytes], scaled: Scaled, name: str) -> None:
+        self._socket = socket
+        socket.linger, socket.identity = 0, name.encode()
+        socket.rcvtimeo, socket.rcvhwm = int(1000 * PATIENCE), 1
+        socket.connect(scaled.gateway.addresses.frames)
+        self.say_hello()
+
+    def say_hello(self) -> None:
+        """Give a sign of life."""
+        self._send(b"", {"type": "pong"})
+
+    def take(self) -> tuple[bytes, dict[str, Any]]:
+        """Take the next frame: whose it is, and its header."""
+        while True:
+            client, *parts = self._socket.recv_multipart()
+            if client:
+                return client, wire.decode_header(parts[:2])
+
+    def answer(self, client: bytes, header: dict[str, Any]) -> None:
+        """Answer a frame."""
+        self._send(client, {"type": "result", "id": header["id"], "stream": header["stream"]})
+
+    def _send(self, client: bytes, body: dict[str, Any]) -> None:
+        self._socket.send_multipart([client, *wire.encode_reply(wire.Result(body))])
+
+
+@pytest.fixture
+def stand_in(scaled: Scaled, until: Callable[..., None]) -> Iterator[Callable[[str], StandIn]]:
+    """Connect stand-ins of a name to the gateway; gone when the test ends."""
+    with zmq.Context() as context, ExitStack() as stack:
+
+        def connect(name: str) -> StandIn:
+            made = StandIn(stack.enter_context(context.socket(zmq.DEALER)), scaled, name)
+            until(lambda: name in scaled.streams)
+            return made
+
+        yield connect
 
 
 def test_streams_are_spread_and_each_stays_where_it_is(two: Scaled, dealer: Callable[..., Any]) -> None:
@@ -143,24 +186,6 @@ def test_a_new_replica_takes_its_share(
     assert Counter(client.ask(1, stream=name)["model"] for name in names) == {"first": 3, "second": 3}
 
 
-def test_a_replica_that_falls_silent_is_given_up(
-    scaled: Scaled, dealer: Callable[..., Any], until: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A machine that hangs: its connection is there, but nobody answers. The client of a frame that it has is told."""
-    with zmq.Context() as context, context.socket(zmq.DEALER) as hanging:
-        hanging.linger, hanging.identity = 0, b"hanging"
-        hanging.connect(scaled.gateway.addresses.frames)
-        hanging.send_multipart([b"", *wire.encode_reply(wire.Result({"type": "pong"}))])
-        until(lambda: scaled.streams == {"hanging": 0})
-        client = dealer(scaled.address)
-        client.send(1, stream="s")
-        until(lambda: scaled.streams == {"hanging": 1})
-        monkeypatch.setattr("quadfollow_server.scale.gateway.SILENCE", 0.0)
-        answer = client.read().body
-        assert (answer["id"], answer["code"], "gone" in answer["detail"]) == (1, "unavailable", True)
-        assert scaled.streams == {}
-
-
 def test_nonsense_from_a_replica_stalls_nothing(
     two: Scaled, dealer: Callable[..., Any], until: Callable[..., None], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -178,3 +203,79 @@ def test_nonsense_from_a_replica_stalls_nothing(
     lost = {client.read().body["id"] for _ in range(2)}
     assert answered | lost == set(range(6))
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+def test_a_replica_that_lags_has_so_many_frames_waiting_for_it_and_no_more(
+    scaled: Scaled, stand_in: Callable[[str], StandIn], dealer: Callable[..., Any]
+) -> None:
+    """Beyond them a frame is refused at once; those that wait are answered when it reads again."""
+    replica, client, sent = stand_in("lagging"), dealer(scaled.address), 200
+    for number in range(sent):
+        client.send(number, stream=f"s{number % 10}", data=bytes(900_000))
+    client.raw(*wire.encode_ping("all is read"))
+    refused = list(iter(lambda: client.read().body, {"type": "pong", "id": "all is read"}))
+    assert {(told["code"], told["limit"], told["allowed"]) for told in refused} == {("overloaded", "max_unsent", 64)}
+    waiting = set(range(sent)) - {told["id"] for told in refused}
+    assert 64 <= len(waiting) < 128, "those, and what the system's own buffers hold"
+    for _ in waiting:
+        replica.answer(*replica.take())
+    assert {client.read().body["id"] for _ in waiting} == waiting
+    client.send("next", stream="s0")
+    replica.answer(*replica.take())
+    assert client.read().body["id"] == "next"
+
+
+def test_a_replica_that_falls_silent_is_given_up_until_it_speaks_again(
+    scaled: Scaled,
+    stand_in: Callable[[str], StandIn],
+    dealer: Callable[..., Any],
+    until: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A machine that hangs: its connection is there, but nobody answers. The client of a frame that it has is told, and
+    gets no second answer when it wakes up.
+    """
+    replica, client = stand_in("sleeping"), dealer(scaled.address)
+    client.send(1, stream="s")
+    late = replica.take()
+    with monkeypatch.context() as impatient:
+        impatient.setattr("quadfollow_server.scale.gateway.SILENCE", 0.0)
+        told = client.read().body
+        assert (told["id"], told["code"], "gone" in told["detail"]) == (1, "unavailable", True)
+        until(lambda: scaled.streams == {})
+    assert client.ask(2, stream="s")["code"] == "unavailable"
+    replica.answer(*late)
+    until(lambda: scaled.streams == {"sleeping": 0})
+    client.send(3, stream="s")
+    replica.answer(*replica.take())
+    assert (client.read().body["id"], scaled.streams) == (3, {"sleeping": 1})
+
+
+def test_a_replica_comes_back_before_its_dead_connection_was_noticed(
+    scaled: Scaled, stand_in: Callable[[str], StandIn], dealer: Callable[..., Any]
+) -> None:
+    """What it had it answers from where it is now, and there it gets the next frame."""
+    old, client = stand_in("same"), dealer(scaled.address)
+    client.send(1, stream="s")
+    frame = old.take()
+    new = stand_in("same")
+    new.answer(*frame)
+    assert client.read().body["id"] == 1
+    client.send(2, stream="s")
+    new.answer(*new.take())
+    assert (client.read().body["id"], scaled.streams) == (2, {"same": 1})
+
+
+def test_a_replica_connects_anew_under_its_name(
+    scaled: Scaled, dealer: Callable[..., Any], constant: Callable[..., Any], until: Callable[..., None]
+) -> None:
+    """After its connection ended, as after the gateway was started again elsewhere, its streams go on."""
+    member, client = scaled.add(constant(name="only")), dealer(scaled.address)
+    until(lambda: len(scaled.streams) == 1)
+    assert client.ask(1, stream="s")["model"] == "only"
+    scaled.call(member._disconnect)
+    until(lambda: scaled.streams == {})
+    assert client.ask(2, stream="s")["code"] == "unavailable"
+    scaled.call(lambda: member.connect(scaled.gateway.addresses))
+    until(lambda: len(scaled.streams) == 1)
+    assert client.ask(3, stream="s")["model"] == "only"
