@@ -6,24 +6,30 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import zmq
 from tests.sim_bridge.unhurried import StallFreeClock
 from tests.sim_bridge.walks import walk
 
 from quadfollow_core.errors import BadInput
-from quadfollow_sim import pace
+from quadfollow_sim import mission, pace
 from quadfollow_sim.closed_loop import ClockName, ClosedLoop
 from quadfollow_sim.craft import STANDING, STOPS_WITHIN, Craft
 from quadfollow_sim.eyes import LocalEyes
 from quadfollow_sim.measures import measure_sortie
+from quadfollow_sim.mission import MissionPlan
 from quadfollow_sim.orders.client import OrdersClient
 from quadfollow_sim.orders.door import OrdersDoor
+from quadfollow_sim.orders.wire import Question, decode_reply, encode_question
 from quadfollow_sim.paper import PaperSpace
 from quadfollow_sim.pilot import Pilot
 from quadfollow_sim.sortie import Sortie
+from quadfollow_sim.venue import Venue
 
 RATE = 20.0
 PATIENCE = 60.0
@@ -207,3 +213,60 @@ def test_waiting_needs_a_door() -> None:
     """Else nobody could ever give the order."""
     with pytest.raises(BadInput, match="door"):
         ClosedLoop(PaperSpace(walk), LocalEyes("truth"), Pilot(1 / RATE), rate=RATE).fly(1.0, until_armed=True)
+
+
+def test_each_of_several_flights_waits_for_an_order_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What armed the first does not arm the second, whose abort ends the third as well; the report has each one's."""
+
+    def open_paper(preset: str, seed: int, outfit: str, *, rate: float, **_: Any) -> Venue:
+        return Venue(PaperSpace(walk), Pilot(1 / rate), preset)
+
+    monkeypatch.setattr(mission, "open_city", open_paper)
+    plan = MissionPlan(
+        flights=3,
+        seconds=0.5,
+        eyes="truth",
+        orders=f"ipc://{tmp_path}/orders",
+        hold_until_armed=True,
+        video=False,
+        out=tmp_path,
+    )
+    waiting: list[dict[str, Any]] = []
+
+    def give_orders() -> None:
+        with OrdersClient(str(plan.orders), PATIENCE) as client:
+            waiting.append(client.status())
+            client.order("arm")
+            waiting.append(wait_for(client, lambda status: status["mode"] == "disarmed"))
+            client.order("abort")
+
+    with ThreadPoolExecutor() as pool:
+        given = pool.submit(give_orders)
+        report = mission.carry_out_mission(plan)
+        given.result()
+    assert [(status["mode"], status["time"], status["speed"]) for status in waiting] == [("disarmed", 0.0, 0.0)] * 2
+    assert [[one["order"] for one in flight["orders"]] for flight in report["flights"]] == [["arm"], ["abort"]]
+    assert [flight["aborted"] for flight in report["flights"]] == [False, True]
+    assert report["aborted"]
+
+
+def test_an_order_given_between_two_flights_sets_nothing_in_motion() -> None:
+    """Who gave it is told so, and may give it again."""
+    told: list[dict[str, Any]] = []
+
+    def script(client: OrdersClient) -> None:
+        told.append(decode_reply(early.recv_multipart()))
+        told.append(client.status())
+        told.append(client.order("arm"))
+
+    with zmq.Context() as context, context.socket(zmq.REQ) as early, OrdersDoor("tcp://127.0.0.1:*") as door:
+        early.linger, early.rcvtimeo = 0, int(1000 * PATIENCE)
+        early.connect(door.address)
+        early.send_multipart(encode_question(Question("arm")))
+        assert door._socket.poll(1000 * PATIENCE)
+        with operator(door, script):
+            loop = ClosedLoop(PaperSpace(walk), LocalEyes("truth"), Pilot(1 / RATE), rate=RATE, door=door)
+            sortie = loop.fly(0.5, until_armed=True)
+    assert (told[0]["type"], told[0]["code"]) == ("error", "unavailable")
+    assert [status["mode"] for status in told[1:]] == ["disarmed", "armed"]
+    assert [order["order"] for order in sortie.orders] == ["arm"]
