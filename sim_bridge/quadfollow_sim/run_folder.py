@@ -23,7 +23,7 @@ def flight_folder(out: Path, number: int) -> Path:
 def keep_report(out: Path, report: Mapping[str, Any]) -> None:
     """Write a run's report, and remove what the report that lay there lists and this one does not.
 
-    So nobody takes an earlier run's flights for this one's. Only films, pages and rows go, and flights' emptied folders.
+    So nobody takes an earlier run's flights for this one's. Only films, pages, rows and emptied folders of flights go.
     """
     earlier = _earlier(out)
     write_whole(out / REPORT, json.dumps(report, indent=1) + "\n")

@@ -15,7 +15,8 @@ from quadfollow_core.request import FrameId
 from quadfollow_server.room import require_room
 
 LANE_SECONDS = 60.0
-"""Silence after which a stream is forgotten; longer than a replica may hold a frame (``queue_seconds``)."""
+"""Silence after which a stream is forgotten, and age at which a frame counts as lost on its way: longer than a replica
+may hold one (``queue_seconds``)."""
 MAX_LANES = 4096
 """Streams at once at most; beyond it the one that was silent longest is forgotten, if nothing of it is under way."""
 MAX_LANES_PER_CLIENT = MAX_LANES // 8
@@ -50,7 +51,8 @@ class _Replica:
 class _Lane:
     replica: bytes
     seen: float
-    flights: list[FrameId] = field(default_factory=list)
+    flights: list[tuple[FrameId, float]] = field(default_factory=list)
+    """What is owed, and since when."""
 
 
 class Spread:
@@ -93,7 +95,7 @@ class Spread:
         """Forget a replica; return what it owed, which nobody will answer."""
         lost = []
         for name, lane in [item for item in self._lanes.items() if item[1].replica == replica]:
-            lost += [Flight(name, number) for number in lane.flights]
+            lost += [Flight(name, number) for number, _ in lane.flights]
             self._end(name, lane)
         self._replicas.pop(replica, None)
         return lost
@@ -116,30 +118,32 @@ class Spread:
         require_room("max_flights", MAX_FLIGHTS, len(lane.flights))
         lane.seen = now
         self._lanes.move_to_end(name)
-        lane.flights.append(number)
+        lane.flights.append((number, now))
         return lane.replica
 
     def settle(self, name: Lane, number: FrameId) -> bool:
         """Note an answer; return whether it was owed."""
-        lane = self._lanes.get(name)
-        if lane is None or number not in lane.flights:
-            return False
-        lane.flights.remove(number)
-        return True
+        owed = self._lanes[name].flights if name in self._lanes else []
+        for flight in owed:
+            if flight[0] == number:
+                owed.remove(flight)
+                return True
+        return False
 
     def expire(self, now: float) -> list[Flight]:
-        """Forget streams that fell silent; return what is still owed of them, whose answers nobody will take."""
-        owed = []
+        """Forget streams that fell silent, and frames owed for too long; return those frames."""
+        late = []
         for name, lane in list(self._lanes.items()):
+            while lane.flights and now - lane.flights[0][1] > LANE_SECONDS:
+                late.append(Flight(name, lane.flights.pop(0)[0]))
             if now - lane.seen > LANE_SECONDS:
-                owed += [Flight(name, number) for number in lane.flights]
                 self._end(name, lane)
-        return owed
+        return late
 
     def flights(self) -> Iterator[Flight]:
         """All that is owed."""
         for name, lane in self._lanes.items():
-            yield from (Flight(name, number) for number in lane.flights)
+            yield from (Flight(name, number) for number, _ in lane.flights)
 
     def _begin(self, name: Lane, now: float) -> _Lane:
         client = name[0]

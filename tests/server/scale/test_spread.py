@@ -36,6 +36,18 @@ def test_a_silent_stream_is_forgotten_with_what_is_owed_of_it() -> None:
     assert books.lanes_of(b"a") == 0
 
 
+def test_a_frame_lost_on_its_way_does_not_stay_owed_for_ever() -> None:
+    """Not even where its stream goes on: so many would else fill the stream's places for good."""
+    books = Spread()
+    books.hear(b"a", 0)
+    for second in range(3 * int(module.LANE_SECONDS)):
+        books.send(STREAM, second, second)
+        if second % 10:  # every tenth answer is lost
+            assert books.settle(STREAM, second)
+        assert books.expire(second) == ([Flight(STREAM, second - 61)] if second > 60 and second % 10 == 1 else [])
+    assert len(list(books.flights())) == 6
+
+
 def test_a_leaving_replica_gets_no_more() -> None:
     """What it owes is waited for, and then the stream goes on elsewhere; without an elsewhere that is said."""
     books = Spread()
