@@ -136,7 +136,11 @@ def times_of(figures: Any) -> Iterator[float]:
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("floor", ["--batch", "1"]), ("stages", ["--device", "cpu"]), ("latency", ["--device", "cpu"])],
+    [
+        pytest.param("floor", ["--batch", "1"], marks=pytest.mark.slow),
+        pytest.param("stages", ["--device", "cpu"], marks=pytest.mark.slow),
+        ("latency", ["--device", "cpu"]),
+    ],
 )
 def test_a_small_run_leaves_a_result_that_makes_a_page(name: str, options: list[str], tmp_path: Path) -> None:
     """The JSON names benchmark, machine and options, its times are positive, and the page shows each."""

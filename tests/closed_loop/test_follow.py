@@ -105,30 +105,6 @@ def test_the_report_of_a_flight_outlives_a_server_that_dies_before_the_next(
     assert report["flights"][0]["recording"]["pictures"] > 0
 
 
-def test_a_run_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
-    """Nothing of an earlier run is left among the files of this one, and nothing that is not a run's goes."""
-    flown(tmp_path, eyes="truth", flights=3, seconds=0.5, log=True, video=True)
-    (tmp_path / "flight_02" / "notes.txt").write_text("mine")
-    mine = [tmp_path / "flight_old" / "flight.mp4", tmp_path / "flight.mp4", tmp_path / "server.log"]
-    for path in mine:
-        path.parent.mkdir(exist_ok=True)
-        path.write_text("mine")
-    flown(tmp_path, eyes="truth", flights=1, seconds=0.5, video=False)
-    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
-    mine.append(tmp_path / "flight_02" / "notes.txt")
-    assert left == {str(path.relative_to(tmp_path)) for path in mine} | {"report.json", "flight_01/flight.png"}
-    assert not (tmp_path / "flight_03").exists()
-
-
-@pytest.mark.parametrize("text", ["", "[]", '{"flights": 1}', '{"files": ["flight.mp4"]}', '{"flights": [{}]}'])
-def test_a_report_of_somebody_else_removes_nothing(tmp_path: Path, text: str) -> None:
-    """It is replaced, since it has this report's name; what it may name stays."""
-    (tmp_path / "report.json").write_text(text)
-    (tmp_path / "flight.mp4").write_text("mine")
-    flown(tmp_path, eyes="truth", seconds=0.5, video=False)
-    assert (tmp_path / "flight.mp4").read_text() == "mine"
-
-
 @pytest.mark.parametrize("failing", [1, 2])
 def test_the_report_of_a_flight_outlives_whatever_ends_the_next(tmp_path: Path, failing: int) -> None:
     """Here a folder that cannot be made; without a flight there is nothing to report."""
