@@ -12,6 +12,8 @@ import orjson
 
 from quadfollow_core.errors import BadMessage
 
+_OURS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
+"""What orjson would write in a form of its own is left to the other, which refuses it."""
 _STRICT = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
@@ -34,13 +36,13 @@ def dump_finite(value: dict[str, Any]) -> bytes:
         BadMessage: it holds what JSON cannot.
     """
     try:
-        return orjson.dumps(value)
+        return orjson.dumps(value, option=_OURS)
     except TypeError:  # a number of NumPy's that Python takes for one of its own, or nothing that JSON knows
         return _dump_strictly(value)
 
 
 def load(text: bytes | bytearray | memoryview | str) -> Any:
-    """Read a value, ``NaN`` too, so that who asked for it can be told where it stands.
+    """Read a value, ``NaN`` too, so that who sent it can be told where it stands; integers over 64 bits become floats.
 
     Raises:
         ValueError, RecursionError: it is not JSON.

@@ -335,5 +335,8 @@ def _raw_plane(
 
 def shown(value: object) -> str:
     """A value as an error message quotes it, cut to 80 characters."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except RecursionError:
+        text = f"a {type(value).__name__} of too many levels"
     return text if len(text) <= 80 else text[:77] + "..."

@@ -90,6 +90,7 @@ class Access:
 def is_loopback(address: str) -> bool:
     """Whether an IP address (with a zone or not) reaches this machine alone."""
     try:
-        return ipaddress.ip_address(address.partition("%")[0]).is_loopback
+        found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return False
+    return (getattr(found, "ipv4_mapped", None) or found).is_loopback  # ::ffff:127.0.0.1, of who listens on both

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import platform
 from collections.abc import Iterator
 from dataclasses import replace
@@ -134,7 +136,10 @@ def _look_at_ports(doors: Settings) -> Iterator[Finding]:
         try:
             listen(address, number).close()
         except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                yield Finding("host", f"{address} is no address of this machine", "name one that is: --host")
+                return
             remedy = f"end what listens there (a server that runs already?), or choose another {option(setting)}"
-            yield Finding(name, f"cannot be taken: {error.strerror}", remedy)
+            yield Finding(name, f"cannot be taken: {os.strerror(error.errno or 0)}", remedy)
         else:
             yield Finding(name, "free")

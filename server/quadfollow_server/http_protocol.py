@@ -35,10 +35,12 @@ PATIENCE_SECONDS = 60.0
 """Time in which a viewer must answer a ping, which may wait behind a large picture on a slow line."""
 MAX_MESSAGE = 4096
 """Bytes of the longest message that is taken from a WebSocket."""
+CONTINUE = b"HTTP/1.1 100 "
+"""How what may come before the head of an answer begins."""
 SURPLUS = 16
 """Connections beyond the most there may be, which only probes are answered on: a full house is no dead one."""
 MAPPED = "::ffff:"
-"""How an address of IPv4 begins at a server that listens on both; those of proxies that are believed do not."""
+"""How a client's address of IPv4 begins at a server that listens on both; among the proxies to believe it has none."""
 PROBES = (*OPEN, "/metrics")
 SURPLUS_SECONDS = 1.0
 """Time in which such a connection must ask."""
@@ -104,15 +106,14 @@ class _HeadWithBody:
     """
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
-        self._cycle = cycle
         self._transport = cycle.transport
         self._head = b""
         self._is_head_due = cycle.scope["method"] != "HEAD"
         self.close, self.is_closing = self._transport.close, self._transport.is_closing
 
     def write(self, data: bytes) -> None:
-        """Write, except for the head; what comes before it (``100 Continue``) is not that."""
-        if self._is_head_due and self._cycle.response_started:
+        """Write, except for the head."""
+        if self._is_head_due and not data.startswith(CONTINUE):
             self._is_head_due, self._head = False, data
         else:
             self._transport.write(self._head + data if self._head else data)

@@ -74,7 +74,7 @@ def wall_from(obstacle: Point, point: Point, margin: float) -> Wall:
 
 
 def steer_clear(velocity: Point, walls: Sequence[Wall], caution: Caution) -> Point | None:
-    """The velocity nearest to the one wished for that heeds all walls; None where there is none."""
+    """The velocity nearest to the one wished for that heeds all walls; None where none is found."""
     if not walls:
         return velocity
     wish = np.array(velocity, dtype=np.float64)

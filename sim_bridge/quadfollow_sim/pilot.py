@@ -45,7 +45,9 @@ class Plan:
 
     def __post_init__(self) -> None:
         if not 0 < self.obstacle_margin < REACH:
-            raise BadInput(f"a pilot keeps a margin of up to {REACH:g} m to things, got {self.obstacle_margin}")
+            raise BadInput(
+                f"a pilot keeps a margin above 0 and below {REACH:g} m to things, got {self.obstacle_margin}"
+            )
 
 
 class Pilot(Hearing):

@@ -44,9 +44,7 @@ def _earlier(out: Path) -> set[Path]:
 
 def _listed(out: Path, report: Mapping[str, Any]) -> set[Path]:
     """The films, pages and rows that a report lists, where they are now: their folder may have been moved."""
+    before = Path(report["files"]["report"]).parent
     named = [Path(path) for one in (report, *report.get("flights", ())) for path in one["files"].values()]
-    return {
-        (out / path.parent.name if path.parent.name.startswith(_FLIGHT) else out) / path.name
-        for path in named
-        if path.name in (VIDEO, PAGE, STEPS, ROWS)
-    }
+    inside = [path.relative_to(before) for path in named if path.is_relative_to(before)]
+    return {out / path for path in inside if path.name in (VIDEO, PAGE, STEPS, ROWS)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from quadfollow_core.errors import BadMessage
 from quadfollow_core.json_text import dump, dump_finite, load
+from quadfollow_core.wire import Ping
 
 numbers = st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
 texts = st.text(st.characters(codec="utf-8"))
@@ -47,7 +49,9 @@ def test_nan_is_read_so_that_it_can_be_named() -> None:
     assert math.isnan(load(json.dumps({"captured_at": math.nan}))["captured_at"])
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, {1, 2}, b"bytes", np.float32(1)])
+@pytest.mark.parametrize(
+    "value", [math.nan, math.inf, -math.inf, {1, 2}, b"bytes", np.float32(1), datetime.now(UTC), Ping()]
+)
 @pytest.mark.parametrize("beside", [1, None])
 def test_what_json_cannot_say_is_refused(value: object, beside: object) -> None:
     """Also deep inside, and beside an honest null, as which NaN would go out."""

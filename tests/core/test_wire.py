@@ -145,6 +145,14 @@ BAD_HEADERS = [
 ]
 
 
+@pytest.mark.parametrize("depth", [100, 900, 990, 1000, 1010, 1020, 5000])
+def test_levels_without_end(depth: int) -> None:
+    """However deep a value goes, it is read and named, or refused as no JSON."""
+    text = b'{"camera":{"fx":' + b"[" * depth + b"]" * depth + b"}}"
+    with pytest.raises(QuadfollowError, match=r"fx must be|not JSON"):
+        wire.decode_request([wire.MAGIC, text, IMAGE])
+
+
 @pytest.mark.parametrize(("header", "says"), BAD_HEADERS, ids=lambda value: str(value)[:40])
 def test_bad_headers_name_the_fault(header: dict[str, Any], says: str) -> None:
     """Each malformed key is refused with a message that names it."""

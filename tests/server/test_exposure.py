@@ -21,7 +21,7 @@ from tests.server.dispatching import ANY
 from quadfollow_core.client_key import VARIABLE, ClientKey
 from quadfollow_core.errors import BadInput, NotFound
 from quadfollow_core.stream_client import StreamClient
-from quadfollow_server.access import Access
+from quadfollow_server.access import Access, is_loopback
 from quadfollow_server.binding import bound
 from quadfollow_server.keys import new_client
 from quadfollow_server.login import cookie_name
@@ -163,3 +163,22 @@ def test_access_is_checked_when_made(wrong: dict[str, Any], words: str) -> None:
     """Half a TLS pair, files that are not there and what is no origin are refused."""
     with pytest.raises(BadInput, match=words):
         Access(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("address", "alone"),
+    [
+        ("127.0.0.1", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("::ffff:10.0.0.5", False),
+        ("::", False),
+        ("0.0.0.0", False),
+        ("fe80::1%eth0", False),
+        ("drone", False),
+        ("", False),
+    ],
+)
+def test_what_reaches_this_machine_alone(address: str, alone: bool) -> None:
+    """However the address is written."""
+    assert is_loopback(address) is alone

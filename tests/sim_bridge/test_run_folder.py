@@ -51,6 +51,18 @@ def test_a_folder_that_was_moved_meanwhile(tmp_path: Path) -> None:
     assert left(tmp_path / "before") == {"report.json", "flight_01/flight.png", "flight_02/flight.png"}
 
 
+def test_a_folder_that_is_named_like_a_flights(tmp_path: Path) -> None:
+    """What lies in it is told apart all the same."""
+    out = tmp_path / "flight_07"
+    run(out, 2, PAGE)
+    (out / "flight_07").mkdir()
+    (out / "flight_07" / VIDEO).write_text("mine")
+    (out / VIDEO).write_text("film")
+    keep_report(out, {"files": {"report": str(out / "report.json"), "video": str(out / VIDEO)}})
+    keep_report(out, {"files": {"report": str(out / "report.json")}})
+    assert left(out) == {"report.json", "flight_07/flight.mp4"}
+
+
 def test_frames_replayed_after_flights(tmp_path: Path) -> None:
     """And a recording that a report lists is never touched."""
     run(tmp_path, 2, PAGE, "flight.mcap")

@@ -14,7 +14,7 @@ from quadfollow_core.wire import is_ipv6
 from quadfollow_server.binding import Ports, limit_pub
 from quadfollow_server.jobs import Job
 from quadfollow_server.models import Loader, ModelLoader
-from quadfollow_server.scale.gateway import BEAT, Addresses
+from quadfollow_server.scale.gateway import BEAT, MAX_UNSENT, Addresses
 from quadfollow_server.serve import DRAIN_SECONDS
 from quadfollow_server.service import Service, assemble
 from quadfollow_server.settings import Settings
@@ -63,7 +63,7 @@ class Member:
         self._dealer = self._context.socket(zmq.DEALER)
         self._dealer.linger, self._dealer.ipv6 = 0, is_ipv6(addresses.frames)
         self._dealer.identity = self._name
-        self._dealer.maxmsgsize = 2 * limit
+        self._dealer.maxmsgsize, self._dealer.rcvhwm = 2 * limit, MAX_UNSENT
         self._dealer.heartbeat_ivl, self._dealer.heartbeat_timeout = BEAT, 2 * BEAT
         self._dealer.connect(addresses.frames)
         self._results = self._context.socket(zmq.XPUB)

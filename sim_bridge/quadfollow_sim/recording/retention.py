@@ -55,8 +55,8 @@ class Retention:
         """Delete what may not stay of the recording at ``path``, oldest first, before a new file of it is begun."""
         files = [(file, file.stat()) for file in series(path)]
         kept = sum(status.st_size for _, status in files)
-        # A file is found to be full after its last chunk, so the new one may become half as large again.
-        room = None if self.size is None else self.size - 2 * (self.size // PARTS)
+        # A file is found to be full after its last chunk, which ends behind a whole picture.
+        room = None if self.size is None else self.size - self.size // PARTS - 2 * self.chunk
         gone = []
         for file, status in files:
             old = self.days is not None and time.time() - status.st_mtime > self.days * DAY
