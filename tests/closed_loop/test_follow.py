@@ -63,7 +63,7 @@ def test_a_perfect_mask_is_followed(tmp_path: Path) -> None:
     assert len(Path(report["flights"][1]["files"]["steps"]).read_text().splitlines()) == 160
 
 
-@pytest.mark.parametrize("eyes", ["blind", "mirrored"])
+@pytest.mark.parametrize("eyes", [pytest.param("blind", marks=pytest.mark.slow), "mirrored"])
 def test_wrong_eyes_do_not_follow(tmp_path: Path, eyes: str) -> None:
     """The negative controls: out of view most of the time, and lost for more than three seconds."""
     (flight,) = flown(tmp_path, eyes=eyes, seconds=15.0)["flights"]

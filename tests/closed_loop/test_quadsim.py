@@ -173,6 +173,7 @@ def test_quadsim_follows_until_the_server_dies(server: ServerProcess, tmp_path: 
     assert {Path(path).stat().st_size > 0 for path in flown.report["files"].values()} == {True}
 
 
+@pytest.mark.slow
 def test_a_blind_network_leaves_quadsim_on_patrol(blind_model: Path, tmp_path: Path) -> None:
     """The negative control: pictures are answered, and no word goes out."""
     if missing := city_is_missing():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import keras
@@ -17,14 +18,27 @@ from quadfollow_training.train import train
 
 
 @pytest.fixture
-def run(tiny_recipe, data, tmp_path, monkeypatch):
-    """A run of one epoch that began with a saved network; returns its folder and that network."""
+def recipe(tiny_recipe, monkeypatch):
+    """The run's recipe, to be found by its name."""
     recipe = replace(tiny_recipe, name="tiny", epochs=1)
     monkeypatch.setitem(recipes.RECIPES, "tiny", recipe)
-    begin = tmp_path / "begin.keras"
-    build(recipe.spec).save(begin)
-    train(recipe, [data], tmp_path / "run", init=begin)
-    return tmp_path / "run", begin
+    return recipe
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Where the run is made, once for all tests."""
+    return tmp_path_factory.mktemp("made")
+
+
+@pytest.fixture
+def run(recipe, data, made, tmp_path):
+    """A run of one epoch that began with a saved network; returns its folder and that network."""
+    if not (made / "run").exists():
+        build(recipe.spec).save(made / "begin.keras")
+        train(recipe, [data], made / "run", init=made / "begin.keras")
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "run", tmp_path / "begin.keras"
 
 
 def weights_of(*paths):

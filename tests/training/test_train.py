@@ -87,7 +87,7 @@ def test_a_run_leaves_everything_that_tells_about_it(data, tiny_recipe, tmp_path
     assert best.input_shape == (None, 32, 32, 3)
 
 
-@pytest.mark.parametrize("recipe_of", ["whole frames", "crops"])
+@pytest.mark.parametrize("recipe_of", [pytest.param("whole frames", marks=pytest.mark.slow), "crops"])
 def test_a_killed_run_goes_on_to_the_same_weights(data, recipe, tmp_path, monkeypatch, recipe_of):
     """A run killed in the middle of its third epoch and resumed ends bit for bit as one never interrupted."""
     if recipe_of == "crops":
@@ -256,6 +256,7 @@ def test_of_equal_scores_the_latest_counts():
     assert train_module._best(rows[:1]) is rows[0]
 
 
+@pytest.mark.slow
 def test_of_what_a_network_is_begun_with_its_epoch_is_told(data, recipe, tmp_path):
     """Of a best.keras which epoch it is; of a last.keras nothing, since the run's other lines tell."""
     best = train(recipe, [data], tmp_path / "first")["best"]
