@@ -6,6 +6,7 @@ import ipaddress
 import re
 import ssl
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,7 @@ class Access:
         return {} if self.tls_cert is None else {"ssl_certfile": self.tls_cert, "ssl_keyfile": self.tls_key}
 
 
+@lru_cache(maxsize=64)  # asked for each request
 def is_loopback(address: str) -> bool:
     """Whether an IP address (with a zone or not) reaches this machine alone."""
     try:
